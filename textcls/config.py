@@ -1,0 +1,280 @@
+"""Every setting of textcls: one frozen, validated tree. YAML in, `--set a.b=c` over it, the resolved tree out.
+
+Unknown names, wrong types and values out of range are all collected and reported together, each with the nearest name that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from textcls.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """What every section shares: no unknown names, no changes after the check, a docstring under each field as its help."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class DataSettings(Settings):
+    """Which rows to read, and how to split them."""
+
+    train: str | tuple[str, ...] | None = None
+    """Training rows: a path, a glob, a list of them, `hub:owner/name[:config][@split]` or `package:NAME/path`."""
+    validation: str | tuple[str, ...] | None = None
+    """Validation rows, for early stopping and calibration; cut from `train` by `validation_share` where not given."""
+    test: str | tuple[str, ...] | None = None
+    """Test rows, read once after training; cut from `train` by `test_share` where not given."""
+    text: str | tuple[str, ...] = "text"
+    """The column that holds the text, or a list of columns, joined by a new line."""
+    label: str | None = None
+    """The column that holds the label; `label` where neither this nor `labels` is given."""
+    labels: str | None = None
+    """The column that holds a list of labels, for texts with many labels; excludes `label`."""
+    header: bool = True
+    """Whether csv and tsv files start with a line of column names; without one the columns are named 0, 1, 2, …"""
+    encoding_errors: Literal["strict", "replace"] = "strict"
+    """What to do with bytes that are not UTF-8: `strict` stops and names the row, `replace` puts U+FFFD and counts them."""
+    validation_share: float = Field(0.1, ge=0, lt=1)
+    """Share of `train` held out for validation, by label, equal texts on one side; used where `validation` is not given."""
+    test_share: float = Field(0.0, ge=0, lt=1)
+    """Share of `train` held out for test in the same way; used where `test` is not given."""
+    split_seed: int = Field(0, ge=0)
+    """Seed of the cut, independent of `training.seed`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataSettings:
+        if self.label is not None and self.labels is not None:
+            raise ValueError("data.label and data.labels exclude each other: name one of them")
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError(
+                "data.validation_share and data.test_share leave no rows to train on: their sum must be below 1"
+            )
+        return self
+
+
+class TextSettings(Settings):
+    """From raw text to token ids: the same in training, evaluation, classification and export."""
+
+    tokenizer: Literal["unicode", "spacy", "basic_english"] = "unicode"
+    """`unicode` (one regular expression, exports take raw text), `spacy` (its blank tokenizer) or `basic_english` (torchtext's)."""
+    language: str = "en"
+    """Language code of the `spacy` tokenizer, for example `en`, `de`, `zh`."""
+    lowercase: bool = True
+    """Lower-case the tokens; `basic_english` always does."""
+    min_count: int = Field(1, ge=1)
+    """Keep a token when the training split holds it at least this often; the others become `<unk>`."""
+    max_vocabulary: int | None = Field(None, ge=1)
+    """Keep at most this many of the most frequent training tokens; no limit where not given."""
+    max_tokens: int = Field(1000, ge=1)
+    """Cut longer texts after this many tokens, everywhere alike."""
+    vectors: str | None = None
+    """Pretrained vectors: a GloVe, word2vec or fastText file, or a name such as `glove.6B.50d`; random where not given."""
+    extend: int = Field(0, ge=0)
+    """Keep up to this many pretrained words that training never saw, in the vectors' order."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TextSettings:
+        if self.extend and self.vectors is None:
+            raise ValueError("text.extend needs text.vectors: there are no pretrained words to keep")
+        if self.tokenizer == "basic_english" and not self.lowercase:
+            raise ValueError(
+                "text.tokenizer basic_english always lower-cases: take unicode or spacy with text.lowercase false"
+            )
+        return self
+
+
+class ModelSettings(Settings):
+    """The network: embedding table, packed recurrent layers, final states, linear classifier."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """The recurrent cell."""
+    embedding_size: int | None = Field(None, ge=1)
+    """Dimensions of the embedding table: those of `text.vectors` where given, else 100."""
+    hidden_size: int = Field(128, ge=1)
+    """Units of one direction of one layer."""
+    layers: int = Field(1, ge=1)
+    """Recurrent layers, stacked."""
+    bidirectional: bool = True
+    """Read each text in both directions and concatenate the two final states."""
+    bias: bool = True
+    """Whether the recurrent layers have bias weights."""
+    embedding_dropout: float = Field(0.4, ge=0, lt=1)
+    """Dropout on the values of the token embeddings, in training."""
+    layer_dropout: float = Field(0.3, ge=0, lt=1)
+    """Dropout between stacked recurrent layers, in training."""
+    output_dropout: float = Field(0.5, ge=0, lt=1)
+    """Dropout on the final states before the linear classifier, in training."""
+
+
+class TrainingSettings(Settings):
+    """The optimiser, the loop and where it runs."""
+
+    epochs: int = Field(20, ge=1)
+    """Passes over the training rows, at most: early stopping may end sooner."""
+    batch_size: int = Field(64, ge=1)
+    """Texts a step."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's decoupled weight decay, on matrices alone; embeddings and biases are left out."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises from zero."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient; a longer one is scaled down to it."""
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    """Share of the target that is spread over all classes."""
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    """Weight of each class in the loss: `none`, `balanced` (rows / (classes * rows of the class)) or a weight for each label."""
+    word_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of the training tokens replaced by `<unk>`, drawn anew in each step."""
+    average: float = Field(0.998, ge=0, lt=1)
+    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 switches it off."""
+    freeze_embeddings: bool = False
+    """Leave the embedding table as it was initialised."""
+    patience: int = Field(6, ge=1)
+    """Stop after this many epochs without a better validation metric."""
+    metric: Literal["macro_f1", "accuracy", "micro_f1", "weighted_f1", "log_loss"] = "macro_f1"
+    """The validation metric that chooses the best epoch."""
+    seed: int = Field(0, ge=0)
+    """Seed of the initial weights, the batches and every dropout."""
+    device: str = "auto"
+    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps`, which is checked against the CPU first."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads: every core where not given. Weights are identical only for the same number."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files beside the log (needs the `tensorboard` extra)."""
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        kind, _, index = value.partition(":")
+        if kind not in {"auto", "cpu", "cuda", "mps"} or (index and not (kind == "cuda" and index.isdigit())):
+            raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
+        return value
+
+
+class Config(Settings):
+    """The whole tree of settings."""
+
+    data: DataSettings = DataSettings()
+    text: TextSettings = TextSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    def to_yaml(self) -> str:
+        """Return the resolved tree as YAML, every setting written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+    def replace(self, changes: Mapping[str, Any]) -> Config:
+        """Return a copy with dotted settings changed, for example `{"training.epochs": 3}`.
+
+        Raises:
+            ConfigError: A name is unknown or a value does not fit.
+        """
+        return parse_config(_merge(self.model_dump(mode="json"), changes), "the settings")
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file of settings and lay `a.b=c` overrides over it.
+
+    Args:
+        path: The YAML file.
+        overrides: Items such as `training.epochs=3`; the value is read as YAML.
+
+    Raises:
+        ConfigError: The file cannot be read, or a setting is unknown or does not fit; every fault is named.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text, so it is no settings file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(tree, dict | None):
+        raise ConfigError(f"{path}: expected sections data, text, model and training, found a {type(tree).__name__}")
+    return parse_config(_merge(tree or {}, parse_overrides(overrides)), str(path))
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Turn `a.b=c` items into a dictionary from dotted name to value; values are read as YAML.
+
+    Raises:
+        ConfigError: An item has no `=`, or its value is not valid YAML.
+    """
+    changes = {}
+    for item in overrides:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set {item}: write it as section.name=value, for example training.epochs=3")
+        try:
+            changes[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {item}: the value is not valid YAML; quote it") from error
+    return changes
+
+
+def parse_config(tree: Mapping[str, Any], source: str) -> Config:
+    """Check a nested dictionary of settings.
+
+    Raises:
+        ConfigError: One line for each fault, all collected; `source` starts each line.
+    """
+    try:
+        return Config.model_validate(_numbers(tree))
+    except ValidationError as error:
+        lines = dict.fromkeys(f"{source}: {_explain(dict(fault))}" for fault in error.errors())  # each once, in order
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay dotted changes over a nested dictionary, leaving both as they were."""
+    merged = {name: dict(section) if isinstance(section, Mapping) else section for name, section in tree.items()}
+    for dotted, value in changes.items():
+        section, dot, name = dotted.partition(".")
+        if not dot:
+            raise ConfigError(f"--set {dotted}: name the section too, for example training.{dotted}")
+        inner = merged.get(section)
+        merged[section] = {**(inner if isinstance(inner, dict) else {}), name: value}
+    return merged
+
+
+def _numbers(value: Any, name: str = "") -> Any:
+    """Read `1e-3` as a number, which YAML 1.1 takes for text; paths and names of columns are left alone."""
+    if isinstance(value, Mapping):
+        return {k: v if name in {"data", "text"} else _numbers(v, str(k)) for k, v in value.items()}
+    if isinstance(value, str) and "e" in value.lower():
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explain(fault: dict[str, Any]) -> str:
+    """One line for a pydantic fault: the dotted name, what is wrong, and the nearest name where that is the fault."""
+    path = [part for part in fault["loc"] if isinstance(part, str)][:2]
+    name = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        known = list(Config.model_fields if len(path) == 1 else Config.model_fields[path[0]].annotation.model_fields)  # type: ignore[union-attr]
+        near = difflib.get_close_matches(path[-1], known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        return f"{name}: unknown setting; {hint}"
+    if fault["type"] in {"string_type", "tuple_type"} and path[0] == "data":
+        return f"{name}: must be text or a list of texts, not {fault['input']!r}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return message if "." in message.split(" ")[0] else f"{name}: {message}, not {fault['input']!r}"
+    return f"{name}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"
