@@ -1,6 +1,6 @@
 """Every setting of textcls: one frozen, validated tree. YAML in, `--set a.b=c` over it, the resolved tree out.
 
-Unknown names, wrong types and values out of range are all collected and reported together, each with the nearest name that exists.
+Unknown names, wrong types and values out of range are collected and reported together, each with the nearest name that exists.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ class DataSettings(Settings):
         if self.label is not None and self.labels is not None:
             raise ValueError("data.label and data.labels exclude each other: name one of them")
         if self.validation_share + self.test_share >= 1:
-            raise ValueError(
-                "data.validation_share and data.test_share leave no rows to train on: their sum must be below 1"
-            )
+            raise ValueError("data.validation_share and data.test_share leave no rows to train on: their sum must be below 1")
         return self
 
 
@@ -63,7 +61,7 @@ class TextSettings(Settings):
     """From raw text to token ids: the same in training, evaluation, classification and export."""
 
     tokenizer: Literal["unicode", "spacy", "basic_english"] = "unicode"
-    """`unicode` (one regular expression, exports take raw text), `spacy` (its blank tokenizer) or `basic_english` (torchtext's)."""
+    """`unicode` (one regular expression; exports take raw text), `spacy` (its blank one) or `basic_english` (torchtext's)."""
     language: str = "en"
     """Language code of the `spacy` tokenizer, for example `en`, `de`, `zh`."""
     lowercase: bool = True
@@ -84,9 +82,7 @@ class TextSettings(Settings):
         if self.extend and self.vectors is None:
             raise ValueError("text.extend needs text.vectors: there are no pretrained words to keep")
         if self.tokenizer == "basic_english" and not self.lowercase:
-            raise ValueError(
-                "text.tokenizer basic_english always lower-cases: take unicode or spacy with text.lowercase false"
-            )
+            raise ValueError("text.tokenizer basic_english always lower-cases: take unicode or spacy with text.lowercase false")
         return self
 
 
@@ -133,7 +129,7 @@ class TrainingSettings(Settings):
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     """Share of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    """Weight of each class in the loss: `none`, `balanced` (rows / (classes * rows of the class)) or a weight for each label."""
+    """Weight of each class in the loss: `none`, `balanced` (rows / (classes * rows of the class)) or a weight by label."""
     word_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of the training tokens replaced by `<unk>`, drawn anew in each step."""
     average: float = Field(0.998, ge=0, lt=1)
@@ -147,7 +143,7 @@ class TrainingSettings(Settings):
     seed: int = Field(0, ge=0)
     """Seed of the initial weights, the batches and every dropout."""
     device: str = "auto"
-    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps`, which is checked against the CPU first."""
+    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps` (checked against the CPU first)."""
     threads: int | None = Field(None, ge=1)
     """CPU threads: every core where not given. Weights are identical only for the same number."""
     tensorboard: bool = False

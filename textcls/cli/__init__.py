@@ -1,1 +1,1 @@
-"""cli"""
+"""The `textcls` command: one file a command."""

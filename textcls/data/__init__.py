@@ -1,1 +1,1 @@
-"""data"""
+"""Reading labelled and unlabelled rows of every format, splitting them, checking a dataset."""

@@ -1,1 +1,1 @@
-"""evaluation"""
+"""Metrics, calibration, plots and baselines, in numpy."""

@@ -1,1 +1,1 @@
-"""model"""
+"""The network, packed batches, and the engine that scores on a GPU."""

@@ -1,1 +1,1 @@
-"""training"""
+"""Batches, the loop, and the run that ties them."""
