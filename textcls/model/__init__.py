@@ -1,1 +1,6 @@
 """The network, packed batches, and the engine that scores on a GPU."""
+
+from textcls.model.network import Encoder, Network
+from textcls.model.packing import PackedBatch, pack
+
+__all__ = ["Encoder", "Network", "PackedBatch", "pack"]

@@ -1,0 +1,113 @@
+"""The network: embedding table, packed recurrent layers, the two final states, linear classifier."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from textcls.config import ModelSettings
+from textcls.model.packing import PackedBatch
+from textcls.model.recurrence import PackedLSTM
+
+_CELLS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class Encoder(nn.Module):
+    """Packed recurrent layers; parameters have the names and shapes of `torch.nn.LSTM` (`GRU`, `RNN`), under `rnn`.
+
+    Serves any packed float sequence: token embeddings here, a numeric series as well.
+
+    Args:
+        input_size: Features of one token.
+        settings: Cell, layers, directions, sizes, biases, dropout between layers.
+    """
+
+    def __init__(self, input_size: int, settings: ModelSettings) -> None:
+        super().__init__()
+        self.rnn = _CELLS[settings.cell](
+            input_size,
+            settings.hidden_size,
+            settings.layers,
+            bias=settings.bias,
+            batch_first=True,
+            dropout=settings.layer_dropout if settings.layers > 1 else 0.0,
+            bidirectional=settings.bidirectional,
+        )
+        self.directions = 2 if settings.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """Values of the final states of one text."""
+        return self.directions * self.rnn.hidden_size
+
+    def forward(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
+        """Run all layers.
+
+        Args:
+            packed: Sequences of (tokens, input_size), as `torch.nn.utils.rnn.pack_padded_sequence` makes them.
+
+        Returns:
+            As `torch.nn.LSTM`: the last layer's outputs, packed, (tokens, directions * hidden_size); and the final hidden states,
+            (layers * directions, batch, hidden_size), in the order of the rows, for each layer the forward one first.
+        """
+        if isinstance(self.rnn, nn.LSTM) and packed.data.device.type == "cpu":
+            return self._packed_lstm(packed)
+        output, state = self.rnn(packed)
+        return output, state[0] if isinstance(state, tuple) else state
+
+    def final_states(self, packed: PackedSequence) -> Tensor:
+        """Return the last layer's final forward state and final backward state, concatenated, (batch, output_size)."""
+        _, states = self(packed)
+        return torch.cat(list(states[-self.directions :]), dim=1)
+
+    def _packed_lstm(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
+        sizes, data, finals = packed.batch_sizes.tolist(), packed.data, []
+        for layer in range(self.rnn.num_layers):
+            if layer > 0:
+                data = nn.functional.dropout(data, self.rnn.dropout, self.training)
+            outputs = []
+            for direction, suffix in enumerate(("", "_reverse")[: self.directions]):
+                weights = {
+                    k: getattr(self.rnn, f"{k}_l{layer}{suffix}", None)
+                    for k in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                }
+                bias = weights["bias_ih"] + weights["bias_hh"] if self.rnn.bias else None
+                projected = nn.functional.linear(data, weights["weight_ih"], bias)  # (tokens, 4 * hidden)
+                output, final = cast(
+                    tuple[Tensor, Tensor], PackedLSTM.apply(projected, weights["weight_hh"], sizes, direction == 1)
+                )
+                outputs.append(output)
+                finals.append(final)
+            data = torch.cat(outputs, dim=1)
+        states = torch.stack(finals)  # (layers * directions, batch, hidden), texts by falling length
+        if packed.unsorted_indices is not None:
+            states = states.index_select(1, packed.unsorted_indices)
+        return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), states
+
+
+class Network(nn.Module):
+    """Token ids to logits.
+
+    Args:
+        settings: Sizes, cell and dropouts; `embedding_size` must be settled.
+        vocabulary_size: Rows of the embedding table; row 0 is `<pad>`, a zero vector that never changes.
+        classes: Logits of one text.
+    """
+
+    def __init__(self, settings: ModelSettings, vocabulary_size: int, classes: int) -> None:
+        super().__init__()
+        assert settings.embedding_size is not None
+        self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size, padding_idx=0)
+        self.encoder = Encoder(settings.embedding_size, settings)
+        self.classifier = nn.Linear(self.encoder.output_size, classes)
+        self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
+        self.output_dropout = nn.Dropout(settings.output_dropout)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """Return logits, (batch, classes), in the order of the rows."""
+        embedded = self.embedding_dropout(self.embedding(batch.ids))  # (tokens, embedding)
+        states = self.encoder.final_states(batch.sequence(embedded))  # (batch, directions * hidden)
+        return cast(Tensor, self.classifier(self.output_dropout(states)))

@@ -1,0 +1,173 @@
+"""Encoding: texts to two flat arrays of token ids and offsets.
+
+Text `i` is `ids[offsets[i] : offsets[i + 1]]`: no list per text, no padding. Each distinct chunk is tokenized once and then looked
+up, so the work per text is a split, one dictionary look-up a chunk, and array arithmetic.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from textcls.config import TextSettings
+from textcls.text.tokenizers import Tokenizer, build_tokenizer
+from textcls.text.vocabulary import PAD, UNK, Vocabulary
+
+_MOST_CHUNKS = 1 << 19  # distinct chunks remembered; about 100 MB of strings, ids and dictionary
+_LONGEST_REMEMBERED = 200  # characters of a chunk; longer ones hardly come again
+_replace_surrogates = regex.compile("[\ud800-\udfff]").sub
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Texts as token ids.
+
+    Attributes:
+        ids: Token ids of all texts, one after the other, int32 [n_tokens].
+        offsets: Where each text starts, and the end, int64 [n_texts + 1].
+        empty: Texts with no token, which are one `<pad>` here, bool [n_texts].
+        truncated: Texts cut at `text.max_tokens`, bool [n_texts].
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    empty: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.empty)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, at least 1, int64 [n_texts]."""
+        return np.diff(self.offsets)
+
+
+class _ChunkTable(dict[str, int]):
+    """Number of each distinct chunk; its ids are `ids[starts[number] : starts[number + 1]]`. A new chunk is tokenized on look-up."""
+
+    def __init__(self, tokenizer: Tokenizer, token_id: Callable[[str], int]) -> None:
+        super().__init__()
+        self._tokenizer, self._token_id = tokenizer, token_id
+        self.ids = array("i")  # arrays, not lists: each block makes numpy copies of them, at memcpy speed
+        self.starts = array("q", [0])
+
+    def __missing__(self, chunk: str) -> int:
+        number = len(self.starts) - 1
+        self.ids.extend(map(self._token_id, self._tokenizer.tokens(chunk)))
+        self.starts.append(len(self.ids))
+        if len(chunk) <= _LONGEST_REMEMBERED:
+            self[chunk] = number
+        return number
+
+    def forget(self) -> None:
+        self.clear()
+        self.ids, self.starts = array("i"), array("q", [0])
+
+
+class Encoder:
+    """Encodes texts with one tokenizer and one vocabulary; remembers the chunks it has met.
+
+    Args:
+        tokenizer: Splits texts into chunks and chunks into tokens.
+        token_id: Id of a token.
+        max_tokens: Longer texts are cut after this many tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, token_id: Callable[[str], int], max_tokens: int) -> None:
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self._chunks = _ChunkTable(tokenizer, token_id)
+
+    @classmethod
+    def from_settings(cls, settings: TextSettings, vocabulary: Vocabulary) -> Encoder:
+        """Return the encoder of a trained model; tokens outside the vocabulary become `<unk>`."""
+        index = vocabulary.index
+        return cls(build_tokenizer(settings), lambda token: index.get(token, UNK), settings.max_tokens)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Encode texts; lone surrogates count as U+FFFD.
+
+        Args:
+            texts: Raw texts, [n_texts].
+        """
+        table = self._chunks
+        pieces = [self.tokenizer.chunks(text) for text in replace_surrogates(texts)]
+        numbers = np.fromiter(map(table.__getitem__, chain.from_iterable(pieces)), np.int64)
+        starts, ids = np.array(table.starts, np.int64), np.array(table.ids, np.int32)
+        if len(starts) > _MOST_CHUNKS:
+            table.forget()
+        chunks_before = np.cumsum([0, *map(len, pieces)])  # [n_texts + 1]
+        tokens_before = np.concatenate([[0], np.cumsum(starts[numbers + 1] - starts[numbers])])  # [n_chunks + 1]
+        flat = ids[_ranges(starts[numbers], starts[numbers + 1])]
+        return _cut(flat, tokens_before[chunks_before], self.max_tokens)
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens of one text as strings, cut at `max_tokens`."""
+        (text,) = replace_surrogates([text])
+        found = chain.from_iterable(map(self.tokenizer.tokens, self.tokenizer.chunks(text)))
+        return list(found)[: self.max_tokens]
+
+
+def encode_training(texts: Sequence[str], settings: TextSettings) -> tuple[Encoded, Vocabulary, NDArray[np.int64]]:
+    """Encode the training split and build its vocabulary in the same pass.
+
+    Args:
+        texts: Raw training texts, [n_texts].
+        settings: Tokenizer, cut and the limits of the vocabulary.
+
+    Returns:
+        The encoded texts, the vocabulary, and how often each of its ids occurs in the encoded texts, int64 [vocabulary].
+    """
+    first_seen: dict[str, int] = {}
+    encoder = Encoder(
+        build_tokenizer(settings), lambda token: first_seen.setdefault(token, len(first_seen) + 1), settings.max_tokens
+    )
+    encoded = encoder.encode(texts)
+    counts = np.bincount(encoded.ids, minlength=len(first_seen) + 1)
+    tokens = list(first_seen)
+    vocabulary = Vocabulary.build(tokens, counts[1:], min_count=settings.min_count, max_size=settings.max_vocabulary)
+    final = np.array([PAD, *(vocabulary.index.get(token, UNK) for token in tokens)], np.int32)
+    ids = final[encoded.ids]
+    return (
+        Encoded(ids, encoded.offsets, encoded.empty, encoded.truncated),
+        vocabulary,
+        np.bincount(ids, minlength=len(vocabulary)),
+    )
+
+
+def replace_surrogates(texts: Sequence[str]) -> Sequence[str]:
+    """Put U+FFFD for lone surrogates, which no UTF-8 text holds; the texts are handed back as they are where there is none."""
+    try:
+        "".join(texts).encode("utf-8")
+    except UnicodeEncodeError:
+        return [_replace_surrogates("\ufffd", text) for text in texts]
+    return texts
+
+
+def _ranges(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Concatenate `arange(start, end)` of each pair."""
+    lengths = ends - starts
+    before = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+
+
+def _cut(flat: NDArray[np.int32], offsets: NDArray[np.int64], max_tokens: int) -> Encoded:
+    """Cut long texts and put one `<pad>` for empty ones."""
+    lengths = np.diff(offsets)
+    empty, truncated = lengths == 0, lengths > max_tokens
+    kept = np.clip(lengths, 1, max_tokens)
+    new_offsets = np.concatenate([[0], np.cumsum(kept)])
+    if not empty.any() and not truncated.any():
+        return Encoded(flat, new_offsets, empty, truncated)
+    ids = np.full(new_offsets[-1], PAD, np.int32)
+    real = np.repeat(~empty, kept)
+    ids[real] = flat[_ranges(offsets[:-1], offsets[:-1] + np.where(empty, 0, kept))]
+    return Encoded(ids, new_offsets, empty, truncated)
