@@ -1,0 +1,218 @@
+"""Metrics of predictions against labels, with one label a text or many.
+
+An evaluation may hold labels that training never saw. They come after the labels the model knows: `labels` has K + U texts, the
+probabilities K columns. A row with an unseen label can only be wrong, and it counts in every metric but the log loss.
+Figures equal scikit-learn's with `labels` given and `zero_division=0`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.errors import DataError
+
+Floats = NDArray[np.floating[Any]]
+
+CALIBRATION_BINS = 15  # of equal width, as in Guo et al. 2017
+
+
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """Predictions in bins of equal width over the probability; an empty bin has zeros.
+
+    Attributes:
+        count: Predictions in each bin, int64 [bins].
+        confidence: Their mean probability, float64 [bins].
+        accuracy: The share of them that came true, float64 [bins].
+    """
+
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean gap between confidence and accuracy, each bin weighted by its count."""
+        gaps = self.count * np.abs(self.confidence - self.accuracy)
+        return float(gaps.sum() / max(1, self.count.sum()))
+
+
+def evaluate_single(probabilities: Floats, targets: NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
+    """Evaluate a model that gives one label to each text: the one of highest probability, the first of equals.
+
+    Args:
+        probabilities: Probability of each label the model knows, float [n, K].
+        targets: Index into `labels` of each row's true label, int64 [n].
+        labels: The K labels the model knows, then U labels that only these rows have.
+
+    Returns:
+        Plain values, ready for JSON: `rows`, `accuracy`, `macro_f1` (over all K + U labels; one neither present nor predicted
+        counts as 0), `micro_f1`, `weighted_f1`, `log_loss` (over rows whose label the model knows, None without any),
+        `expected_calibration_error` (of the top probability, all rows), `unseen_label_rows`, and `per_class`, which gives
+        `precision`, `recall`, `f1` and `support` of each label, in their order.
+
+    Raises:
+        DataError: There are no rows.
+
+    Example:
+        >>> report = evaluate_single(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ["no", "yes"])
+        >>> report["accuracy"], report["per_class"]["no"]["precision"]
+        (0.5, 0.5)
+    """
+    _require_rows(targets)
+    known = targets < probabilities.shape[1]
+    return {
+        **evaluate_predictions(probabilities.argmax(axis=1), targets, labels),
+        "log_loss": _log_loss(probabilities[known], targets[known]),
+        "expected_calibration_error": reliability_bins(probabilities, targets).error,
+        "unseen_label_rows": int((~known).sum()),
+    }
+
+
+def evaluate_predictions(predicted: NDArray[np.int64], targets: NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
+    """Evaluate predicted labels that come without probabilities, such as a baseline's.
+
+    Args:
+        predicted: Index into `labels` for each row, int64 [n].
+        targets: The true one, int64 [n].
+        labels: All labels.
+
+    Returns:
+        What `evaluate_single` returns, less `log_loss`, `expected_calibration_error` and `unseen_label_rows`.
+
+    Raises:
+        DataError: There are no rows.
+    """
+    _require_rows(targets)
+    correct = predicted == targets
+    true_positives = np.bincount(targets[correct], minlength=len(labels))
+    n_predicted = np.bincount(predicted, minlength=len(labels))
+    support = np.bincount(targets, minlength=len(labels))
+    return {
+        "rows": len(targets),
+        "accuracy": float(correct.mean()),
+        **_f1_report(true_positives, n_predicted, support, labels),
+    }
+
+
+def evaluate_multi(
+    probabilities: Floats, targets: NDArray[np.bool_], labels: Sequence[str], thresholds: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Evaluate a model that gives each text every label whose probability reaches that label's threshold.
+
+    Args:
+        probabilities: Probability of each label the model knows, float [n, K].
+        targets: Whether a row truly has each label, bool [n, K + U].
+        labels: The K labels the model knows, then U labels that only these rows have.
+        thresholds: A label is predicted from this probability on, float [K].
+
+    Returns:
+        What `evaluate_single` returns, with these meanings: `accuracy` is the share of rows whose labels are all right, `log_loss`
+        the mean binary cross-entropy over rows and known labels, `expected_calibration_error` that of every label's
+        probability, `unseen_label_rows` counts rows with at least one unseen label, and `per_class` adds `threshold` (None
+        for an unseen label).
+
+    Raises:
+        DataError: There are no rows.
+    """
+    _require_rows(targets)
+    n_known = probabilities.shape[1]
+    predicted = np.zeros(targets.shape, dtype=np.bool_)
+    predicted[:, :n_known] = probabilities >= thresholds
+    report: dict[str, Any] = {
+        "rows": len(targets),
+        "accuracy": float((predicted == targets).all(axis=1).mean()),
+        **_f1_report((predicted & targets).sum(axis=0), predicted.sum(axis=0), targets.sum(axis=0), labels),
+        "log_loss": _binary_log_loss(probabilities, targets[:, :n_known]),
+        "expected_calibration_error": reliability_bins(probabilities, targets).error,
+        "unseen_label_rows": int(targets[:, n_known:].any(axis=1).sum()),
+    }
+    for column, scores in enumerate(report["per_class"].values()):
+        scores["threshold"] = float(thresholds[column]) if column < n_known else None
+    return report
+
+
+def confusion_matrix(predicted: NDArray[np.int64], targets: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Count rows by true label (matrix row) and predicted label (column), int64 [n, n].
+
+    Args:
+        predicted: Predicted label of each text, int64 in 0..n-1.
+        targets: True label of each text, int64 in 0..n-1.
+        n: Number of labels.
+    """
+    return np.bincount(targets * n + predicted, minlength=n * n).reshape(n, n).astype(np.int64)
+
+
+def reliability_bins(probabilities: Floats, targets: NDArray[np.int64] | NDArray[np.bool_]) -> ReliabilityBins:
+    """Sort predictions into bins by their probability, to compare it with how often they come true.
+
+    A prediction is a row's top label where there is one label a text, and every known label where there are many. Bins are open
+    below and closed above, `(low, high]`, as in Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Args:
+        probabilities: float [n, K].
+        targets: int64 [n], or bool [n, K + U] for many labels a text.
+    """
+    if targets.ndim == 1:
+        confidence, came_true = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    else:
+        confidence, came_true = probabilities.ravel(), targets[:, : probabilities.shape[1]].ravel()
+    confidence = confidence.astype(np.float64)
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1).astype(np.int64)
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    some = np.maximum(count, 1)
+    return ReliabilityBins(
+        count,
+        np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS) / some,
+        np.bincount(bins, weights=came_true, minlength=CALIBRATION_BINS) / some,
+    )
+
+
+def _require_rows(targets: NDArray[Any]) -> None:
+    if not len(targets):
+        raise DataError("there are no rows to evaluate; give data with at least one labelled row")
+
+
+def _f1_report(
+    true_positives: NDArray[np.int64], predicted: NDArray[np.int64], support: NDArray[np.int64], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Averages and per-class scores from three counts for each label."""
+    precision = _ratio(true_positives, predicted)
+    recall = _ratio(true_positives, support)
+    f1 = _ratio(2 * true_positives, predicted + support)
+    columns = zip(labels, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
+    return {
+        "macro_f1": float(f1.mean()),
+        "micro_f1": float(_ratio(2 * true_positives.sum(), predicted.sum() + support.sum())),
+        "weighted_f1": float(_ratio(f1 @ support, support.sum())),
+        "per_class": {label: {"precision": p, "recall": r, "f1": f, "support": s} for label, p, r, f, s in columns},
+    }
+
+
+def _ratio(numerator: Any, denominator: Any) -> NDArray[np.float64]:
+    """Divide, with 0 where nothing was counted (both sides are then 0)."""
+    return np.asarray(numerator / np.maximum(denominator, 1), dtype=np.float64)
+
+
+def _log_loss(probabilities: Floats, targets: NDArray[np.int64]) -> float | None:
+    """Mean negative log probability of the true label; None without rows."""
+    if not len(targets):
+        return None
+    return float(-np.log(_clipped(probabilities)[np.arange(len(targets)), targets]).mean())
+
+
+def _binary_log_loss(probabilities: Floats, targets: NDArray[np.bool_]) -> float:
+    """Mean binary cross-entropy over all rows and labels."""
+    probabilities = _clipped(probabilities)
+    return float(-np.log(np.where(targets, probabilities, 1 - probabilities)).mean())
+
+
+def _clipped(probabilities: Floats) -> NDArray[np.float64]:
+    """Keep probabilities off 0 and 1 by what their own type can tell apart, so that one sure error is not an infinite loss."""
+    smallest = float(np.finfo(probabilities.dtype).eps)
+    return np.clip(probabilities.astype(np.float64), smallest, 1 - smallest)
