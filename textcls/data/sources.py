@@ -1,0 +1,249 @@
+"""What a setting such as `data.train` names: files, a folder per class, or a data set of the `datasets` library.
+
+Resolving finds them and says what is wrong with a name; reading their rows is `reading.py`'s.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import hashlib
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from textcls.data.files import ending, fingerprint
+from textcls.errors import DataError, MissingPackageError
+
+Role: TypeAlias = Literal["train", "validation", "test"]
+
+_HUB = re.compile(r"hub:(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<split>.+))?")
+# What data sets call the split for each role, most usual first.
+_SPLIT_NAMES: dict[Role, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "dev"),
+    "test": ("test",),
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of rows. `name` is for display and records: relative to what the user named, never absolute."""
+
+    path: Path
+    name: str
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return the file's name, SHA-256 and size in bytes."""
+        digest, size = fingerprint(self.path)
+        return {"file": self.name, "sha256": digest, "bytes": size}
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder with one subfolder per class.
+
+    Attributes:
+        path: The folder.
+        name: Its name, for display.
+        texts: `(class, path)` of every text file, sorted.
+        skipped: Files in the class folders that do not look like text files.
+    """
+
+    path: Path
+    name: str
+    texts: tuple[tuple[str, Path], ...]
+    skipped: tuple[Path, ...]
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return one SHA-256 over the sorted names and sums of the texts, their number and their size in bytes."""
+        digest, total = hashlib.sha256(), 0
+        for label, path in self.texts:
+            file_digest, size = fingerprint(path)
+            digest.update(f"{file_digest}  {label}/{path.name}\n".encode("utf-8", "surrogateescape"))
+            total += size
+        return {"file": f"{self.name}/", "sha256": digest.hexdigest(), "bytes": total, "texts": len(self.texts)}
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """A split of a data set from the hub or from a `save_to_disk` folder."""
+
+    dataset: Any
+    name: str
+    config: str | None
+    split: str | None
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return the name, configuration and split with the fingerprint that `datasets` keeps of the content."""
+        return {
+            "dataset": self.name,
+            "config": self.config,
+            "split": self.split,
+            "fingerprint": self.dataset._fingerprint,
+            "rows": len(self.dataset),
+        }
+
+
+Source: TypeAlias = File | ClassFolder | StoredDataset
+
+
+def resolve(source: str | Sequence[str], role: Role) -> list[Source]:
+    """Find what a setting names.
+
+    Args:
+        source: A path, a glob, `package:NAME/path`, `hub:owner/name[:config][@split]`, or a list of them.
+        role: Which split it is for: a data set with several is asked for this one.
+
+    Returns:
+        The sources in the order given; the matches of a glob are sorted, and what is named twice is read once.
+
+    Raises:
+        DataError: Something named is not there; the message gives the nearest name that is.
+        MissingPackageError: A `package:` is not installed.
+    """
+    found: list[Source] = []
+    for item in [source] if isinstance(source, str) else source:
+        if item.startswith("hub:"):
+            found.append(_from_hub(item, role))
+            continue
+        root, paths = expand(item)
+        found += [_at(path, root, role) for path in paths]
+    return list({_identity(one): one for one in found}.values())
+
+
+def expand(item: str) -> tuple[Path, list[Path]]:
+    """Find the paths that one path, glob or `package:NAME/path` names.
+
+    Returns:
+        The folder that names are told relative to, and the sorted paths.
+
+    Raises:
+        DataError: There is nothing by this name.
+        MissingPackageError: The package is not installed.
+    """
+    path = _in_package(item) if item.startswith("package:") else Path(item).expanduser()
+    if path.exists():
+        return path.parent, [path]
+    if glob.has_magic(str(path)):
+        fixed = path.parent
+        while glob.has_magic(str(fixed)):
+            fixed = fixed.parent
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207: unlike Path.glob it leaves out hidden files
+        if matches:
+            return fixed, sorted(map(Path, matches))
+        raise DataError(f"{item}: no file matches this pattern")
+    raise DataError(f"{item}: there is no such file or folder{_nearest(path)}")
+
+
+def class_folder(path: Path, name: str) -> ClassFolder:
+    """Find the texts of a folder per class; hidden names, names with two underscores and deeper folders are left out.
+
+    Text files end in `.txt` (or `.txt.gz` and the like) or have no ending at all, as in the 20 Newsgroups.
+
+    Raises:
+        DataError: It has no class folders, or there is no text file in them.
+    """
+    folders = [entry for entry in _visible(path) if entry.is_dir()]
+    files = [(folder.name, entry) for folder in folders for entry in _visible(folder) if entry.is_file()]
+    texts = [(label, file) for label, file in files if ending(file) in {".txt", ""} or ending(file)[1:].isdigit()]
+    if not folders:
+        tables = [entry.name for entry in _visible(path) if entry.is_file()]
+        hint = f"; to read the files in it, name them or use a glob such as {path}/*{ending(tables[0])}" if tables else ""
+        raise DataError(f"{path}: a folder needs one subfolder per class with text files in it{hint}")
+    if not texts:
+        deeper = next((folder for folder in folders if any(entry.is_dir() for entry in folder.iterdir())), None)
+        hint = f"; did you mean {deeper}?" if deeper else ""
+        raise DataError(f"{path}: there is no text file in its subfolders{hint}")
+    chosen = {file for _, file in texts}
+    return ClassFolder(path, name, tuple(texts), tuple(file for _, file in files if file not in chosen))
+
+
+def _at(path: Path, root: Path, role: Role) -> Source:
+    name = path.relative_to(root).as_posix() if path.name not in {"", ".."} else path.resolve().name
+    if not path.is_dir():
+        return File(path, name)
+    if any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
+        return _from_disk(path, name, role)
+    return class_folder(path, name if name != "." else path.resolve().name)
+
+
+def _from_disk(path: Path, name: str, role: Role) -> StoredDataset:
+    """Open a `save_to_disk` folder; of a dictionary of splits the one for the role."""
+    import datasets
+
+    try:
+        stored = datasets.load_from_disk(str(path))
+    except Exception as error:  # any of many: the library documents none
+        raise DataError(f"{path}: cannot be read as a saved data set: {_first_line(error)}") from None
+    split = _pick_split(stored, role, str(path)) if isinstance(stored, Mapping) else None
+    return StoredDataset(stored[split] if split else stored, name, None, split)
+
+
+def _from_hub(item: str, role: Role) -> StoredDataset:
+    """Load `hub:owner/name[:config][@split]`."""
+    import datasets
+
+    parts = _HUB.fullmatch(item)
+    if parts is None:
+        raise DataError(f"{item}: write it as hub:owner/name, hub:owner/name:config or hub:owner/name@split")
+    name, config, split = parts["name"], parts["config"], parts["split"]
+    try:
+        loaded = datasets.load_dataset(name, config, split=split)
+    except Exception as error:  # network, names, configurations, scripts: the library documents no common class
+        raise DataError(f"{item}: cannot be loaded: {_first_line(error)}") from None
+    if split is None:
+        split = _pick_split(loaded, role, item)
+        loaded = loaded[split]
+    return StoredDataset(loaded, name, config, split)
+
+
+def _pick_split(splits: Mapping[str, Any], role: Role, place: str) -> str:
+    """Return the name of the split for a role."""
+    for name in _SPLIT_NAMES[role]:
+        if name in splits:
+            return name
+    raise DataError(f"{place}: has no {role} split; its splits are: {', '.join(splits)}")
+
+
+def _in_package(item: str) -> Path:
+    """Return the path that `package:NAME/path` names, without importing the package."""
+    package, _, inner = item.removeprefix("package:").partition("/")
+    module = package.replace("-", "_")
+    if not module.isidentifier() or Path(inner).is_absolute() or ".." in Path(inner).parts:
+        raise DataError(f"{item}: write it as package:NAME/path, with a path inside the package")
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise MissingPackageError(f"{item}: the package is not installed; install it with: pip install {package}")
+    for folder in spec.submodule_search_locations or ():
+        if (Path(folder) / inner).exists() or glob.has_magic(inner):
+            return Path(folder) / inner
+    raise DataError(f"{item}: the package {package} holds no {inner or 'folder'}")
+
+
+def _nearest(path: Path) -> str:
+    """Return a hint: the nearest name in the folder, or the part of the path that is missing."""
+    if not path.parent.is_dir():
+        missing = next(p for p in reversed((path, *path.parents)) if not p.is_dir())
+        return f"; the folder {missing} does not exist"
+    close = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], 1)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Return the sorted entries of a folder without hidden ones and Python's own."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
+
+
+def _identity(source: Source) -> object:
+    return id(source) if isinstance(source, StoredDataset) else source.path.resolve()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,204 @@
+"""Train, validation and test rows: read where they are given, cut from train where they are not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from textcls.config import DataSettings
+from textcls.data.labels import LabelSet, label_text, sorted_texts
+from textcls.data.reading import read_sources
+from textcls.data.rows import Rows
+from textcls.data.sources import Role, resolve
+from textcls.errors import ConfigError, DataError
+
+_NAMED = 5  # how many classes a note names before it only counts
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which rows each split takes: three int64 arrays of row numbers from 0, ascending, that together hold every row once."""
+
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The rows of each split.
+
+    Attributes:
+        train: The rows to train on.
+        validation: The rows for early stopping and calibration; None where none were given or cut.
+        test: The rows to evaluate on; None where none were given or cut.
+        notes: What a person should know, a sentence each.
+        files: For each split that was given, what was read: `file`, `sha256` and `bytes` of each file, or `dataset`,
+            `config`, `split` and `fingerprint`. Names are relative, so that they can be published.
+        cut: Where splits were cut from train: for `train` and each of them, its rows as they stand in the source of train,
+            counted from 0 (int64). Empty where nothing was cut.
+    """
+
+    train: Rows
+    validation: Rows | None
+    test: Rows | None
+    notes: tuple[str, ...]
+    files: dict[str, list[dict[str, object]]]
+    cut: dict[str, npt.NDArray[np.int64]]
+
+
+def load_splits(settings: DataSettings) -> Splits:
+    """Read the splits that the settings name and cut those that they do not.
+
+    Raises:
+        ConfigError: `data.train` is not set.
+        DataError: A source cannot be read, or train has only one class.
+        MissingPackageError: A `package:` is not installed.
+    """
+    if settings.train is None:
+        raise ConfigError("data.train is not set: name the file or folder with the training rows")
+    given: dict[str, Rows] = {}
+    files: dict[str, list[dict[str, object]]] = {}
+    named: tuple[tuple[Role, str | tuple[str, ...] | None], ...] = (
+        ("train", settings.train),
+        ("validation", settings.validation),
+        ("test", settings.test),
+    )
+    for role, source in named:
+        if source is not None:
+            sources = resolve(source, role)
+            given[role] = read_sources(sources, settings)
+            files[role] = [one.fingerprint() for one in sources]
+    _check_classes(given["train"], settings)
+
+    shares = {role: 0.0 if role in given else getattr(settings, f"{role}_share") for role in ("validation", "test")}
+    cut = split_rows(given["train"], shares["validation"], shares["test"], settings.split_seed)
+    notes = [f"{role}: {note}" for role, rows in given.items() for note in rows.notes]
+    notes += cut.notes
+    taken = {role: indices for role in ("validation", "test") if len(indices := getattr(cut, role))}
+    rows: dict[str, Rows] = {**given, **{role: given["train"].select(indices) for role, indices in taken.items()}}
+    if taken:
+        rows["train"] = given["train"].select(cut.train)
+    notes += _shared_texts(rows)
+    if "test" not in rows:
+        notes.append("there is no test split, so none is evaluated; set data.test or data.test_share for one")
+    recorded = {"train": cut.train, **taken} if taken else {}
+    return Splits(rows["train"], rows.get("validation"), rows.get("test"), tuple(notes), files, recorded)
+
+
+def split_rows(rows: Rows, validation_share: float, test_share: float, seed: int) -> Cut:
+    """Choose rows for validation and test, by label, rows of equal text (after `strip`) on one side.
+
+    The choice depends on the texts, the labels, the shares and the seed alone: a keyed hash of its text gives each group
+    of rows its place in its class's order. Test takes the first groups, validation those after them, so that the test rows
+    stay the same whatever the validation share. Train keeps at least one group of every class. Rows with lists of labels
+    are treated as one class.
+
+    Args:
+        rows: The rows to split.
+        validation_share: Share of all rows for validation, in [0, 1).
+        test_share: Share of all rows for test, in [0, 1).
+        seed: Another seed gives another choice.
+    """
+    split_of = np.zeros(len(rows), np.int8)  # 0 train, 1 validation, 2 test
+    classes = _groups_by_class(rows, seed)
+    sizes = {label: sum(map(len, groups)) for label, groups in classes.items()}
+    notes = []
+    for number, role, share in ((2, "test", test_share), (1, "validation", validation_share)):
+        if not share:
+            continue
+        without = []
+        for label, quota in _quotas(sizes, share).items():
+            taken = _take(classes[label], quota)
+            for group in taken:
+                split_of[group] = number
+            if not taken:
+                without.append(label)
+        notes += _too_small(without, len(classes), role)
+    train, validation, test = (np.flatnonzero(split_of == number) for number in range(3))
+    return Cut(train, validation, test, tuple(notes))
+
+
+def text_key(text: str) -> str:
+    """Return what texts are compared by to tell equal ones: the text without white space around it."""
+    return text.strip()
+
+
+def _groups_by_class(rows: Rows, seed: int) -> dict[str, list[list[int]]]:
+    """Return, for each label's text in order, its groups of rows with equal text, in the order in which splits take them."""
+    groups: dict[str, list[int]] = {}
+    for index, text in enumerate(rows.texts):
+        groups.setdefault(text_key(text), []).append(index)
+    key = seed.to_bytes(16, "big")
+    place = {text: hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest() for text in groups}
+    classes: dict[str, list[list[int]]] = {}
+    for text in sorted(groups, key=place.__getitem__):
+        label: Any = rows.labels[groups[text][0]]  # equal texts with different labels go with the first one's class
+        classes.setdefault("" if isinstance(label, list) else label_text(label), []).append(groups[text])
+    return {label: classes[label] for label in sorted_texts(classes)}
+
+
+def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
+    """Share out rows over the classes: each gets its share rounded down or up, so that the sum is the share of all rows."""
+    exact = {label: size * share for label, size in sizes.items()}
+    quotas = {label: int(value) for label, value in exact.items()}
+    missing = max(1, round(sum(exact.values()))) - sum(quotas.values())
+    by_remainder = sorted(sizes, key=lambda label: (quotas[label] - exact[label], -sizes[label]))  # stable: then by label
+    for label in by_remainder[: max(0, missing)]:
+        quotas[label] += 1
+    return quotas
+
+
+def _take(groups: list[list[int]], quota: int) -> list[list[int]]:
+    """Take groups of at most `quota` rows together out of `groups`, in order, leaving at least one."""
+    taken: list[list[int]] = []
+    left: list[list[int]] = []
+    for position, group in enumerate(groups):
+        last = position == len(groups) - 1 and not left
+        if len(group) <= quota and not last:
+            taken.append(group)
+            quota -= len(group)
+        else:
+            left.append(group)
+    groups[:] = left
+    return taken
+
+
+def _too_small(without: Sequence[str], classes: int, role: str) -> list[str]:
+    """Name the classes of which a split got no row."""
+    if not without:
+        return []
+    if len(without) == classes:
+        return [f"no {role} rows could be cut from train: it has too few different texts"]
+    names = ", ".join(without[:_NAMED]) + (f" and {len(without) - _NAMED} more" if len(without) > _NAMED else "")
+    return [f"too few rows to cut {role} rows from, so they stay in train: {names}"]
+
+
+def _shared_texts(rows: Mapping[str, Rows]) -> list[str]:
+    """Count the texts of validation and test that training sees too."""
+    seen = {text_key(text) for text in rows["train"].texts}
+    notes = []
+    for role in ("validation", "test"):
+        if role in rows and (count := sum(text_key(text) in seen for text in rows[role].texts)):
+            notes.append(f"{role}: {count} of {len(rows[role])} rows have a text that also stands in train")
+    return notes
+
+
+def _check_classes(train: Rows, settings: DataSettings) -> None:
+    column = settings.labels or settings.label or "label"
+    many = settings.labels is not None
+    labels: list[Any] = [label for row in train.labels for label in row] if many else train.labels  # type: ignore[union-attr]
+    classes = LabelSet.from_rows(labels)
+    if not classes:
+        raise DataError(f"data.train: no row has a label in column {column!r}")
+    if len(classes) == 1 and not many:
+        raise DataError(
+            f"data.train: all {len(train)} rows have the label {classes.texts[0]!r} (first: {train.where(0)}); "
+            "training needs at least two classes"
+        )
