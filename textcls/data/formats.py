@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from textcls.errors import DataError
 TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 FASTTEXT_PREFIX = "__label__"
 _BATCH_ROWS = 8192
+_SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 40  # in messages: a file without a header has an article for a name
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Record = dict[str, object]
 
@@ -54,18 +57,20 @@ def iter_records(
     )
 
 
-def check_columns(wanted: Iterable[str], there: Collection[str], place: str) -> None:
+def check_columns(wanted: Iterable[str], there: Collection[str], place: str, hint: str = "") -> None:
     """Make sure that columns exist.
 
     Raises:
-        DataError: One is missing; the message names those there are and the nearest.
+        DataError: One is missing; the message names those there are and the nearest, then gives the hint.
     """
     for column in wanted:
         if column not in there:
-            names = [str(name) for name in there]
-            close = difflib.get_close_matches(column, names, 1, cutoff=0.5)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise DataError(f"{place}: there is no column {column!r}{hint}; the columns are: {', '.join(names) or 'none'}")
+            close = difflib.get_close_matches(column, there, 1, cutoff=0.5)
+            nearest = f" (did you mean {close[0]!r}?)" if close else ""
+            names = [repr(name[:_SHOWN_CHARACTERS] + "…" if len(name) > _SHOWN_CHARACTERS else name) for name in there]
+            more = [f"and {len(names) - _SHOWN_COLUMNS} more"] if len(names) > _SHOWN_COLUMNS else []
+            shown = ", ".join(names[:_SHOWN_COLUMNS] + more) or "none"
+            raise DataError(f"{place}: there is no column {column!r}{nearest}; the columns are: {shown}{hint}")
 
 
 def is_fasttext(path: str | Path) -> bool:
@@ -106,7 +111,7 @@ def _iter_csv(path: str | Path, decoder: Decoder, header: bool, columns: Sequenc
             if not names:
                 names = fields if header else [str(number) for number in range(len(fields))]
                 _refuse_duplicates(names, str(path))
-                check_columns(columns, names, str(path))
+                check_columns(columns, names, str(path), _csv_hint(names, header))
                 if header:
                     continue
             if len(fields) != len(names):
@@ -118,6 +123,13 @@ def _iter_csv(path: str | Path, decoder: Decoder, header: bool, columns: Sequenc
     except csv.Error as error:
         fault = "a double quote is opened and never closed" if "end of data" in str(error) else str(error)
         raise DataError(f"{path}, row {row}: {fault}; inside a quoted field write each double quote twice") from None
+
+
+def _csv_hint(names: Sequence[str], header: bool) -> str:
+    """Return what the likely fault is where a column is missing."""
+    if len(names) == 1 and (other := re.search(r"[;\t|,]", names[0])):
+        return f"; the fields seem to be separated by {other[0]!r}: a .csv file takes commas, a .tsv file tabs"
+    return "; if the first row is no header, set data.header to false" if header else ""
 
 
 def _csv_lines(path: str | Path, decoder: Decoder) -> Iterator[str]:
@@ -139,7 +151,7 @@ def _iter_json(path: str | Path, decoder: Decoder, columns: Sequence[str], array
             for number, item in enumerate(items, start=1):
                 yield number, _record(item, columns, f"{path}, row {number}")
             return
-        yield row, _record(_parse_json(line, path, row), columns, f"{path}, row {row}")
+        yield row, _record(_parse_json(line.rstrip(), path, row), columns, f"{path}, row {row}")
 
 
 def _parse_json(text: str, path: str | Path, row: int) -> Any:
@@ -164,7 +176,7 @@ def _record(value: Any, columns: Sequence[str], place: str) -> Record:
 def _without_surrogates(value: Any) -> Any:
     r"""Put U+FFFD for lone surrogates, which JSON can write (`\ud800`) and UTF-8 cannot."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _LONE_SURROGATE.sub("\ufffd", value)  # pairs were joined in parsing
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     if isinstance(value, Mapping):

@@ -77,7 +77,8 @@ def read_sources(sources: Sequence[Source], settings: DataSettings) -> Rows:
             source_of.append(names.setdefault(name, len(names)))
             row_of.append(row)
         if len(texts) == before:
-            raise DataError(f"{source.name}: there are no rows in it")
+            place = source.name if isinstance(source, StoredDataset) else source.path
+            raise DataError(f"{place}: there are no rows in it")
         if isinstance(source, ClassFolder) and source.skipped:
             kinds = ", ".join(sorted({path.suffix for path in source.skipped}))
             notes.append(f"{source.name}: files left out because their ending is not .txt: {len(source.skipped)} ({kinds})")

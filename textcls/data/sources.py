@@ -110,8 +110,11 @@ def resolve(source: str | Sequence[str], role: Role) -> list[Source]:
         if item.startswith("hub:"):
             found.append(_from_hub(item, role))
             continue
-        root, paths = expand(item)
-        found += [_at(path, root, role) for path in paths]
+        try:
+            root, paths = expand(item)
+            found += [_at(path, root, role) for path in paths]
+        except OSError as error:  # a folder that may not be listed, a name too long for the system
+            raise DataError(f"{item}: cannot be read: {error.strerror}") from None
     return list({_identity(one): one for one in found}.values())
 
 
@@ -132,7 +135,8 @@ def expand(item: str) -> tuple[Path, list[Path]]:
         fixed = path.parent
         while glob.has_magic(str(fixed)):
             fixed = fixed.parent
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207: unlike Path.glob it leaves out hidden files
+        # Unlike Path.glob, this leaves out hidden files.
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207
         if matches:
             return fixed, sorted(map(Path, matches))
         raise DataError(f"{item}: no file matches this pattern")
