@@ -1,0 +1,86 @@
+"""The engine that scores encoded texts on the CPU: ONNX Runtime, one session of one thread for each core's share of the batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from textcls.inference.graph import numeric_core
+from textcls.text import PAD
+
+# Small batches of like length suit ONNX Runtime's LSTM; the second bound keeps a batch of very long texts from filling the memory.
+_BATCH_TEXTS, _BATCH_TOKENS = 32, 16_384
+
+
+class OnnxEngine:
+    """Probabilities of encoded texts, from the numeric core of a model's graph.
+
+    Args:
+        model: A graph that `build_graph` made, or an exported file of one; it is taken apart.
+        threads: Batches scored at the same time; every core where not given.
+    """
+
+    def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = (
+            1  # a second thread gains the LSTM little; a second batch all
+        )
+        options.log_severity_level = 3
+        core = numeric_core(model)
+        self.classes: int = core.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        self._session = onnxruntime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self._threads = threads or len(
+            os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        )
+
+    def __call__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Score texts.
+
+        Args:
+            ids: Token ids of all texts, int32 [n_tokens].
+            offsets: Where each text starts, and the end, int64 [n_texts + 1]; every text has at least one token.
+
+        Returns:
+            Probabilities in the order of the texts, float32 [n_texts, classes].
+        """
+        scores = np.empty((len(offsets) - 1, self.classes), np.float32)
+
+        def score(rows: NDArray[np.int64]) -> None:
+            feed = pad(ids, offsets, rows)
+            scores[rows] = self._session.run(["probabilities"], feed)[0]
+
+        batches = list(batches_of_like_length(np.diff(offsets)))
+        if self._threads == 1 or len(batches) == 1:
+            for rows in batches:
+                score(rows)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(score, batches))  # a list, so that an error in a thread is raised here
+        return scores
+
+
+def pad(ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+    """Return the core's inputs for some texts: `ids` int64 [rows, longest], `lengths` int32 [rows]."""
+    lengths = offsets[rows + 1] - offsets[rows]
+    columns = np.arange(lengths.max())
+    real = columns < lengths[:, None]
+    padded = np.full(real.shape, PAD, np.int64)
+    padded[real] = ids[(offsets[rows][:, None] + columns)[real]]
+    return {"ids": padded, "lengths": lengths.astype(np.int32)}
+
+
+def batches_of_like_length(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each batch, longest texts first, so that the threads end together."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = min(_BATCH_TEXTS, max(1, _BATCH_TOKENS // int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size

@@ -1,0 +1,214 @@
+"""The ONNX graph of a trained model, built from plain arrays: raw text in for `unicode` models, ids and lengths for the others.
+
+    text → lower-cased → tokens → ids, lengths │ → embedding → recurrent layers → final states → logits → probabilities │ → label
+           the text part, names "text/…"       │ the numeric core, which our own runtime feeds with ids                 │ "label/…"
+
+Built node by node: no exporter of torch takes a packed sequence. Stock ONNX Runtime runs it, without custom operators.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from textcls.artifact import FORMAT_VERSION, Artifact, weights_sha256
+from textcls.config import ModelSettings
+from textcls.data.labels import label_text
+from textcls.text import PAD, SPECIAL_TOKENS, UNICODE_TOKEN, UNK
+
+OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
+IR_VERSION = 10  # what ONNX Runtime 1.20 reads
+# Places of torch's gates in ONNX's order: LSTM i, f, g, o → i, o, f, g; GRU r, z, n → z, r, n.
+_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
+TEXT_PART, LABEL_PART = "text/", "label/"
+
+
+def takes_text(artifact: Artifact) -> bool:
+    """Whether the model's graph takes raw text: the other tokenizers cannot be written in ONNX."""
+    return artifact.config.text.tokenizer == "unicode"
+
+
+def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8") -> onnx.ModelProto:
+    """Build the graph of a trained model.
+
+    Args:
+        artifact: The trained model.
+        locale: Locale of the machine that runs it, in which text is lower-cased.
+
+    Returns:
+        A model with outputs `label` (string [texts]) and `probabilities` (float32 [texts, classes]); inputs `text` (string
+        [texts], at least one) or `ids` (int64 [texts, longest], 0 behind each text's end) and `lengths` (int32 [texts], at least 1).
+    """
+    value, labels = helper.make_tensor_value_info, [label_text(label) for label in artifact.labels]
+    nodes, constants = _core(artifact)
+    nodes += _label_part(labels)
+    if takes_text(artifact):
+        text_nodes, text_constants = _text_part(artifact, locale)
+        nodes, constants = text_nodes + nodes, constants | text_constants
+        inputs = [value("text", TensorProto.STRING, ["texts"])]
+    else:
+        inputs = core_inputs()
+    outputs = [
+        value("label", TensorProto.STRING, ["texts"]),
+        value("probabilities", TensorProto.FLOAT, ["texts", len(labels)]),
+    ]
+    initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "textcls", inputs, outputs, initializers),
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in OPSETS],
+        ir_version=IR_VERSION,
+        producer_name="textcls",
+    )
+    helper.set_model_props(model, metadata(artifact))
+    return model
+
+
+def core_inputs() -> list[onnx.ValueInfoProto]:
+    """Return the inputs of the numeric core."""
+    value = helper.make_tensor_value_info
+    return [value("ids", TensorProto.INT64, ["texts", "longest"]), value("lengths", TensorProto.INT32, ["texts"])]
+
+
+def metadata(artifact: Artifact) -> dict[str, str]:
+    """Return what travels in the file: everything that classifying raw text needs, and where the model came from."""
+    record = {
+        "format_version": FORMAT_VERSION,
+        "text": artifact.config.text.model_dump(mode="json"),
+        "model": artifact.config.model.model_dump(mode="json"),
+        "labels": list(artifact.labels),
+        "temperature": artifact.temperature,
+        "fingerprint": artifact.fingerprint,
+        "weights_sha256": weights_sha256(artifact.weights),
+        "metrics": dict(artifact.metrics),
+        "provenance": dict(artifact.provenance),
+    }
+    return {
+        "textcls": json.dumps(record, ensure_ascii=False, sort_keys=True),
+        "textcls.vocabulary": "\n".join(artifact.vocabulary.tokens),
+    }
+
+
+def _text_part(artifact: Artifact, locale: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """From `text` to `ids` and `lengths`, with the regular expression that Python uses too."""
+
+    def node(kind: str, inputs: list[str], outputs: list[str], domain: str = "", **attributes: Any) -> onnx.NodeProto:
+        return helper.make_node(kind, inputs, outputs, f"{TEXT_PART}{outputs[0]}", domain=domain, **attributes)
+
+    words = artifact.vocabulary.tokens[UNK + 1 :]
+    case = "LOWER" if artifact.config.text.lowercase else "NONE"
+    nodes = [
+        node("StringNormalizer", ["text"], ["cased"], case_change_action=case, is_case_sensitive=1, locale=locale),
+        node(
+            "Tokenizer", ["cased"], ["tokens"], "com.microsoft",
+            mark=0, mincharnum=1, pad_value=SPECIAL_TOKENS[PAD], tokenexp=UNICODE_TOKEN,
+        ),
+        node(
+            "LabelEncoder", ["tokens"], ["uncut_ids"], "ai.onnx.ml",
+            keys_strings=[SPECIAL_TOKENS[PAD], *words], values_int64s=[PAD, *range(UNK + 1, len(words) + UNK + 1)], default_int64=UNK,
+        ),
+        node("Slice", ["uncut_ids", "text_start", "text_end", "axis_1"], ["cut_ids"]),
+        node("Greater", ["cut_ids", "pad_id"], ["real"]),  # a token's id is above 0, so zeros are behind the end
+        node("Cast", ["real"], ["real_int"], to=TensorProto.INT32),
+        node("ReduceSum", ["real_int", "axis_1"], ["counted"], keepdims=0),
+        node("Max", ["counted", "one"], ["lengths"]),  # the empty text is one `<pad>`
+        node("Pad", ["cut_ids", "one_column"], ["ids"]),  # a batch of only empty texts has no column at all
+    ]  # fmt: skip
+    constants = {
+        "text_start": np.array([0]),
+        "text_end": np.array([artifact.config.text.max_tokens]),
+        "axis_1": np.array([1]),
+        "pad_id": np.array(PAD),
+        "one": np.array(1, np.int32),
+        "one_column": np.array([0, 0, 0, 1]),
+    }
+    return nodes, constants
+
+
+def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """From `ids` and `lengths` to `probabilities`. No strings here, so that it can be quantised."""
+    settings, weights, node = artifact.config.model, artifact.weights, helper.make_node
+    directions = 2 if settings.bidirectional else 1
+    nodes = [node("Transpose", ["ids"], ["ids_by_step"], perm=[1, 0]), node("Gather", ["embedding", "ids_by_step"], ["x_0"])]
+    constants: dict[str, NDArray[Any]] = {"embedding": weights["embedding.weight"]}
+    for layer in range(settings.layers):
+        constants |= _layer_constants(artifact, layer)
+        last = layer == settings.layers - 1
+        nodes.append(
+            node(
+                settings.cell.upper(),
+                [f"x_{layer}", f"W_{layer}", f"R_{layer}", f"B_{layer}" if settings.bias else "", "lengths"],
+                ["", "final"] if last else [f"outputs_{layer}"],
+                hidden_size=settings.hidden_size,
+                direction="bidirectional" if settings.bidirectional else "forward",
+                **({"linear_before_reset": 1} if settings.cell == "gru" else {}),
+            )
+        )
+        if not last:  # (longest, directions, texts, hidden) → (longest, texts, directions * hidden)
+            nodes.append(node("Transpose", [f"outputs_{layer}"], [f"joined_{layer}"], perm=[0, 2, 1, 3]))
+            nodes.append(node("Reshape", [f"joined_{layer}", "joined_shape"], [f"x_{layer + 1}"]))
+            constants["joined_shape"] = np.array([0, 0, directions * settings.hidden_size])
+    nodes += [
+        node("Transpose", ["final"], ["final_by_text"], perm=[1, 0, 2]),
+        node("Reshape", ["final_by_text", "states_shape"], ["states"]),  # (texts, directions * hidden): forward, backward
+        node("Gemm", ["states", "classifier", "classifier_bias"], ["logits"]),
+        node("Div", ["logits", "temperature"], ["calibrated"]),
+        node("Softmax", ["calibrated"], ["probabilities"], axis=-1),
+    ]
+    constants |= {
+        "states_shape": np.array([-1, directions * settings.hidden_size]),
+        "classifier": np.ascontiguousarray(weights["classifier.weight"].T),
+        "classifier_bias": weights["classifier.bias"],
+        "temperature": np.array(artifact.temperature, np.float32),
+    }
+    return nodes, constants
+
+
+def _layer_constants(artifact: Artifact, layer: int) -> dict[str, NDArray[np.float32]]:
+    """W (directions, gates * hidden, inputs), R (directions, gates * hidden, hidden), B (directions, 2 * gates * hidden)."""
+    settings = artifact.config.model
+    suffixes = ("", "_reverse") if settings.bidirectional else ("",)
+
+    def stacked(name: str) -> NDArray[np.float32]:
+        return np.stack([_reorder(artifact.weights[f"encoder.rnn.{name}_l{layer}{s}"], settings) for s in suffixes])
+
+    arrays = {f"W_{layer}": stacked("weight_ih"), f"R_{layer}": stacked("weight_hh")}
+    if settings.bias:
+        arrays[f"B_{layer}"] = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], axis=1)
+    return arrays
+
+
+def _reorder(weight: NDArray[np.float32], settings: ModelSettings) -> NDArray[np.float32]:
+    """Put the gates, which lie one after the other along the first axis, into ONNX's order."""
+    order = _GATES[settings.cell]
+    return np.concatenate([np.split(weight, len(order))[place] for place in order])
+
+
+def _label_part(labels: list[str]) -> list[onnx.NodeProto]:
+    """From `probabilities` to `label`."""
+    return [
+        helper.make_node("ArgMax", ["probabilities"], ["best"], f"{LABEL_PART}best", axis=-1, keepdims=0),
+        helper.make_node(
+            "LabelEncoder", ["best"], ["label"], f"{LABEL_PART}label", domain="ai.onnx.ml",
+            keys_int64s=list(range(len(labels))), values_strings=labels,
+        ),
+    ]  # fmt: skip
+
+
+def numeric_core(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the part between ids and probabilities of a graph that `build_graph` made; the model itself is taken apart."""
+    graph = model.graph
+    nodes = [node for node in graph.node if not node.name.startswith((TEXT_PART, LABEL_PART))]
+    used = {name for node in nodes for name in node.input}
+    core = helper.make_graph(
+        nodes,
+        "textcls core",
+        core_inputs(),
+        [output for output in graph.output if output.name == "probabilities"],
+        [constant for constant in graph.initializer if constant.name in used],
+    )
+    return helper.make_model(core, opset_imports=model.opset_import, ir_version=model.ir_version)

@@ -1,0 +1,147 @@
+"""A trained model ready to classify: raw texts in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from textcls.artifact import FORMAT_VERSION, Artifact, read_artifact
+from textcls.config import TextSettings
+from textcls.data.labels import Label
+from textcls.errors import ModelError
+from textcls.files import replacing
+from textcls.inference.engine import OnnxEngine
+from textcls.inference.graph import build_graph
+from textcls.text import Encoder, Vocabulary
+
+Engine = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of some texts.
+
+    Attributes:
+        probabilities: Calibrated, float32 [n_texts, classes].
+        empty: Texts without a token; they get the model's answer for one `<pad>`, bool [n_texts].
+        truncated: Texts cut at `text.max_tokens`, bool [n_texts].
+    """
+
+    probabilities: NDArray[np.float32]
+    empty: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+
+class Predictor:
+    """Classifies texts with any engine `(ids, offsets) → probabilities`.
+
+    Args:
+        settings: The model's text settings.
+        vocabulary: Its tokens by id.
+        labels: Its classes by index.
+        engine: What scores encoded texts.
+        record: What the model says of itself: metrics, provenance, versions.
+    """
+
+    def __init__(
+        self,
+        settings: TextSettings,
+        vocabulary: Vocabulary,
+        labels: tuple[Label, ...],
+        engine: Engine,
+        record: Mapping[str, Any],
+    ) -> None:
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.labels = labels
+        self.engine = engine
+        self.record = record
+        self.encoder = Encoder.from_settings(settings, vocabulary)
+
+    @classmethod
+    def load(cls, path: str | Path, *, threads: int | None = None) -> Predictor:
+        """Load a model folder or an exported `.onnx` file for the CPU.
+
+        Args:
+            path: The folder or the file.
+            threads: Batches scored at the same time; every core where not given.
+
+        Raises:
+            ModelError: There is no model, it is damaged, or a newer textcls wrote it.
+        """
+        path = Path(path)
+        if path.is_dir() or not path.exists():
+            return cls.from_artifact(read_artifact(path), path, threads=threads)
+        return cls._from_graph(read_graph(path), threads)
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, folder: Path | None = None, *, threads: int | None = None) -> Predictor:
+        """Return a predictor for a trained model; its graph is taken from, or kept in, the model folder where one is given."""
+        return cls._from_graph(_kept_graph(artifact, folder) if folder else build_graph(artifact), threads)
+
+    @classmethod
+    def _from_graph(cls, model: onnx.ModelProto, threads: int | None) -> Predictor:
+        properties = {entry.key: entry.value for entry in model.metadata_props}
+        record = json.loads(properties["textcls"])
+        vocabulary = Vocabulary(tuple(properties["textcls.vocabulary"].split("\n")))
+        settings = TextSettings.model_validate(record["text"])
+        return cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record)
+
+    def predict(self, texts: Sequence[str]) -> Predictions:
+        """Classify texts.
+
+        Args:
+            texts: Raw texts, [n_texts]; none is fine.
+        """
+        encoded = self.encoder.encode(texts)
+        return Predictions(self.engine(encoded.ids, encoded.offsets), encoded.empty, encoded.truncated)
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Read an exported file.
+
+    Raises:
+        ModelError: It is no ONNX file, none of ours, or a newer textcls wrote it.
+    """
+    try:
+        model = onnx.load(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except Exception as error:  # protobuf's own error class is private to its implementation
+        raise ModelError(f"{path}: is no ONNX file; a model is a folder or a .onnx file that `textcls export` wrote") from error
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    if "textcls" not in properties or "textcls.vocabulary" not in properties:
+        raise ModelError(
+            f"{path}: is an ONNX file, but not one that `textcls export` wrote: it carries no vocabulary and labels"
+        )
+    try:
+        version = int(json.loads(properties["textcls"])["format_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: its textcls metadata is damaged; export the model again") from error
+    if version > FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format version {version}, written by a newer textcls; this one reads up to {FORMAT_VERSION}: upgrade textcls"
+        )
+    return model
+
+
+def _kept_graph(artifact: Artifact, folder: Path) -> onnx.ModelProto:
+    """Return the graph beside the weights where it is theirs, else build it and keep it there if the folder can be written."""
+    path = folder / "model.onnx"
+    with suppress(ModelError):
+        model = read_graph(path)
+        record = json.loads(next(entry.value for entry in model.metadata_props if entry.key == "textcls"))
+        if record["fingerprint"] == artifact.fingerprint:
+            return model
+    model = build_graph(artifact)
+    with suppress(OSError), replacing(path) as neighbour:  # a read-only folder: the graph is built at each load
+        onnx.save(model, neighbour)
+    return model

@@ -1,0 +1,51 @@
+"""Where the network runs."""
+
+from __future__ import annotations
+
+import torch
+
+from textcls.config import ModelSettings
+from textcls.errors import ConfigError
+
+
+def resolve_device(name: str, settings: ModelSettings) -> torch.device:
+    """Return the device that a setting names; `auto` is CUDA where there is one, else the CPU.
+
+    `mps` is taken only when named, and only once a batch came out as on the CPU: packed LSTMs have given silently wrong results there.
+
+    Raises:
+        ConfigError: The device is not there, or computes something else than the CPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise ConfigError(f"training.device {name}: there are {count} CUDA devices here; use cpu or auto")
+    if device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("training.device mps: there is no Apple GPU here; use cpu or auto")
+        _compare_with_cpu(device, settings)
+    return device
+
+
+def _compare_with_cpu(device: torch.device, settings: ModelSettings) -> None:
+    """Run one small random batch on both."""
+    import numpy as np
+
+    from textcls.model.network import Network
+    from textcls.model.packing import pack
+
+    sizes = settings.model_copy(update={"embedding_size": settings.embedding_size or 8})
+    network = Network(sizes, 50, 3).eval()
+    lengths = np.array([5, 1, 9, 9, 3])
+    ids = np.random.default_rng(0).integers(1, 50, lengths.sum()).astype(np.int32)
+    batch = pack(ids, np.cumsum([0, *lengths]))
+    with torch.inference_mode():
+        expected = network(batch)
+        got = network.to(device)(batch.to(device)).cpu()
+    if not torch.allclose(expected, got, atol=1e-4):
+        raise ConfigError(
+            f"training.device {device.type}: its packed {settings.cell} gives other results than the CPU; use cpu"
+        )

@@ -1,0 +1,81 @@
+"""The model card: what a person should know of a trained model, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from textcls.artifact import Artifact
+from textcls.data import label_text
+
+_METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss", "expected_calibration_error")
+
+
+def model_card(artifact: Artifact) -> str:
+    """Return the model card of a trained model."""
+    text, model = artifact.config.text, artifact.config.model
+    labels = ", ".join(f"`{label_text(label)}`" for label in artifact.labels)
+    kind = f"{'bidirectional ' if model.bidirectional else ''}{model.cell.upper()}"
+    vectors = artifact.provenance.get("vectors")
+    lines = [
+        "# Text classifier",
+        "",
+        f"A {kind} of {model.layers} layer{'s' if model.layers > 1 else ''} with {model.hidden_size} units a direction over "
+        f"{model.embedding_size}-dimensional embeddings, trained with textcls {artifact.provenance.get('textcls_version', '')}.",
+        "",
+        f"- Labels ({len(artifact.labels)}): {labels}",
+        f"- Tokenizer: `{text.tokenizer}`"
+        + (f", language `{text.language}`" if text.tokenizer == "spacy" else "")
+        + (", lower-cased" if text.lowercase else "")
+        + f"; texts are cut after {text.max_tokens:,} tokens",
+        f"- Vocabulary: {len(artifact.vocabulary):,} tokens, readable in `vocabulary.txt` and in every export: "
+        "do not publish the model if the words of the training texts are secret",
+        f"- Vectors at the start: {vectors['name'] if vectors else 'random'}",
+        f"- Probabilities: divided by temperature {artifact.temperature:.3f}, chosen on the validation split",
+        "",
+        "## Data",
+        "",
+        *_data_lines(artifact.provenance),
+        "",
+        "## Metrics",
+        "",
+        *_metric_lines(artifact.metrics),
+        "",
+        "## Use",
+        "",
+        "```console",
+        "textcls classify MODEL_FOLDER texts.csv",
+        "```",
+        "",
+        "## Limits",
+        "",
+        "It knows the labels above alone and gives one of them to every text, also to one of another kind or language. "
+        "Words that training never saw count as unknown. Probabilities are calibrated for texts like those of validation.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _data_lines(provenance: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"- Rows: {provenance.get('train_rows', 0):,} for training, {provenance.get('validation_rows', 0):,} for validation"
+    ]
+    for split, files in provenance.get("data", {}).items():
+        for file in files:
+            name = file.get("file") or file.get("dataset")
+            lines.append(f"- {split}: `{name}`, SHA-256 `{file.get('sha256') or file.get('fingerprint')}`")
+    return lines
+
+
+def _metric_lines(metrics: Mapping[str, Any]) -> list[str]:
+    if not metrics:
+        return ["None was measured: there was no validation or test split."]
+    lines = [f"| metric | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
+    for name in ("rows", *_METRICS):
+        values = (report.get(name) for report in metrics.values())
+        lines.append(f"| {name} | {' | '.join(_shown(value) for value in values)} |")
+    return lines
+
+
+def _shown(value: float | int | None) -> str:
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

@@ -1,0 +1,240 @@
+"""From labelled rows to a trained model: labels, vocabulary, vectors, network, loop, calibration."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import textcls
+from textcls.artifact import Artifact
+from textcls.config import Config, ModelSettings
+from textcls.data import Label, LabelSet, Rows, label_text
+from textcls.errors import ConfigError, DataError
+from textcls.evaluation import evaluate_single, fit_temperature, softmax
+from textcls.model import Network
+from textcls.model.device import resolve_device
+from textcls.text import PAD, UNK, Encoded, Encoder, Vocabulary, encode_training
+from textcls.text.vectors import PretrainedVectors, load_vectors
+from textcls.training.events import Event, Note
+from textcls.training.loop import LabelledSplit, score, training_loop
+
+_RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
+_DEFAULT_EMBEDDING_SIZE = 100
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model, still with its network.
+
+    Attributes:
+        artifact: The model as plain data.
+        network: The network with the same weights, on its device.
+        labels: Its classes.
+        encoder: Its encoder.
+        probabilities: Calibrated, of the validation split, float64 [n, classes]; None without that split.
+        targets: Class of each validation text, int64 [n].
+    """
+
+    artifact: Artifact
+    network: Network
+    labels: LabelSet
+    encoder: Encoder
+    probabilities: NDArray[np.float64] | None = None
+    targets: NDArray[np.int64] | None = None
+
+
+def fit(
+    config: Config,
+    train: Rows,
+    validation: Rows | None,
+    *,
+    start_from: Artifact | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Generator[Event, None, Fitted]:
+    """Train a model on rows in memory.
+
+    Args:
+        config: The settings; those of `data` are not used here.
+        train: Rows to learn from: labels, vocabulary, vectors and class weights come from these alone.
+        validation: Rows that choose the best epoch and the temperature.
+        start_from: A trained model whose vocabulary, text and network settings and weights to start from.
+        should_stop: Asked after each step; once true, the best weights so far are kept.
+
+    Yields:
+        Notes, progress and the end of each epoch.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        InputError: The rows or settings cannot be used.
+        TrainingError: The loss is no longer a finite number.
+    """
+    started = time.perf_counter()
+    if config.data.labels is not None:
+        raise ConfigError("data.labels: training with many labels a text is not there yet; give data.label, one label a text")
+    if start_from is not None:
+        config = _settings_of(start_from, config)
+    labels = LabelSet.from_rows(train.labels)
+    if len(labels) < 2:
+        raise DataError(f"the training rows have one label alone, {labels.texts[0]!r}: a classifier needs at least two")
+    with torch_settings(config) as threads:
+        vectors: PretrainedVectors | None = None
+        if start_from is None:
+            encoded, vocabulary, counts = encode_training(train.texts, config.text)
+            if config.text.vectors is not None:
+                encoder = Encoder.from_settings(config.text, vocabulary)
+                vectors = load_vectors(
+                    config.text.vectors,
+                    vocabulary.tokens,
+                    extend=config.text.extend,
+                    accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
+                )
+                vocabulary = vocabulary.extended(vectors.extra_words)
+                yield Note(_coverage(vectors, counts))
+        else:
+            vocabulary = start_from.vocabulary
+            encoded = Encoder.from_settings(config.text, vocabulary).encode(train.texts)
+        encoder = Encoder.from_settings(config.text, vocabulary)
+        yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
+        config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
+        device = resolve_device(config.training.device, config.model)
+        network = Network(config.model, len(vocabulary), len(labels))
+        initialise(network, vectors, vocabulary)
+        if start_from is not None:
+            yield from _load_weights(network, start_from, labels)
+        if config.training.freeze_embeddings:
+            network.embedding.weight.requires_grad_(False)
+        network.to(device)
+        kind = f"{'bidirectional ' if config.model.bidirectional else ''}{config.model.cell.upper()}"
+        size = sum(p.numel() for p in network.parameters())
+        yield Note(f"network: {kind}, hidden size {config.model.hidden_size}, {size:,} weights; {device}, {threads} threads")
+
+        train_split = LabelledSplit(encoded, labels.encode(list(train.labels)), labels.texts)
+        validation_split = None if validation is None else labelled_split(encoder, labels, validation)
+        yield from training_loop(network, train_split, validation_split, config.training, should_stop)
+
+        temperature, metrics, probabilities = 1.0, {}, None
+        if validation_split is not None:
+            logits = score(network, validation_split.encoded)
+            known = validation_split.targets < len(labels)
+            temperature = fit_temperature(logits[known], validation_split.targets[known])
+            probabilities = softmax(logits, temperature)
+            metrics = {"validation": evaluate_single(probabilities, validation_split.targets, validation_split.labels)}
+    provenance = {
+        "textcls_version": textcls.__version__,
+        "torch_version": torch.__version__,
+        "created": _now(),
+        "train_rows": len(train),
+        "validation_rows": 0 if validation is None else len(validation),
+        "training_seconds": round(time.perf_counter() - started, 1),
+        "vectors": None if vectors is None else {"name": vectors.name, "sha256": vectors.sha256},
+    }
+    weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
+    artifact = Artifact(config, vocabulary, labels.labels, weights, temperature, metrics, provenance)
+    targets = None if validation_split is None else validation_split.targets
+    return Fitted(artifact, network, labels, encoder, probabilities, targets)
+
+
+def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
+    """Encode the rows of a split other than train; labels that training does not know get classes beyond the model's."""
+    together, targets = union_targets(labels, rows.labels)
+    return LabelledSplit(encoder.encode(rows.texts), targets, together)
+
+
+def union_targets(labels: LabelSet, found: list[Label] | list[list[Label]]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the texts of all labels, the model's first, and the class of each row among them, int64 [n]."""
+    unseen = LabelSet.from_rows(label for label in found if label_text(label) not in set(labels.texts))  # type: ignore[arg-type]
+    together = LabelSet(labels.labels + unseen.labels)
+    return together.texts, together.encode(found)  # type: ignore[arg-type]
+
+
+def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[np.float64], NDArray[np.int64]]:
+    """Evaluate a trained network on rows; return the report, calibrated probabilities [n, classes] and targets [n]."""
+    split = labelled_split(fitted.encoder, fitted.labels, rows)
+    probabilities = softmax(score(fitted.network, split.encoded), fitted.artifact.temperature)
+    return evaluate_single(probabilities, split.targets, split.labels), probabilities, split.targets
+
+
+@contextmanager
+def torch_settings(config: Config) -> Iterator[int]:
+    """Seed torch and settle its threads for the length of a block; yields the number of threads."""
+    before = torch.get_num_threads()
+    threads = config.training.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(config.training.seed)
+            yield threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def initialise(network: Network, vectors: PretrainedVectors | None, vocabulary: Vocabulary) -> None:
+    """Fill the embedding table: pretrained rows as they are, the others at random with a like spread, `<pad>` zero."""
+    table = network.embedding.weight.data
+    spread = _RANDOM_EMBEDDING_STD if vectors is None or not len(vectors.matrix) else float(vectors.matrix.std())
+    torch.nn.init.normal_(table, std=spread)
+    if vectors is not None:
+        table[torch.from_numpy(vectors.found)] = torch.from_numpy(vectors.matrix)
+        if len(vectors.extra_words):
+            table[len(vocabulary) - len(vectors.extra_words) :] = torch.from_numpy(vectors.extra_matrix)
+        if len(vectors.matrix):
+            table[UNK] = torch.from_numpy(vectors.matrix.mean(axis=0))
+    table[PAD] = 0
+
+
+def _settle_embedding(settings: ModelSettings, vectors: PretrainedVectors | None) -> ModelSettings:
+    size = settings.embedding_size
+    if vectors is not None and size not in {None, vectors.dimension}:
+        raise ConfigError(
+            f"model.embedding_size is {size}, but {vectors.name} has {vectors.dimension} dimensions: leave it out"
+        )
+    settled = vectors.dimension if vectors is not None else size or _DEFAULT_EMBEDDING_SIZE
+    return settings.model_copy(update={"embedding_size": settled})
+
+
+def _settings_of(artifact: Artifact, config: Config) -> Config:
+    """Text settings and the network's shape come from the trained model; dropouts may change."""
+    dropouts = {name: getattr(config.model, name) for name in ("embedding_dropout", "layer_dropout", "output_dropout")}
+    model = artifact.config.model.model_copy(update=dropouts)
+    return config.model_copy(update={"text": artifact.config.text, "model": model})
+
+
+def _load_weights(network: Network, artifact: Artifact, labels: LabelSet) -> Iterator[Note]:
+    """Start from trained weights; the classifier too where the labels are the same."""
+    state = {name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()}
+    if LabelSet(artifact.labels).texts != labels.texts:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("classifier.")}
+        yield Note("the labels differ from those of the trained model: the classifier layer starts anew")
+    network.load_state_dict(state, strict=False)
+
+
+def _coverage(vectors: PretrainedVectors, counts: NDArray[np.int64]) -> str:
+    types, tokens = vectors.coverage(counts)
+    extra = f", {len(vectors.extra_words):,} words added" if vectors.extra_words else ""
+    return (
+        f"vectors: {vectors.name}, {vectors.dimension} dimensions, cover {types:.1%} of types and {tokens:.1%} of tokens{extra}"
+    )
+
+
+def _encoding_notes(encoded: Encoded, size: int, max_tokens: int) -> Iterator[Note]:
+    yield Note(f"vocabulary: {size:,} tokens; training text: {len(encoded.ids):,} tokens")
+    if encoded.empty.any():
+        yield Note(f"{int(encoded.empty.sum()):,} training texts are empty: each counts as one <pad>")
+    if encoded.truncated.any():
+        yield Note(f"{int(encoded.truncated.sum()):,} training texts were cut at text.max_tokens {max_tokens:,}")
+
+
+def _now() -> str:
+    """Return the time of training in UTC; `SOURCE_DATE_EPOCH` (seconds) overrides it for reproducible files."""
+    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

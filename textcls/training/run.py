@@ -1,0 +1,183 @@
+"""A run: data in, a folder with the model, its metrics, its log and its pictures out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from textcls.artifact import Artifact, read_artifact, write_artifact
+from textcls.config import Config
+from textcls.data import Rows, Splits, load_splits
+from textcls.errors import InputError, MissingPackageError
+from textcls.evaluation import confusion_matrix
+from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
+from textcls.files import write_text
+from textcls.training.card import model_card
+from textcls.training.events import EpochEnd, Event, Note
+from textcls.training.fit import Fitted, evaluate_rows, fit
+from textcls.training.interrupt import interruptible
+
+Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left.
+
+    Attributes:
+        folder: The run folder; the model is in `model/`.
+        artifact: The trained model.
+        metrics: Reports by split.
+        interrupted: Whether Ctrl-C ended training early.
+    """
+
+    folder: Path
+    artifact: Artifact
+    metrics: dict[str, Any]
+    interrupted: bool
+
+
+def train(
+    config: Config,
+    folder: str | Path,
+    *,
+    force: bool = False,
+    start_from: str | Path | None = None,
+    report: Report = lambda _event: None,
+) -> Run:
+    """Train a model on the data that the settings name, evaluate it, and write a run folder.
+
+    Args:
+        config: The settings.
+        folder: The run folder: new, empty, or with `force` one whose files of the same names give way.
+        force: Write into a folder that is not empty.
+        start_from: A model folder whose weights and vocabulary to start from.
+        report: Called with each event: notes, progress, the end of each epoch.
+
+    Raises:
+        InputError: Settings, data or folder cannot be used; nothing was written.
+        TrainingError: The loss is no longer a finite number.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
+        raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
+    started = None if start_from is None else read_artifact(start_from)
+    splits = load_splits(config.data)
+    with ExitStack() as stack:
+        log = _RunLog(folder, config, splits, stack)
+
+        def tell(event: Event) -> None:
+            log.write(event)
+            report(event)
+
+        for note in splits.notes:
+            tell(Note(note))
+        should_stop = stack.enter_context(interruptible())
+        training = fit(config, splits.train, splits.validation, start_from=started, should_stop=should_stop)
+        while True:
+            try:
+                tell(next(training))
+            except StopIteration as end:
+                fitted: Fitted = end.value
+                break
+        if should_stop():
+            tell(Note("interrupted: training ends here, with the best weights so far"))
+        return _finish(fitted, splits, log, should_stop())
+
+
+def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> Run:
+    """Evaluate on test, and write model, metrics and pictures."""
+    metrics = dict(fitted.artifact.metrics)
+    provenance = {**fitted.artifact.provenance, "data": splits.files}
+    measured = (fitted.probabilities, fitted.targets)
+    if splits.test is not None:
+        metrics["test"], *measured = evaluate_rows(fitted, splits.test)
+    config = fitted.artifact.config
+    artifact = replace(fitted.artifact, config=_without_paths(config), metrics=metrics, provenance=provenance)
+    write_artifact(artifact, log.folder / "model", model_card(artifact))
+    write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    plot_learning_curves(log.history, log.folder / "learning_curves.png")
+    probabilities, targets = measured
+    if probabilities is not None and targets is not None:
+        name = "test" if "test" in metrics else "validation"
+        labels = list(metrics[name]["per_class"])
+        matrix = confusion_matrix(probabilities.argmax(1), targets, len(labels))
+        plot_confusion_matrix(matrix, labels, log.folder / "confusion_matrix.png")
+        plot_reliability(probabilities, targets, log.folder / "reliability.png")
+    return Run(log.folder, artifact, metrics, interrupted)
+
+
+def _without_paths(config: Config) -> Config:
+    """Return the settings with files by name alone: a model must not tell where it was made."""
+
+    def name(source: str) -> str:
+        return source if source.startswith(("hub:", "package:")) else Path(source).name
+
+    changes = {}
+    for split in ("train", "validation", "test"):
+        source = getattr(config.data, split)
+        changes[split] = tuple(map(name, source)) if isinstance(source, tuple) else source and name(source)
+    text = config.text.model_copy(update={"vectors": config.text.vectors and name(config.text.vectors)})
+    return config.model_copy(update={"data": config.data.model_copy(update=changes), "text": text})
+
+
+class _RunLog:
+    """The files that grow while a run goes on: settings and splits at its start, then a line for each event.
+
+    Raises:
+        InputError: The folder cannot be written.
+        MissingPackageError: TensorBoard was asked for and is not installed.
+    """
+
+    def __init__(self, folder: Path, config: Config, splits: Splits, stack: ExitStack) -> None:
+        self.folder = folder
+        self.history: list[dict[str, Any]] = []
+        self._board: Any = None
+        if config.training.tensorboard:
+            self._board = _tensorboard(folder)
+            stack.callback(self._board.close)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / "config.yaml", config.to_yaml())
+            write_text(folder / "splits.json", json.dumps(_split_record(splits), ensure_ascii=False) + "\n")
+            self._file: TextIO = stack.enter_context((folder / "log.jsonl").open("w", encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{folder}: the run folder cannot be written: {error.strerror}") from error
+
+    def write(self, event: Event) -> None:
+        if isinstance(event, EpochEnd):
+            figures = {"validation_" + k if k.endswith("loss") else k: v for k, v in event.metrics.items()}
+            row = {k: v for k, v in asdict(event).items() if k != "metrics"} | figures
+            self.history.append(row | {"validation_loss": figures.get("validation_log_loss")})
+            self._scalars(row)
+        else:
+            row = asdict(event)
+        self._file.write(json.dumps({"event": type(event).__name__, **row}, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def _scalars(self, row: dict[str, Any]) -> None:
+        for name, value in row.items() if self._board else ():
+            if isinstance(value, float):
+                self._board.add_scalar(name, value, row["epoch"])
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingPackageError("training.tensorboard needs TensorBoard: pip install 'textcls[tensorboard]'") from error
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def _split_record(splits: Splits) -> dict[str, Any]:
+    """The rows of each split: the files, and where a split was cut from train, its rows there, counted from 0."""
+    rows: dict[str, Rows | None] = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return {
+        "rows": {name: 0 if split is None else len(split) for name, split in rows.items()},
+        "files": splits.files,
+        "cut_from_train": {name: indices.tolist() for name, indices in splits.cut.items()},
+    }
