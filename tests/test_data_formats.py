@@ -3,6 +3,7 @@ import csv
 import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def zstd(data: bytes) -> bytes:
     return compressed
 
 
-COMPRESSORS = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd}
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def test_encode_compares_by_text() -> None:
 
 
 def test_rows_select_and_where() -> None:
-    rows = Rows(["x", "y", "z"], ["a", "b", "a"], ("one.csv", "two.csv"), np.array([0, 0, 1], np.int32), np.array([2, 3, 2]))
+    labels: list[Label] = ["a", "b", "a"]
+    rows = Rows(["x", "y", "z"], labels, ("one.csv", "two.csv"), np.array([0, 0, 1], np.int32), np.array([2, 3, 2]))
     chosen = rows.select([2, 0])
     assert (chosen.texts, chosen.labels, len(chosen)) == (["z", "x"], ["a", "a"], 2)
     assert (chosen.where(0), chosen.where(1)) == ("two.csv, row 2", "one.csv, row 2")

@@ -67,14 +67,14 @@ def read_sources(sources: Sequence[Source], settings: DataSettings) -> Rows:
     labels: list[Any] = []
     source_of: list[int] = []
     row_of: list[int] = []
-    names: dict[str, int] = {}
+    names: dict[tuple[int, str], int] = {}  # the names of two sources may be equal: a/x.csv and b/x.csv are both x.csv
     notes: list[str] = []
-    for source in sources:
+    for number, source in enumerate(sources):
         before = len(texts)
         for name, row, text, label in _iter_rows(source, settings, decoder):
             texts.append(text)
             labels.append(label)
-            source_of.append(names.setdefault(name, len(names)))
+            source_of.append(names.setdefault((number, name), len(names)))
             row_of.append(row)
         if len(texts) == before:
             place = source.name if isinstance(source, StoredDataset) else source.path
@@ -85,7 +85,8 @@ def read_sources(sources: Sequence[Source], settings: DataSettings) -> Rows:
     if not texts:
         raise DataError("there is nothing to read: the list of files is empty")
     notes += decoder.notes()
-    return Rows(texts, labels, tuple(names), np.array(source_of, np.int32), np.array(row_of, np.int64), tuple(notes))
+    shown = tuple(name for _, name in names)
+    return Rows(texts, labels, shown, np.array(source_of, np.int32), np.array(row_of, np.int64), tuple(notes))
 
 
 def _iter_rows(source: Source, settings: DataSettings, decoder: Decoder) -> Iterator[_Row]:

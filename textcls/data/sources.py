@@ -115,7 +115,10 @@ def resolve(source: str | Sequence[str], role: Role) -> list[Source]:
             found += [_at(path, root, role) for path in paths]
         except OSError as error:  # a folder that may not be listed, a name too long for the system
             raise DataError(f"{item}: cannot be read: {error.strerror}") from None
-    return list({_identity(one): one for one in found}.values())
+    once: dict[object, Source] = {}
+    for one in found:
+        once.setdefault(one.dataset._fingerprint if isinstance(one, StoredDataset) else one.path.resolve(), one)
+    return list(once.values())
 
 
 def expand(item: str) -> tuple[Path, list[Path]]:
@@ -243,10 +246,6 @@ def _nearest(path: Path) -> str:
 def _visible(folder: Path) -> list[Path]:
     """Return the sorted entries of a folder without hidden ones and Python's own."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
-
-
-def _identity(source: Source) -> object:
-    return id(source) if isinstance(source, StoredDataset) else source.path.resolve()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,185 @@
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from textcls.config import DataSettings
+from textcls.data import Cut, Label, Rows, load_splits, split_rows
+from textcls.errors import ConfigError, DataError
+
+LABELS = st.sampled_from(["a", "b", "c", 1, 2])
+SHARES = st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.4])
+
+
+def make_rows(texts: list[str], labels: Any) -> Rows:
+    return Rows(texts, labels, ("made.csv",), np.zeros(len(texts), np.int32), np.arange(1, len(texts) + 1))
+
+
+def parts(cut: Cut) -> list[list[int]]:
+    return [cut.train.tolist(), cut.validation.tolist(), cut.test.tolist()]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 25), LABELS), min_size=1, max_size=80), SHARES, SHARES, st.integers(0, 2**40))
+def test_every_row_once_and_equal_texts_on_one_side(
+    pairs: list[tuple[int, Label]], validation: float, test: float, seed: int
+) -> None:
+    texts = [" " * (index % 3) + str(number) for index, (number, _) in enumerate(pairs)]
+    cut = split_rows(make_rows(texts, [label for _, label in pairs]), validation, test, seed)
+    assert sorted(np.concatenate(parts(cut))) == list(range(len(texts)))
+    assert all(part == sorted(part) for part in parts(cut))
+    sides = [{texts[index].strip() for index in part} for part in parts(cut)]
+    assert len(sides[0] | sides[1] | sides[2]) == sum(map(len, sides))
+    assert len(cut.train)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(LABELS, min_size=1, max_size=120), SHARES, SHARES, st.integers(0, 99))
+def test_shares_of_distinct_texts(labels: list[Label], validation: float, test: float, seed: int) -> None:
+    cut = split_rows(make_rows([f"t{i}" for i in range(len(labels))], labels), validation, test, seed)
+    for number, share in ((1, validation), (2, test)):
+        taken = Counter(labels[index] for index in parts(cut)[number])
+        for label, size in Counter(labels).items():
+            room = size - 1 - sum(labels[index] == label for index in parts(cut)[2] if number == 1)
+            assert taken[label] - share * size < 1
+            assert share * size - taken[label] < 1 or taken[label] == room  # the last one stays in train
+    assert {labels[index] for index in cut.train} == set(labels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(LABELS, min_size=2, max_size=60), SHARES, SHARES, st.integers(0, 99))
+def test_test_rows_do_not_depend_on_the_validation_share(labels: list[Label], one: float, other: float, seed: int) -> None:
+    rows = make_rows([f"t{i}" for i in range(len(labels))], labels)
+    assert split_rows(rows, one, 0.2, seed).test.tolist() == split_rows(rows, other, 0.2, seed).test.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(LABELS, min_size=2, max_size=60), st.randoms(use_true_random=False))
+def test_row_order_does_not_matter(labels: list[Label], random: Any) -> None:
+    order = list(range(len(labels)))
+    random.shuffle(order)
+    rows = make_rows([f"t{i}" for i in range(len(labels))], labels)
+    shuffled = split_rows(rows.select(order), 0.2, 0.1, 0)
+    assert sorted(order[index] for index in shuffled.validation) == split_rows(rows, 0.2, 0.1, 0).validation.tolist()
+
+
+def test_the_cut_is_pinned() -> None:
+    """A later version must cut the same rows, or runs could not be repeated."""
+    rows = make_rows([f"text {i}" for i in range(40)], ["ab"[i % 2] for i in range(40)])
+    cut = split_rows(rows, 0.1, 0.1, 0)
+    assert (cut.validation.tolist(), cut.test.tolist()) == ([4, 13, 26, 31], [2, 16, 21, 33])
+    assert cut.validation.dtype == np.int64
+    assert split_rows(rows, 0.1, 0.1, 1).test.tolist() != cut.test.tolist()
+
+
+def test_sum_over_many_small_classes_is_near_the_share() -> None:
+    labels = [f"label {i // 4}" for i in range(400)]
+    cut = split_rows(make_rows([f"t{i}" for i in range(400)], labels), 0.1, 0, 0)
+    assert len(cut.validation) == 40
+
+
+def test_small_class_stays_in_train_and_is_named() -> None:
+    labels = ["big"] * 30 + ["tiny"]
+    cut = split_rows(make_rows([f"t{i}" for i in range(31)], labels), 0.2, 0.1, 0)
+    assert 30 in cut.train
+    assert cut.notes == tuple(
+        f"too few rows to cut {role} rows from, so they stay in train: tiny" for role in ("test", "validation")
+    )
+
+
+def test_nothing_to_cut() -> None:
+    cut = split_rows(make_rows(["x", "x ", "y"], ["a", "a", "b"]), 0.5, 0, 0)
+    assert parts(cut) == [[0, 1, 2], [], []]
+    assert cut.notes == ("no validation rows could be cut from train: it has too few different texts",)
+
+
+def test_many_labels_are_cut_by_text() -> None:
+    rows = make_rows([f"t{i // 2}" for i in range(100)], [[], ["a"], ["a", "b"], ["c"]] * 25)
+    cut = split_rows(rows, 0.2, 0, 0)
+    assert len(cut.validation) == 20
+    assert {i // 2 for i in cut.train}.isdisjoint({i // 2 for i in cut.validation})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(40))
+    (tmp_path / "train.csv").write_text(f"text,label\n{rows}")
+    (tmp_path / "other.csv").write_text("text,label\ntext 1 ,a\nnew,c\n")
+    return tmp_path
+
+
+def load(folder: Path, **names: Any) -> Any:
+    roles = ("train", "validation", "test")
+    return load_splits(DataSettings(**{key: str(folder / value) if key in roles else value for key, value in names.items()}))
+
+
+class TestLoading:
+    def test_cut_from_train(self, folder: Path) -> None:
+        splits = load(folder, train="train.csv", test_share=0.2)
+        assert (len(splits.train), len(splits.validation), len(splits.test)) == (28, 4, 8)
+        assert set(splits.cut) == {"train", "validation", "test"}
+        assert sorted(np.concatenate(list(splits.cut.values()))) == list(range(40))
+        assert splits.test.texts == [f"text {i}" for i in splits.cut["test"]]
+        assert splits.test.where(0) == f"train.csv, row {splits.cut['test'][0] + 2}"
+        assert splits.notes == ()
+        digest = hashlib.sha256((folder / "train.csv").read_bytes()).hexdigest()
+        size = (folder / "train.csv").stat().st_size
+        assert splits.files == {"train": [{"file": "train.csv", "sha256": digest, "bytes": size}]}
+
+    def test_given_splits_are_used_as_they_are(self, folder: Path) -> None:
+        splits = load(folder, train="train.csv", validation="other.csv", test="other.csv", test_share=0.5)
+        assert (len(splits.train), splits.validation.labels, splits.test.texts) == (40, ["a", "c"], ["text 1 ", "new"])
+        assert splits.cut == {}
+        assert set(splits.files) == {"train", "validation", "test"}
+        assert splits.notes == tuple(
+            f"{role}: 1 of 2 rows have a text that also stands in train" for role in ("validation", "test")
+        )
+
+    def test_nothing_asked_for(self, folder: Path) -> None:
+        splits = load(folder, train="train.csv", validation_share=0)
+        assert (len(splits.train), splits.validation, splits.test, splits.cut) == (40, None, None, {})
+        assert any("no test split" in note for note in splits.notes)
+
+    def test_folder_is_recorded_as_one(self, tmp_path: Path) -> None:
+        for name in ("a/1.txt", "a/2.txt", "b/1.txt", "b/2.txt"):
+            (tmp_path / "news" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "news" / name).write_text(name)
+        first = load(tmp_path, train="news").files["train"]
+        assert [(one["file"], one["texts"], one["bytes"]) for one in first] == [("news/", 4, 28)]
+        (tmp_path / "news" / "b" / "2.txt").write_text("other..")
+        second = load(tmp_path, train="news").files["train"]
+        assert second[0]["sha256"] != first[0]["sha256"]
+
+    def test_dataset_is_recorded_by_its_fingerprint(self, tmp_path: Path) -> None:
+        import datasets
+
+        rows = {"text": [f"t{i}" for i in range(20)], "label": ["a", "b"] * 10}
+        datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)}).save_to_disk(str(tmp_path / "saved"))
+        (record,) = load(tmp_path, train="saved").files["train"]
+        assert record.pop("fingerprint")
+        assert record == {"dataset": "saved", "config": None, "split": "train", "rows": 20}
+
+    def test_replaced_bytes_are_noted(self, folder: Path) -> None:
+        with (folder / "train.csv").open("ab") as stream:
+            stream.write(b"\xa3,a\n")
+        notes = load(folder, train="train.csv", encoding_errors="replace").notes
+        assert "train: rows with bytes that are not UTF-8, replaced by U+FFFD: 1" in notes
+
+    def test_train_is_needed(self) -> None:
+        with pytest.raises(ConfigError, match=r"data\.train is not set"):
+            load_splits(DataSettings())
+
+    def test_one_class(self, folder: Path) -> None:
+        (folder / "one.csv").write_text("text,label\nx,a\ny,a\n")
+        with pytest.raises(DataError, match=r"all 2 rows have the label 'a' \(first: one.csv, row 2\)"):
+            load(folder, train="one.csv")
+
+    def test_no_label_at_all(self, folder: Path) -> None:
+        (folder / "none.csv").write_text("text,tags\nx,\ny,\n")
+        with pytest.raises(DataError, match="no row has a label in column 'tags'"):
+            load_splits(DataSettings(train=str(folder / "none.csv"), labels="tags"))
