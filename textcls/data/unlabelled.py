@@ -1,0 +1,274 @@
+"""Finding what a user wants classified: files, folders and standard input, checked before the first row is read.
+
+Every row of the input comes back as one row of a block, in order (see `textcls.data.blocks`). pyarrow is imported only where
+a Parquet file is among the inputs.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from textcls.data.blocks import (
+    MISSING,
+    Block,
+    Reading,
+    csv_blocks,
+    csv_header,
+    jsonl_blocks,
+    line_blocks,
+    parquet_blocks,
+    whole_file_blocks,
+)
+from textcls.data.files import COMPRESSIONS, ending, open_bytes
+from textcls.data.formats import check_columns
+from textcls.errors import DataError, InputError
+
+ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
+STANDARD_INPUT = "-"
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_PEEKED_LINES = 100  # of a jsonl file, to see whether the text column exists at all
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to read, or standard input.
+
+    Attributes:
+        path: Where it lies; `-` for standard input.
+        name: How messages and the column `file` call it.
+        kind: Its ending without that of the compression, such as `.csv`; `-` for standard input.
+    """
+
+    path: Path
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files behind what a user named, found and checked; `blocks()` reads them.
+
+    Attributes:
+        sources: The files in the order of reading.
+        lines: Whether each line of a `.txt` file is a text, or the whole file is.
+        reading: How to read them.
+        notes: What the user should know, such as files that were left out.
+    """
+
+    sources: tuple[Source, ...]
+    lines: bool
+    reading: Reading
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Bytes of all files on disk; None where standard input is among them."""
+        if any(source.kind == STANDARD_INPUT for source in self.sources):
+            return None
+        return sum(source.path.stat().st_size for source in self.sources)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read every row, in blocks, in order.
+
+        Raises:
+            DataError: A file is damaged in such a way that its rows cannot be told apart.
+        """
+        done = 0
+        for whole, group in groupby(self.sources, self._is_one_text):
+            sources = list(group)
+            for some in [sources] if whole else [[source] for source in sources]:
+                files = [(source.path, source.name) for source in some]
+                for block in whole_file_blocks(files, self.reading) if whole else self.read(some[0]):
+                    block.bytes_read += done
+                    yield block
+                done += sum(path.stat().st_size for path, name in files if name != STANDARD_INPUT)
+
+    def column_names(self) -> list[str]:
+        """Return the names of all columns of all files, in order of appearance; jsonl files are read through for theirs."""
+        return list(dict.fromkeys(name for source in self.sources for name in self.names_of(source)))
+
+    def names_of(self, source: Source) -> list[str]:
+        """Return the names of the columns of one of the sources."""
+        if source.kind in _SEPARATORS:
+            return csv_header(source.path, _SEPARATORS[source.kind], self.reading.header)
+        if source.kind == ".parquet":
+            return list(parquet_schema(source.path).names)
+        if source.kind == ".jsonl":
+            return list(dict.fromkeys(name for block in self.read(source) for name in block.columns))
+        if source.kind == STANDARD_INPUT:
+            return ["line"]
+        return ["file", "line"] if self.lines else ["file"]
+
+    def _is_one_text(self, source: Source) -> bool:
+        return source.kind == ".txt" and not self.lines
+
+    def read(self, source: Source) -> Iterator[Block]:
+        """Read the rows of one of the sources; `.txt` files as lines."""
+        path, name = source.path, source.name
+        if source.kind == STANDARD_INPUT:
+            stream: Any = sys.stdin.buffer
+            return line_blocks(stream, "standard input", self.reading, file_column=False)
+        if source.kind == ".txt":
+            return _text_line_blocks(source, self.reading)
+        if source.kind in _SEPARATORS:
+            return csv_blocks(path, name, _SEPARATORS[source.kind], self.reading)
+        return jsonl_blocks(path, name, self.reading) if source.kind == ".jsonl" else parquet_blocks(path, name, self.reading)
+
+
+def find_inputs(
+    inputs: Sequence[str | Path],
+    *,
+    text: str | tuple[str, ...] = "text",
+    lines: bool = False,
+    header: bool = True,
+    glob: str | None = None,
+    encoding_errors: Literal["strict", "replace"] = "strict",
+    block_rows: int = 8192,
+) -> Inputs:
+    """Find the files behind `inputs` and make sure that they can be read and have the text column.
+
+    Args:
+        inputs: Files, folders (with all below them, sorted by path; hidden ones are left out) and `-` for standard input,
+            whose lines are the texts. Text formats may be compressed.
+        text: The column that holds the text in csv, tsv, jsonl and Parquet, or several, joined by a new line.
+        lines: Take each line of a `.txt` file as a text, not the whole file.
+        header: Whether csv and tsv files start with a line of names; without one the columns are named 0, 1, 2, …
+        glob: Read only those files of a folder that match, such as `*.csv` or `2024/*.txt`.
+        encoding_errors: `strict` makes an error of a row with bytes that are not UTF-8, `replace` reads them as U+FFFD.
+        block_rows: The most rows in a block.
+
+    Raises:
+        InputError: A file or folder is missing, cannot be read, holds nothing to read, or lacks the text column.
+    """
+    paths = list(map(str, inputs))
+    if not paths:
+        raise InputError("nothing to classify: name files, folders, or - for standard input")
+    if paths.count(STANDARD_INPUT) > 1:
+        raise InputError("standard input (-) is named twice")
+    sources: list[Source] = []
+    notes: list[str] = []
+    for path in paths:
+        if path != STANDARD_INPUT and Path(path).is_dir():
+            sources += _in_folder(Path(path), glob, notes, alone=len(paths) == 1)
+        else:
+            sources.append(_named(path))
+    reading = Reading((text,) if isinstance(text, str) else tuple(text), header, encoding_errors, block_rows)
+    for source in sources:
+        _check(source, reading)
+    return Inputs(tuple(sources), lines, reading, tuple(notes))
+
+
+def read_blocks(inputs: Sequence[str | Path], **options: Any) -> Iterator[Block]:
+    """Read the rows of files, folders and standard input: `find_inputs(inputs, **options).blocks()`.
+
+    Raises:
+        InputError: As `find_inputs` and `Inputs.blocks` do.
+    """
+    return find_inputs(inputs, **options).blocks()
+
+
+def _named(path: str) -> Source:
+    """Return the source for a file that the user named."""
+    if path == STANDARD_INPUT:
+        return Source(Path(path), path, STANDARD_INPUT)
+    if not Path(path).exists():
+        raise InputError(f"{path}: there is no such file or folder")
+    kind = _kind(Path(path))
+    if kind is None:
+        raise InputError(
+            f"{path}: only files that end in {', '.join(ENDINGS)} can be classified, "
+            f"those of text also compressed ({', '.join(COMPRESSIONS)}); for lines of text use --lines and .txt, or -"
+        )
+    return Source(Path(path), path, kind)
+
+
+def _kind(path: Path) -> str | None:
+    kind = ending(path)
+    compressed_parquet = kind == ".parquet" and path.suffix.lower() in COMPRESSIONS
+    return kind if kind in ENDINGS and not compressed_parquet else None
+
+
+def _in_folder(folder: Path, glob: str | None, notes: list[str], *, alone: bool) -> list[Source]:
+    """Return the readable files below a folder, sorted; what is left out is noted."""
+    found, left_out = [], Counter[str]()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(parent, name)
+            relative = path.relative_to(folder).as_posix()
+            if glob and not (PurePosixPath(relative).match(glob) or fnmatch.fnmatch(relative, glob)):
+                continue
+            kind = None if name.startswith(".") else _kind(path)
+            if kind is None:
+                left_out[path.suffix or name] += 1
+            else:
+                found.append(Source(path, relative if alone else path.as_posix(), kind))
+    if not found:
+        which = f"no file that matches {glob} and" if glob else "no file that"
+        raise InputError(f"{folder}: holds {which} ends in {', '.join(ENDINGS)}")
+    if left_out:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(left_out.items()))
+        notes.append(f"{folder}: left out files of other kinds: {kinds}")
+    return sorted(found, key=lambda source: source.path.relative_to(folder).parts)
+
+
+def _check(source: Source, reading: Reading) -> None:
+    """Make sure that a table file is what its ending says and has the text columns, before anything is written."""
+    if source.kind in _SEPARATORS:
+        names = csv_header(source.path, _SEPARATORS[source.kind], reading.header)
+    elif source.kind == ".parquet":
+        names = parquet_schema(source.path).names
+    elif source.kind == ".jsonl":
+        names = _jsonl_names(source)
+        if not names:  # an empty file has no rows to lack anything; a damaged one says so row by row
+            return
+    else:
+        return
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{source.path}: two columns are named {twice[0]!r}; rename one of them")
+    check_columns(reading.text, names, str(source.path))
+
+
+def _jsonl_names(source: Source) -> list[str]:
+    names: dict[str, None] = {}
+    with open_bytes(source.path) as stream:
+        for line in islice(stream, _PEEKED_LINES):
+            try:
+                row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+            except (ValueError, RecursionError):
+                continue
+            names |= dict.fromkeys(row) if isinstance(row, dict) else {}
+    return list(names)
+
+
+def parquet_schema(path: Path) -> Any:
+    """Return the `pyarrow.Schema` of a Parquet file.
+
+    Raises:
+        DataError: It is none.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_schema(path)
+    except (pa.ArrowException, OSError):
+        raise DataError(f"{path}: is not a Parquet file, or is damaged or cut short; copy it again") from None
+
+
+def _text_line_blocks(source: Source, reading: Reading) -> Iterator[Block]:
+    with open_bytes(source.path) as stream:
+        yield from line_blocks(stream, source.name, reading)
+
+
+__all__ = ["ENDINGS", "MISSING", "STANDARD_INPUT", "Block", "Inputs", "Reading", "Source", "find_inputs", "read_blocks"]

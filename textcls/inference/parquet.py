@@ -1,0 +1,108 @@
+"""Writing classified rows to Parquet: the columns of Parquet inputs keep their types, those of text formats get fitting ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import NoneType
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from textcls.data.blocks import MISSING
+from textcls.data.labels import Label
+from textcls.data.unlabelled import STANDARD_INPUT, Inputs, parquet_schema
+from textcls.inference.writers import Columns, Sink, cell, plain_values, without_surrogates
+
+_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+
+class ParquetWriter:
+    """One row group for each block; a column that a block does not have is null there.
+
+    Args:
+        sink: Where it goes.
+        types: The type of each column by name, in order.
+    """
+
+    def __init__(self, sink: Sink, types: Mapping[str, pa.DataType]) -> None:
+        self._schema = pa.schema(list(types.items()))
+        self._writer = parquet.ParquetWriter(sink, self._schema)
+
+    def write(self, columns: Columns, texts: Sequence[str]) -> None:
+        """Write the rows of a block."""
+        arrays = [_array(columns[f.name], f.type) if f.name in columns else pa.nulls(len(texts), f.type) for f in self._schema]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        """Write the file's footer."""
+        self._writer.close()
+
+
+def column_types(inputs: Inputs) -> dict[str, pa.DataType]:
+    """Return the type of each column of the inputs, in order; jsonl files are read through for theirs.
+
+    A column whose values have no type in common becomes text, as in csv, and so does one of JSON objects.
+    """
+    types: dict[str, pa.DataType] = {}
+    for source in inputs.sources:
+        parts: Iterable[dict[str, pa.DataType]]
+        if source.kind == ".parquet":
+            parts = [{field.name: field.type for field in parquet_schema(source.path)}]
+        elif source.kind == ".jsonl":
+            parts = ({name: value_type(values) for name, values in block.columns.items()} for block in inputs.read(source))
+        else:
+            counted = {"line"} if source.kind in {".txt", STANDARD_INPUT} else set()
+            parts = [{name: pa.int64() if name in counted else pa.string() for name in inputs.names_of(source)}]
+        for part in parts:
+            types |= {name: _common(types.get(name, pa.null()), type_) for name, type_ in part.items()}
+    return {name: pa.string() if pa.types.is_null(type_) else type_ for name, type_ in types.items()}
+
+
+def answer_types(names: Sequence[str], labels: Sequence[Label]) -> dict[str, pa.DataType]:
+    """Return the type of each column that classifying adds: that of the labels, or one for probabilities or remarks."""
+    kinds = {"label": value_type(labels), "confidence": pa.float64(), "score": pa.float64()}
+    return {name: kinds.get(re.split("[:_]", name)[0], pa.string()) for name in names}
+
+
+def value_type(values: Sequence[Any]) -> pa.DataType:
+    """Return the Arrow type that holds some Python values unchanged, as text where there is no other; null for no values."""
+    kinds = set(map(type, values)) - {NoneType, type(MISSING)}
+    if not kinds:
+        return pa.null()
+    try:
+        if kinds == {list} or kinds == {int}:
+            found = pa.array([None if value is MISSING else value for value in values]).type
+            return found if kinds == {int} or not _has_objects(found) else pa.string()
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError):
+        return pa.string()
+    return _TYPES.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.float64() if kinds == {int, float} else pa.string()
+
+
+def _has_objects(type_: pa.DataType) -> bool:
+    return pa.types.is_struct(type_) or (pa.types.is_list(type_) and _has_objects(type_.value_type))
+
+
+def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Return a type that holds the values of both: text where no other does."""
+    if one == other:
+        return one
+    schemas = [pa.schema([("", one)]), pa.schema([("", other)])]
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return pa.string()
+
+
+def _array(column: Any, type_: pa.DataType) -> pa.Array:
+    """Return a column as an array of a type; `column_types` made sure that one exists."""
+    if isinstance(column, pa.Array):
+        if column.type == type_:
+            return column
+        if not pa.types.is_string(type_):
+            return column.cast(type_)
+    values = [None if value is MISSING or value is None else value for value in plain_values(column)]
+    if pa.types.is_string(type_):
+        values = [value if value is None else without_surrogates(cell(value)) for value in values]
+    return pa.array(values, type_)
