@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, NoReturn, cast
 
@@ -16,11 +18,15 @@ from numpy.typing import NDArray
 
 from textcls.errors import DataError
 
+ENDINGS = (".txt", ".vec", ".bin")
+"""Endings of the files that are read, each also with `.gz` after it."""
 EXTRA = -1
 """The slot of a row whose word is no token but was kept by `extend`."""
 _BLOCK = 1 << 22  # bytes read at once
 _FASTTEXT_MODEL = bytes.fromhex("ba164f2f")  # the first four bytes of every model that fastText saves
-_LONGEST_WORD = 1 << 16  # bytes; a longer one in a binary file means that it is something else
+_LONGEST_LINE = 1 << 22  # bytes; a longer line, or a longer word in a binary file, means that the file is something else
+_LONGEST_WORD = 1 << 16
+_HEADER = 32  # bytes that hold the whole first line of a binary file
 
 
 class SelectedRows(NamedTuple):
@@ -69,22 +75,24 @@ class Selection:
 def read_vector_file(path: Path, selection: Selection) -> SelectedRows:
     """Read a GloVe, word2vec or fastText file, chosen by its ending: `.txt`, `.vec` or `.bin`, each also `.gz`.
 
+    Of a row that is not wanted, only the number of values is checked.
+
     Raises:
         DataError: The file cannot be read, is damaged or is no vectors file; the message names the row.
     """
     ending = Path(path.stem if path.suffix == ".gz" else path).suffix
-    if ending not in {".txt", ".vec", ".bin"}:
+    if ending not in ENDINGS:
         raise DataError(f"{path}: vectors are read from .txt, .vec or .bin files, each also with .gz after it")
-    read = _read_binary if ending == ".bin" else _read_text
+    read_rows = _read_binary if ending == ".bin" else _read_text
     try:
         with _opened(path) as (stream, digest):
-            slots, values = read(path, stream, selection)
-            while stream.read(_BLOCK):  # what a binary file holds after its last row is part of the digest
+            slots, values = read_rows(path, stream, selection)
+            while stream.read(_BLOCK):  # new lines after the last row of a binary file belong to the digest
                 pass
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: the gzip data is damaged or cut short ({error}): get the file again") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     return SelectedRows(slots, values, digest.hexdigest())
 
 
@@ -102,11 +110,10 @@ def read_vector_package(matrix_path: Path, words_path: Path, selection: Selectio
         with matrix_path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError, EOFError) as error:  # pyarrow's own errors are ValueErrors
-        raise DataError(f"{matrix_path}: cannot be read: {str(error).splitlines()[0]}: install its package again") from error
+        raise DataError(f"{matrix_path} and {words_path.name} cannot be read: install their package again") from error
     if matrix.ndim != 2 or matrix.dtype != np.float32 or len(matrix) != len(words):
-        raise DataError(
-            f"{matrix_path}: holds {matrix.dtype} {list(matrix.shape)} for {len(words)} words: install its package again"
-        )
+        shape = f"{matrix.dtype} {list(matrix.shape)}"
+        raise DataError(f"{matrix_path}: holds {shape} for {len(words)} words: install its package again")
     taken = [(row, slot) for row, word in enumerate(words) if (slot := selection.take(word)) is not None]
     rows, slots = np.array(taken, np.int64).reshape(-1, 2).T
     values = np.asarray(matrix[rows])
@@ -121,7 +128,7 @@ def _read_text(path: Path, stream: BinaryIO, selection: Selection) -> tuple[NDAr
     announced, dimension = _text_shape(path, first)
     slots, numbers, values = array("q"), array("q"), array("f")
     rows = 0
-    for number, line in lines if announced is not None else _chain_first(first, lines):
+    for number, line in lines if announced is not None else chain([(1, first)], lines):
         blanks = line.count(b" ")
         if blanks == dimension:
             word = line[: line.index(b" ")]
@@ -144,22 +151,16 @@ def _read_text(path: Path, stream: BinaryIO, selection: Selection) -> tuple[NDAr
     return np.array(slots, np.int64), matrix
 
 
-def _chain_first(first: bytes, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """Put the first line back before the others."""
-    yield 1, first
-    yield from lines
-
-
 def _lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield each line and its number from 1, without the blank that fastText writes after the last value."""
     number, rest = 0, b""
     while block := stream.read(_BLOCK):
         *lines, rest = (rest + block).split(b"\n")
-        if len(rest) > _BLOCK:
-            raise DataError(f"{path}, row {number + 1}: not a vectors file: a line of over {_BLOCK} bytes")
         for line in lines:
             number += 1
             yield number, line.rstrip(b" \r")
+        if len(rest) > _LONGEST_LINE:
+            raise DataError(f"{path}, row {number + 1}: not a vectors file: a line of over {_LONGEST_LINE} bytes")
     if rest:
         yield number + 1, rest.rstrip(b" \r")
 
@@ -168,17 +169,21 @@ def _text_shape(path: Path, first: bytes) -> tuple[int | None, int]:
     """Return the rows that the first line announces (None where it is a row itself) and the dimension."""
     if not first:
         raise DataError(f"{path}: is empty or starts with an empty line: expected a word and its values a line")
+    if shape := _announced(first):
+        return shape
     pieces = first.split(b" ")
-    if len(pieces) == 2 and pieces[0].isdigit() and pieces[1].isdigit():
-        if int(pieces[1]) == 0:
-            raise DataError(f"{path}, row 1: announces vectors of dimension 0")
-        return int(pieces[0]), int(pieces[1])
     dimension = 0
     while dimension < len(pieces) - 1 and _is_number(pieces[-1 - dimension]):
         dimension += 1
     if dimension == 0 or b"\t" in first:
         raise DataError(f"{path}, row 1: not a vectors file: expected a word and its values, separated by single blanks")
     return None, dimension
+
+
+def _announced(line: bytes) -> tuple[int, int] | None:
+    """Return rows and dimension of a header line, or None where the line is none."""
+    match = re.fullmatch(rb"(\d{1,12}) ([1-9]\d{0,6})\s*", line)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _spaced_word(path: Path, number: int, line: bytes, dimension: int) -> bytes:
@@ -191,7 +196,7 @@ def _spaced_word(path: Path, number: int, line: bytes, dimension: int) -> bytes:
 
 
 def _fail_length(path: Path, number: int, found: int, dimension: int) -> NoReturn:
-    raise DataError(f"{path}, row {number}: {found} values where the other rows have {dimension}: get the file again")
+    raise DataError(f"{path}, row {number}: {found} values instead of {dimension}: get the file again")
 
 
 def _is_number(piece: bytes) -> bool:
@@ -213,14 +218,14 @@ def _parse_values(path: Path, number: int, pieces: list[bytes], values: array[fl
 
 def _read_binary(path: Path, stream: BinaryIO, selection: Selection) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Read word2vec's binary format: a line `rows dimension`, then a word, a blank and little-endian float32 values."""
-    buffer = stream.read(_BLOCK)
+    buffer = stream.read(_HEADER)
     rows, dimension, position = _binary_shape(path, buffer)
     size = 4 * dimension
     slots, numbers, kept = array("q"), array("q"), bytearray()
     for number in range(1, rows + 1):
         blank = buffer.find(b" ", position)
         while blank < 0 or len(buffer) < blank + 1 + size:
-            block = stream.read(max(_BLOCK, size))
+            block = stream.read(_BLOCK)
             if not block or (blank < 0 and len(buffer) - position > _LONGEST_WORD):
                 raise DataError(f"{path}, row {number} of {rows}: the file is cut short or not word2vec's: get it again")
             buffer, position = buffer[position:] + block, 0
@@ -232,6 +237,8 @@ def _read_binary(path: Path, stream: BinaryIO, selection: Selection) -> tuple[ND
             slots.append(slot)
             numbers.append(number)
             kept += buffer[blank + 1 : position]
+    if buffer[position:].strip(b"\n") or stream.read(_BLOCK).strip(b"\n"):
+        raise DataError(f"{path}: holds more than the {rows} rows of {dimension} values that it announces: get the file again")
     values = np.frombuffer(kept, "<f4").astype(np.float32, copy=False).reshape(-1, dimension)
     _check_finite(path, values, np.array(numbers))
     return np.array(slots, np.int64), values
@@ -243,11 +250,11 @@ def _binary_shape(path: Path, start: bytes) -> tuple[int, int, int]:
         raise DataError(f"{path}: is empty")
     if start.startswith(_FASTTEXT_MODEL):
         raise DataError(f"{path}: is a fastText model, not word2vec's binary format: give the .vec file that comes with it")
-    line, newline, _ = start[:100].partition(b"\n")
-    pieces = line.split()
-    if not newline or len(pieces) != 2 or not all(piece.isdigit() for piece in pieces) or int(pieces[1]) == 0:
+    line, newline, _ = start.partition(b"\n")
+    shape = _announced(line)
+    if not newline or shape is None:
         raise DataError(f"{path}: not a vectors file: word2vec's binary format starts with a line of rows and dimension")
-    return int(pieces[0]), int(pieces[1]), len(line) + 1
+    return *shape, len(line) + 1
 
 
 def _check_finite(path: Path, values: NDArray[np.float32], numbers: NDArray[np.int64]) -> None:

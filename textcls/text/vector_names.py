@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from textcls.errors import ConfigError, MissingPackageError, TextclsError
 from textcls.text._torchtext import vector_catalogue
+from textcls.text.vector_files import ENDINGS
 
 _HUB_REPOSITORY = "stanfordnlp/glove"
 _HUB_ADDRESS = "https://huggingface.co/stanfordnlp/glove/resolve/main/"
@@ -62,7 +63,7 @@ class Place(NamedTuple):
 def vectors_cache() -> Path:
     """Return the folder for downloaded vectors: `vectors` in `TEXTCLS_CACHE`, `XDG_CACHE_HOME/textcls` or `~/.cache/textcls`."""
     if own := os.environ.get("TEXTCLS_CACHE"):
-        return Path(own) / "vectors"
+        return Path(own).expanduser() / "vectors"
     shared = os.environ.get("XDG_CACHE_HOME")
     return (Path(shared) if shared else Path.home() / ".cache") / "textcls" / "vectors"
 
@@ -79,6 +80,8 @@ def find_vectors(source: str) -> Place:
     path = Path(source).expanduser()
     if path.is_file():
         return Place(path.name, path)
+    if len(path.parts) > 1 or source.removesuffix(".gz").endswith(ENDINGS):
+        raise ConfigError(f"text.vectors: no such file: {source}")
     return _catalogued(source)
 
 
@@ -132,10 +135,12 @@ def _unpacked(name: str) -> Path:
             if archive != own:  # the hub's own cache would hand it out again; what the user put there stays
                 archive.resolve().unlink()
                 archive.unlink(missing_ok=True)
-            raise TextclsError(f"text.vectors {name}: {archive} has not the published SHA-256, so it is not used: {by_hand}")
+            raise TextclsError(f"text.vectors {name}: {archive} does not have the published SHA-256 and is not used: {by_hand}")
         return _extract(archive, f"{name}.txt", cache)
     except OSError as error:
-        raise TextclsError(f"text.vectors {name}: {archive} cannot be unpacked into {cache}: {error.strerror}") from error
+        raise TextclsError(
+            f"text.vectors {name}: {archive} cannot be unpacked into {cache}: {error.strerror or error}"
+        ) from error
 
 
 def _extract(archive: Path, member: str, folder: Path) -> Path:

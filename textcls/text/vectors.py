@@ -36,11 +36,10 @@ class PretrainedVectors:
     extra_matrix: NDArray[np.float32]
 
     def coverage(self, counts: NDArray[np.int64]) -> tuple[float, float]:
-        """Return the share of the tokens, and of their occurrences, that have a vector; 0 where there are none.
+        """Return the share of the tokens, and the share of their occurrences, that have a vector; 0 where there are none.
 
         Args:
-            counts: How often each token occurs, int64 [tokens]; give a special token 0 and leave it out of the first share
-                by passing tokens without it.
+            counts: How often each of the tokens given to `load_vectors` occurs, int64 [n].
         """
         occurrences = int(counts.sum())
         types = len(self.found) / len(counts) if len(counts) else 0.0
@@ -58,7 +57,7 @@ def load_vectors(
 
     Args:
         source: A GloVe, word2vec or fastText file (`.txt`, `.vec`, `.bin`, each also `.gz`), or a name such as `glove.6B.50d`.
-        tokens: Distinct tokens, [n].
+        tokens: Distinct tokens, without the special ones, [n].
         extend: Keep up to this many words that are no token.
         accept: Whether such a word may be kept, for example because the tokenizer could yield it.
 
@@ -72,15 +71,13 @@ def load_vectors(
     selection = Selection(tokens, extend, accept)
     place = find_vectors(source)
     rows = read_vector_package(place.path, place.words, selection) if place.words else read_vector_file(place.path, selection)
-    extra = rows.slots == EXTRA
-    found, matrix = rows.slots[~extra], rows.values[~extra]
-    order = np.argsort(found)
+    by_token = np.argsort(rows.slots)[len(selection.extra_words) :]  # `EXTRA` sorts before every token
     return PretrainedVectors(
         name=place.name,
         sha256=rows.sha256,
         dimension=rows.values.shape[1],
-        found=found[order],
-        matrix=matrix[order],
+        found=rows.slots[by_token],
+        matrix=rows.values[by_token],
         extra_words=tuple(selection.extra_words),
-        extra_matrix=rows.values[extra],
+        extra_matrix=rows.values[rows.slots == EXTRA],
     )
