@@ -166,6 +166,10 @@ class TestFolders:
         assert "one subfolder per class" in found
         assert "*.csv" in found
 
+    def test_no_text_files(self, write: Write, tmp_path: Path) -> None:
+        write("news/a/1.html", "x")
+        assert "no file in its subfolders ends in .txt; they end in .html" in message(str(tmp_path / "news"))
+
     def test_one_level_too_high(self, write: Write, tmp_path: Path) -> None:
         write("imdb/train/pos/1.txt", "x")
         assert f"did you mean {tmp_path / 'imdb' / 'train'}?" in message(str(tmp_path / "imdb"))
@@ -197,7 +201,7 @@ class TestNames:
         assert (rows.sources, rows.source.tolist()) == (("x.csv", "x.csv"), [0, 0, 1, 1])
 
     def test_name_with_brackets_is_no_glob(self, write: Write) -> None:
-        assert len(read(write("a[1].csv", TABLE))) == 2
+        assert len(read(Path(write("a[1].csv", TABLE)))) == 2
 
     def test_empty_list(self) -> None:
         assert "empty" in message(())

@@ -7,7 +7,8 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -30,11 +31,11 @@ _BATCH_ROWS = 8192
 _Row: TypeAlias = tuple[str, int, str, Any]
 
 
-def read_labelled(source: str | tuple[str, ...] | Dataset, settings: DataSettings, role: Role = "train") -> Rows:
+def read_labelled(source: str | Path | Sequence[str] | Dataset, settings: DataSettings, role: Role = "train") -> Rows:
     """Read every labelled row of a source.
 
     Args:
-        source: What a setting such as `data.train` may be, or a `datasets.Dataset`.
+        source: What a setting such as `data.train` may be, a path, or a `datasets.Dataset`.
         settings: Columns and decoding.
         role: Which split of a data set with several is meant.
 
@@ -42,9 +43,11 @@ def read_labelled(source: str | tuple[str, ...] | Dataset, settings: DataSetting
         DataError: Something cannot be read, a row has no text or no label, or there are no rows; with file and row.
         MissingPackageError: A `package:` is not installed.
     """
-    if not isinstance(source, str | tuple | list):
-        return rows_from_dataset(source, settings)
-    return read_sources(resolve(source, role), settings)
+    if isinstance(source, Path):
+        source = str(source)
+    if isinstance(source, str | tuple | list):
+        return read_sources(resolve(source, role), settings)
+    return rows_from_dataset(cast("Dataset", source), settings)
 
 
 def rows_from_dataset(dataset: Dataset, settings: DataSettings) -> Rows:

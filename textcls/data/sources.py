@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from textcls.data.files import ending, fingerprint
+from textcls.data.formats import TABLE_ENDINGS
 from textcls.errors import DataError, MissingPackageError
 
 Role: TypeAlias = Literal["train", "validation", "test"]
@@ -158,13 +159,14 @@ def class_folder(path: Path, name: str) -> ClassFolder:
     files = [(folder.name, entry) for folder in folders for entry in _visible(folder) if entry.is_file()]
     texts = [(label, file) for label, file in files if ending(file) in {".txt", ""} or ending(file)[1:].isdigit()]
     if not folders:
-        tables = [entry.name for entry in _visible(path) if entry.is_file()]
-        hint = f"; to read the files in it, name them or use a glob such as {path}/*{ending(tables[0])}" if tables else ""
+        table = next((ending(entry) for entry in _visible(path) if ending(entry) in TABLE_ENDINGS), None)
+        hint = f"; to read the {table} files in it, name them: {path}/*{table}" if table else ""
         raise DataError(f"{path}: a folder needs one subfolder per class with text files in it{hint}")
     if not texts:
-        deeper = next((folder for folder in folders if any(entry.is_dir() for entry in folder.iterdir())), None)
-        hint = f"; did you mean {deeper}?" if deeper else ""
-        raise DataError(f"{path}: there is no text file in its subfolders{hint}")
+        deeper = next((folder for folder in folders if any(entry.is_dir() for entry in _visible(folder))), None)
+        kinds = sorted({ending(file) for _, file in files})
+        hint = f"; did you mean {deeper}?" if deeper else f"; they end in {', '.join(kinds)}" if kinds else ""
+        raise DataError(f"{path}: no file in its subfolders ends in .txt{hint}")
     chosen = {file for _, file in texts}
     return ClassFolder(path, name, tuple(texts), tuple(file for _, file in files if file not in chosen))
 
