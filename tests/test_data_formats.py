@@ -246,6 +246,43 @@ class TestBytes:
         assert fingerprint(tmp_path / "a") == ("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", 3)
 
 
+PIECES = [
+    b"text",
+    b"label",
+    b",",
+    b"\t",
+    b'"',
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b"1",
+    b"\\ud800",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join),
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet", ".csv.gz", ".csv.bz2", ".jsonl.zst"]),
+    st.sampled_from([Decoder("strict"), Decoder("replace")]),
+)
+def test_any_bytes_give_records_or_one_clear_line(tmp_path: Path, content: bytes, kind: str, decoder: Decoder) -> None:
+    try:
+        outcome = json.dumps(records(tmp_path / f"a{kind}", content, decoder=decoder), ensure_ascii=False)
+    except DataError as error:
+        outcome = f"{error}"
+        assert f"a{kind}: " in outcome or f"a{kind}, row " in outcome
+    assert "\n" not in outcome
+    assert outcome.encode("utf-8")  # fails on a lone surrogate
+
+
 class TestFastText:
     def test_lines(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_bytes(b"__label__x some text\n\n__label__a __label__b\tmore\n__label__y\nnone\n")
