@@ -117,7 +117,7 @@ def read_artifact(folder: str | Path) -> Artifact:
                 f"this one reads up to {FORMAT_VERSION}: upgrade textcls"
             )
         record = _read_json(folder / "metrics.json")
-        tokens = (folder / "vocabulary.txt").read_text(encoding="utf-8", newline="\n").removesuffix("\n").split("\n")
+        tokens = (folder / "vocabulary.txt").read_bytes().decode("utf-8").removesuffix("\n").split("\n")
         artifact = Artifact(
             config=load_config(folder / "config.yaml"),
             vocabulary=Vocabulary(tuple(tokens)),

@@ -42,6 +42,11 @@ class LabelSet:
             first.setdefault(label_text(label), label)
         return cls(tuple(first[text] for text in sorted_texts(first)))
 
+    def extended(self, labels: Iterable[Label]) -> LabelSet:
+        """Return these labels, then the distinct others of `labels` in their own order."""
+        known = set(self.texts)
+        return LabelSet(self.labels + LabelSet.from_rows(label for label in labels if label_text(label) not in known).labels)
+
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """The text of each label, in order."""

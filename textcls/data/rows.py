@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,11 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.texts)
+
+    @property
+    def single_labels(self) -> list[Label]:
+        """The labels of rows with one label each."""
+        return cast(list[Label], self.labels)
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Rows:
         """Return the rows at `indices`, in that order."""

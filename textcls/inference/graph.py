@@ -80,6 +80,7 @@ def metadata(artifact: Artifact) -> dict[str, str]:
         "format_version": FORMAT_VERSION,
         "text": artifact.config.text.model_dump(mode="json"),
         "model": artifact.config.model.model_dump(mode="json"),
+        "data": artifact.config.data.model_dump(mode="json", include={"text", "label", "labels", "header"}),
         "labels": list(artifact.labels),
         "temperature": artifact.temperature,
         "fingerprint": artifact.fingerprint,
@@ -133,6 +134,7 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
     """From `ids` and `lengths` to `probabilities`. No strings here, so that it can be quantised."""
     settings, weights, node = artifact.config.model, artifact.weights, helper.make_node
     directions = 2 if settings.bidirectional else 1
+    attributes: dict[str, Any] = {"linear_before_reset": 1} if settings.cell == "gru" else {}  # as torch defines the GRU
     nodes = [node("Transpose", ["ids"], ["ids_by_step"], perm=[1, 0]), node("Gather", ["embedding", "ids_by_step"], ["x_0"])]
     constants: dict[str, NDArray[Any]] = {"embedding": weights["embedding.weight"]}
     for layer in range(settings.layers):
@@ -145,7 +147,7 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
                 ["", "final"] if last else [f"outputs_{layer}"],
                 hidden_size=settings.hidden_size,
                 direction="bidirectional" if settings.bidirectional else "forward",
-                **({"linear_before_reset": 1} if settings.cell == "gru" else {}),
+                **attributes,
             )
         )
         if not last:  # (longest, directions, texts, hidden) → (longest, texts, directions * hidden)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -12,7 +13,7 @@ from textcls.config import ModelSettings
 from textcls.model.packing import PackedBatch
 from textcls.model.recurrence import PackedLSTM
 
-_CELLS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class Encoder(nn.Module):
@@ -70,15 +71,11 @@ class Encoder(nn.Module):
                 data = nn.functional.dropout(data, self.rnn.dropout, self.training)
             outputs = []
             for direction, suffix in enumerate(("", "_reverse")[: self.directions]):
-                weights = {
-                    k: getattr(self.rnn, f"{k}_l{layer}{suffix}", None)
-                    for k in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                }
-                bias = weights["bias_ih"] + weights["bias_hh"] if self.rnn.bias else None
-                projected = nn.functional.linear(data, weights["weight_ih"], bias)  # (tokens, 4 * hidden)
-                output, final = cast(
-                    tuple[Tensor, Tensor], PackedLSTM.apply(projected, weights["weight_hh"], sizes, direction == 1)
-                )
+                name = f"l{layer}{suffix}"
+                bias = self._parameter(f"bias_ih_{name}") + self._parameter(f"bias_hh_{name}") if self.rnn.bias else None
+                projected = nn.functional.linear(data, self._parameter(f"weight_ih_{name}"), bias)  # (tokens, 4 * hidden)
+                recurrent = self._parameter(f"weight_hh_{name}")
+                output, final = PackedLSTM.apply(projected, recurrent, sizes, direction == 1)  # type: ignore[no-untyped-call]
                 outputs.append(output)
                 finals.append(final)
             data = torch.cat(outputs, dim=1)
@@ -86,6 +83,9 @@ class Encoder(nn.Module):
         if packed.unsorted_indices is not None:
             states = states.index_select(1, packed.unsorted_indices)
         return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), states
+
+    def _parameter(self, name: str) -> Tensor:
+        return cast(Tensor, getattr(self.rnn, name))
 
 
 class Network(nn.Module):

@@ -55,7 +55,7 @@ class PackedLSTM(torch.autograd.Function):
         return outputs, h
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_outputs: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor, Tensor, None, None]:
         """Return the gradients of `projected` and `weight_hh`."""
         gates, cell_tanh, previous_h, previous_c, weight_hh = ctx.saved_tensors

@@ -156,7 +156,8 @@ def _ranges(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.in
     """Concatenate `arange(start, end)` of each pair."""
     lengths = ends - starts
     before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    flat: NDArray[np.int64] = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    return flat
 
 
 def _cut(flat: NDArray[np.int32], offsets: NDArray[np.int64], max_tokens: int) -> Encoded:

@@ -22,7 +22,7 @@ class MovingAverage:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self._weights = [p for p in network.parameters() if p.requires_grad]
+        self._weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self._average = [p.detach().clone() for p in self._weights]
 
     @torch.no_grad()
@@ -44,7 +44,3 @@ class MovingAverage:
     def _swap(self) -> None:
         for weight, average in zip(self._weights, self._average, strict=True):
             weight.data, average.data = average.data, weight.data
-
-    def tensors(self) -> list[Tensor]:
-        """Return the averaged weights, in the order of the network's trainable parameters."""
-        return self._average

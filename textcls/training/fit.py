@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import textcls
 from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings
-from textcls.data import Label, LabelSet, Rows, label_text
+from textcls.data import LabelSet, Rows
 from textcls.errors import ConfigError, DataError
 from textcls.evaluation import evaluate_single, fit_temperature, softmax
 from textcls.model import Network
@@ -83,7 +83,7 @@ def fit(
         raise ConfigError("data.labels: training with many labels a text is not there yet; give data.label, one label a text")
     if start_from is not None:
         config = _settings_of(start_from, config)
-    labels = LabelSet.from_rows(train.labels)
+    labels = LabelSet.from_rows(train.single_labels)
     if len(labels) < 2:
         raise DataError(f"the training rows have one label alone, {labels.texts[0]!r}: a classifier needs at least two")
     with torch_settings(config) as threads:
@@ -118,7 +118,7 @@ def fit(
         size = sum(p.numel() for p in network.parameters())
         yield Note(f"network: {kind}, hidden size {config.model.hidden_size}, {size:,} weights; {device}, {threads} threads")
 
-        train_split = LabelledSplit(encoded, labels.encode(list(train.labels)), labels.texts)
+        train_split = LabelledSplit(encoded, labels.encode(train.single_labels), labels.texts)
         validation_split = None if validation is None else labelled_split(encoder, labels, validation)
         yield from training_loop(network, train_split, validation_split, config.training, should_stop)
 
@@ -146,15 +146,8 @@ def fit(
 
 def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
     """Encode the rows of a split other than train; labels that training does not know get classes beyond the model's."""
-    together, targets = union_targets(labels, rows.labels)
-    return LabelledSplit(encoder.encode(rows.texts), targets, together)
-
-
-def union_targets(labels: LabelSet, found: list[Label] | list[list[Label]]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Return the texts of all labels, the model's first, and the class of each row among them, int64 [n]."""
-    unseen = LabelSet.from_rows(label for label in found if label_text(label) not in set(labels.texts))  # type: ignore[arg-type]
-    together = LabelSet(labels.labels + unseen.labels)
-    return together.texts, together.encode(found)  # type: ignore[arg-type]
+    together = labels.extended(rows.single_labels)
+    return LabelledSplit(encoder.encode(rows.texts), together.encode(rows.single_labels), together.texts)
 
 
 def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[np.float64], NDArray[np.int64]]:

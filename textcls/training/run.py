@@ -93,15 +93,14 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> 
     """Evaluate on test, and write model, metrics and pictures."""
     metrics = dict(fitted.artifact.metrics)
     provenance = {**fitted.artifact.provenance, "data": splits.files}
-    measured = (fitted.probabilities, fitted.targets)
+    probabilities, targets = fitted.probabilities, fitted.targets
     if splits.test is not None:
-        metrics["test"], *measured = evaluate_rows(fitted, splits.test)
+        metrics["test"], probabilities, targets = evaluate_rows(fitted, splits.test)
     config = fitted.artifact.config
     artifact = replace(fitted.artifact, config=_without_paths(config), metrics=metrics, provenance=provenance)
     write_artifact(artifact, log.folder / "model", model_card(artifact))
     write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
     plot_learning_curves(log.history, log.folder / "learning_curves.png")
-    probabilities, targets = measured
     if probabilities is not None and targets is not None:
         name = "test" if "test" in metrics else "validation"
         labels = list(metrics[name]["per_class"])

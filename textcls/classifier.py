@@ -1,0 +1,346 @@
+"""`TextClassifier`: train, classify, evaluate and export from Python, in scikit-learn's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.artifact import Artifact, read_artifact, write_artifact
+from textcls.config import Config, load_config, parse_config
+from textcls.data import Label, LabelSet, Rows, label_text, load_splits, read_labelled, rows_from_dataset, split_rows
+from textcls.errors import DataError, ModelError
+from textcls.evaluation import evaluate_single
+from textcls.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from sklearn.utils import Tags
+
+    from textcls.exports import ExportReport
+    from textcls.training.events import Event
+
+
+class TextClassifier:
+    """A text classifier with scikit-learn's interface.
+
+    Args:
+        config: Settings: a `Config`, a nested dictionary, a YAML file, or None for the defaults.
+
+    Attributes:
+        classes_: The labels, in the order of the columns of `predict_proba`; set by `fit` and `load`.
+        metrics_: Reports of the splits that training saw, such as `validation`.
+
+    Example:
+        >>> from textcls import TextClassifier
+        >>> classifier = TextClassifier({"training": {"epochs": 2}, "model": {"hidden_size": 8}})
+        >>> texts, labels = ["good film", "bad film"] * 20, ["pos", "neg"] * 20
+        >>> classifier.fit(texts, labels).predict(["a good one"]).shape
+        (1,)
+    """
+
+    def __init__(self, config: Config | Mapping[str, Any] | str | Path | None = None) -> None:
+        self.config = config  # as given: scikit-learn's `clone` wants the very object back
+        self._predictor: Predictor | None = None
+        self._artifact: Artifact | None = None
+
+    def fit(
+        self,
+        texts: Iterable[str] | Dataset | None = None,
+        labels: Iterable[Label] | None = None,
+        *,
+        report: Callable[[Event], None] = lambda _event: None,
+    ) -> TextClassifier:
+        """Train.
+
+        Args:
+            texts: Training texts, [n]; or a Hugging Face `Dataset` whose columns `data.text` and `data.label` name; or nothing:
+                then the data that the settings name are read.
+            labels: The label of each text, [n].
+            report: Called with each event of training.
+
+        Returns:
+            Itself.
+
+        Raises:
+            InputError: The settings or the data cannot be used.
+            TrainingError: The loss is no longer a finite number.
+        """
+        from textcls.training.fit import fit
+
+        config = self._resolved()
+        if texts is None:
+            splits = load_splits(config.data)
+            train, validation = splits.train, splits.validation
+        else:
+            rows = _rows(texts, labels, config)
+            cut = split_rows(rows, config.data.validation_share, 0.0, config.data.split_seed)
+            train, validation = rows.select(cut.train), rows.select(cut.validation) if len(cut.validation) else None
+        training = fit(config, train, validation)
+        while True:
+            try:
+                report(next(training))
+            except StopIteration as end:
+                self._use(end.value.artifact)
+                return self
+
+    def predict(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Return the label of each text, [n], with the type it had in training."""
+        chosen: NDArray[Any] = self.classes_[self.predict_proba(texts).argmax(axis=1)]
+        return chosen
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the calibrated probability of each label for each text, float32 [n, classes].
+
+        Raises:
+            DataError: `texts` is one string, or holds something that is no text.
+        """
+        return self._trained().predict(_texts(texts)).probabilities
+
+    def score(self, texts: Sequence[str], labels: Iterable[Label]) -> float:
+        """Return the share of texts whose label is predicted."""
+        return float(self.evaluate(texts, labels)["accuracy"])
+
+    def evaluate(self, texts: Iterable[str] | Dataset, labels: Iterable[Label] | None = None) -> dict[str, Any]:
+        """Evaluate on labelled texts.
+
+        Args:
+            texts: Texts, [n], or a Hugging Face `Dataset` with the columns that `data.text` and `data.label` name.
+            labels: The label of each text, [n].
+
+        Returns:
+            `rows`, `accuracy`, `macro_f1`, `micro_f1`, `weighted_f1`, `log_loss`, `expected_calibration_error`,
+            `unseen_label_rows` and `per_class`.
+        """
+        return evaluate_rows(self._trained(), _rows(texts, labels, self._resolved()))[0]
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, [classes]; an object array where they are of several types."""
+        labels = self._trained().labels
+        return np.array(labels, dtype=None if len({type(label) for label in labels}) == 1 else object)
+
+    @property
+    def metrics_(self) -> Mapping[str, Any]:
+        """Reports of the splits that training saw."""
+        metrics: Mapping[str, Any] = self._trained().record["metrics"]
+        return metrics
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder, which `load` and every `textcls` command reads.
+
+        Raises:
+            ModelError: It was loaded from an exported file, which cannot become a folder again.
+        """
+        from textcls.training.card import model_card
+
+        artifact = self._folder_model()
+        write_artifact(artifact, Path(folder), model_card(artifact))
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu") -> TextClassifier:
+        """Load a model folder or an exported `.onnx` file.
+
+        Args:
+            path: The folder or the file.
+            device: `cpu`, which runs ONNX Runtime, or `cuda`, which runs torch and needs a model folder.
+
+        Raises:
+            ModelError: There is no model, it is damaged, or a newer textcls wrote it.
+            ConfigError: There is no such device.
+        """
+        path = Path(path)
+        if path.is_file():
+            if device != "cpu":
+                raise ModelError(f"{path}: exported files run on the CPU; load the model folder for device {device}")
+            loaded = cls()
+            loaded._predictor = Predictor.load(path)
+            return loaded
+        artifact = read_artifact(path)
+        loaded = cls(artifact.config)
+        loaded._use(artifact, path)
+        if device != "cpu":
+            from textcls.model.engine import TorchEngine
+
+            loaded._trained().engine = TorchEngine(artifact, device)
+        return loaded
+
+    def export(self, path: str | Path, *, force: bool = False) -> ExportReport:
+        """Write one ONNX file, once it has shown that it gives what the model gives; see `textcls.exports.export`.
+
+        Raises:
+            ExportError: The file differs from the model; nothing was written.
+        """
+        import tempfile
+
+        from textcls.exports import export
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder) / "model")
+            return export(Path(folder) / "model", path, force=force)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return scikit-learn's parameters: `config`, and with `deep` each setting, as `training__epochs`."""
+        params: dict[str, Any] = {"config": self.config}
+        if deep:
+            tree = self._resolved().model_dump()
+            params |= {f"{section}__{name}": value for section, settings in tree.items() for name, value in settings.items()}
+        return params
+
+    def set_params(self, **params: Any) -> TextClassifier:
+        """Set `config`, or single settings such as `training__epochs=5`.
+
+        Raises:
+            ConfigError: A setting is unknown or does not fit.
+        """
+        if "config" in params:
+            self.config = params.pop("config")
+        if params:
+            self.config = self._resolved().replace({name.replace("__", ".", 1): value for name, value in params.items()})
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that this is a classifier of strings."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn whether `fit` or `load` was called."""
+        return self._predictor is not None
+
+    def _resolved(self) -> Config:
+        if self.config is None:
+            return Config()
+        if isinstance(self.config, Config):
+            return self.config
+        if isinstance(self.config, Mapping):
+            return parse_config(self.config, "config")
+        return load_config(self.config)
+
+    def _use(self, artifact: Artifact, folder: Path | None = None) -> None:
+        self._artifact = artifact
+        self._predictor = Predictor.from_artifact(artifact, folder)
+
+    def _trained(self) -> Predictor:
+        if self._predictor is None:
+            raise ModelError("this TextClassifier is not trained yet: call fit, or TextClassifier.load")
+        return self._predictor
+
+    def _folder_model(self) -> Artifact:
+        self._trained()
+        if self._artifact is None:
+            raise ModelError("this TextClassifier was loaded from an exported file: load the model folder to save or export it")
+        return self._artifact
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of `evaluate`.
+
+    Attributes:
+        report: Metrics over all rows.
+        errors: The rows labelled wrongly, the most confident first: `file`, `row`, `text`, `label`, `predicted`, `confidence`.
+        notes: What reading the rows found.
+    """
+
+    report: dict[str, Any]
+    errors: list[dict[str, Any]]
+    notes: tuple[str, ...]
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Sequence[str],
+    *,
+    text: str | Sequence[str] | None = None,
+    label: str | None = None,
+    header: bool | None = None,
+    encoding_errors: str = "strict",
+) -> Evaluation:
+    """Evaluate a model folder or an exported file on labelled files.
+
+    Args:
+        model: The folder or the file.
+        data: Files, folders or named sources of labelled rows, as `data.test`.
+        text: Column or columns of the text; those of training where not given.
+        label: Column of the label; that of training where not given.
+        header: Whether csv and tsv files have a line of column names; as in training where not given.
+        encoding_errors: `strict` or `replace`, as the setting.
+
+    Raises:
+        InputError: The model or the rows cannot be read.
+    """
+    predictor = Predictor.load(model)
+    given = {"text": text, "label": label, "header": header, "encoding_errors": encoding_errors}
+    trained = dict(predictor.record.get("data", {}))
+    columns = trained | {name: value for name, value in given.items() if value is not None}
+    if label is not None:
+        columns["labels"] = None
+    settings = parse_config({"data": columns}, "evaluate").data
+    source = data if isinstance(data, str) else tuple(data)
+    rows = read_labelled(source, settings, "test")
+    report, errors = evaluate_rows(predictor, rows)
+    return Evaluation(report, errors, rows.notes)
+
+
+def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the report over some rows, and those labelled wrongly, the most confident first."""
+    labels = rows.single_labels
+    known = LabelSet(predictor.labels)
+    together = known.extended(labels)
+    targets = together.encode(labels)
+    probabilities = predictor.predict(rows.texts).probabilities
+    report = evaluate_single(probabilities, targets, together.texts)
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != targets)
+    errors = [
+        {
+            "file": rows.sources[rows.source[i]],
+            "row": int(rows.row[i]),
+            "text": rows.texts[i],
+            "label": label_text(labels[i]),
+            "predicted": known.texts[predicted[i]],
+            "confidence": round(float(confidence[i]), 6),
+        }
+        for i in wrong[np.argsort(-confidence[wrong], kind="stable")]
+    ]
+    return report, errors
+
+
+def _rows(texts: Iterable[str] | Dataset, labels: Iterable[Label] | None, config: Config) -> Rows:
+    """Return rows given in memory."""
+    if labels is None:
+        if hasattr(texts, "column_names") and hasattr(texts, "features"):
+            return rows_from_dataset(texts, config.data)
+        raise DataError("labels are missing: give a label for each text, or a Hugging Face Dataset that holds both")
+    plain = _texts(texts)
+    found = [value.item() if isinstance(value, np.generic) else value for value in labels]
+    if len(found) != len(plain):
+        raise DataError(f"there are {len(plain):,} texts, but {len(found):,} labels")
+    if not plain:
+        raise DataError("there are no rows")
+    for place, value in enumerate(found):
+        if not isinstance(value, str | int | float | bool) or value == "" or value != value:
+            raise DataError(f"the label at index {place} is {value!r}: give text, a number or a bool")
+    return Rows(plain, found, ("memory",), np.zeros(len(plain), np.int32), np.arange(1, len(plain) + 1))
+
+
+def _texts(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise DataError("texts is one string: give a list of texts")
+    found = [str(text) if isinstance(text, np.str_) else text for text in texts]
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            raise DataError(f"the text at index {place} is {text!r}: give strings")
+    return found

@@ -1,0 +1,92 @@
+"""The texts on which an export is compared with the trained model: real ones, and hard ones."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from textcls.artifact import Artifact
+from textcls.config import load_config
+from textcls.data import load_splits
+from textcls.errors import InputError, TextclsError
+from textcls.text import SPECIAL_TOKENS
+
+MOST_TEXTS = 1000
+LONG_TEXT_TOKENS = 20_000
+
+HARD_TEXTS = (
+    "",
+    " \t\r\n\x1c\x1f\x85\u00a0\u1680\u2003\u2028\u2029\u202f\u205f\u3000",  # every kind of white space
+    "a\u00a0b\u3000c\u2028d\x85e\x1cf\x0bg",
+    "\u200b\u200c\u200d\ufeff",  # zero-width characters are no white space
+    "x\u200by",
+    "İstanbul IĞDIR ıi",  # `İ` is two code points in Python's lower case
+    "ΣΑΣ ΟΔΥΣΣΕΥΣ Σ.",  # and a final sigma another letter
+    "STRASSE ẞ ß ŉ ǰ ﬁ",
+    "naïve nai\u0308ve e\u0301 \u0301 a\u0336b",  # combining marks, one of them alone
+    "👍 👍🏽 👩‍👩‍👧 🇫🇷 ☃️ 😀😀",  # emoji with modifiers and joiners
+    "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐐀𐐨 𠮷野家",  # beyond the basic plane
+    "हिन्दी ไทย العربية עברית 한국어 中文,日本語。",
+    "١٢٣ ① ² ½ Ⅷ 1.5 3,000 1e-5",
+    "don't can't l'été rock'n'roll o’clock",
+    "e-mail: a_b@c.de https://x.org/?q=1&r=2#s",
+    "<pad> <unk> <PAD> pad unk",
+    "!!!??? ... (((())) — – -- '' `` \"quoted\"",
+    "snake_case CamelCase __init__ _",
+    "\ufffd\ufffe\uffff \u00ad",
+    "\ud800 lone \udfff",  # reads as U+FFFD
+    "nul\x00nul \x00",
+    "\x01\x02\x07\x1b[31m\x7f",
+    "word" * 2500,  # one very long word
+    "(" * 2000,
+)
+
+
+def hard_texts() -> list[str]:
+    """Return texts on which exports of text classifiers are known to go wrong."""
+    return list(HARD_TEXTS)
+
+
+def real_texts(artifact: Artifact, model: Path, file: Path | None) -> tuple[list[str], str]:
+    """Return up to 1,000 texts and where they came from.
+
+    Args:
+        artifact: The trained model.
+        model: Its folder; where it lies in a run folder whose data is at hand, the run's validation split is taken.
+        file: A file of texts, one a line, taken instead.
+
+    Raises:
+        InputError: The file cannot be read or has no text.
+    """
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+        texts = [line for line in lines if line.strip()][:MOST_TEXTS]
+        if not texts:
+            raise InputError(f"{file}: has no text; put one on each line")
+        return texts, f"texts of {file.name}"
+    settings = model.resolve().parent / "config.yaml"
+    if settings.is_file():
+        try:
+            validation = load_splits(load_config(settings).data).validation
+        except TextclsError:
+            validation = None  # the run's data has moved: the vocabulary's own texts serve
+        if validation is not None:
+            return validation.texts[:MOST_TEXTS], "texts of the run's validation split"
+    return drawn_texts(artifact), "texts drawn from the vocabulary (the run's data is not at hand)"
+
+
+def drawn_texts(artifact: Artifact, count: int = MOST_TEXTS) -> list[str]:
+    """Return random texts of the vocabulary's words and spoilt forms of them; always the same for one vocabulary."""
+    draw = random.Random(0)
+    words = artifact.vocabulary.tokens[len(SPECIAL_TOKENS) :] or ("word",)
+
+    def spoilt(word: str) -> str:
+        form = draw.randrange(8)
+        if form < 4:
+            return word
+        return (word.upper(), word.title(), word[::-1], word + draw.choice(".,!?;:)'\"\u2026"))[form - 4]
+
+    return [" ".join(spoilt(draw.choice(words)) for _ in range(draw.randint(1, 60))) for _ in range(count)]
