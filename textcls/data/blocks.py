@@ -225,7 +225,13 @@ def _texts(columns: Mapping[str, Any], wanted: Sequence[str], count: int, faults
 def _why_no_text(column: str, value: Any) -> str:
     if value is MISSING:
         return f"there is no {column!r}"
-    return f"{column!r} is null" if value is None else f"{column!r} is a {type(value).__name__}, not text"
+    return f"{column!r} is null" if value is None else f"{column!r} is not text but {_in_words(value)}"
+
+
+def _in_words(value: Any) -> str:
+    """Name the type of a JSON value."""
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", str: "a text"}
+    return names.get(type(value), "null" if value is None else f"a {type(value).__name__}")
 
 
 def _lines(stream: io.BufferedIOBase, reading: Reading) -> Iterator[tuple[int, list[str], dict[int, str]]]:
@@ -277,11 +283,10 @@ def _text(stream: io.BufferedIOBase, errors: str) -> io.TextIOWrapper:
 
 
 def _position(stream: io.BufferedIOBase) -> int:
-    """Return how many bytes on disk were read; 0 where the stream cannot tell (a pipe, a compression without a position)."""
-    try:
-        return int(getattr(stream, "fileobj", stream).tell())
-    except (OSError, ValueError):
-        return 0
+    """Return how many bytes on disk were read; 0 where the stream cannot tell: a pipe, or a compression other than gzip."""
+    file = getattr(stream, "fileobj", stream)  # of a `GzipFile`
+    on_disk = isinstance(getattr(file, "raw", file), io.FileIO) and file.seekable()
+    return int(file.tell()) if on_disk else 0
 
 
 def _csv_rows(reader: Any, width: int, block_rows: int) -> Iterator[tuple[list[list[str]], list[int], dict[int, str]]]:
@@ -339,4 +344,4 @@ def _json_object(line: str, parse: Any) -> tuple[dict[str, Any], str | None]:
         return {}, f"not valid JSON: {error.msg} (column {error.colno})"
     except (ValueError, RecursionError) as error:  # a number with thousands of digits, brackets thousands deep
         return {}, f"JSON that cannot be read: {error}"
-    return (value, None) if isinstance(value, dict) else ({}, f"not a JSON object but a {type(value).__name__}")
+    return (value, None) if isinstance(value, dict) else ({}, f"not a JSON object but {_in_words(value)}")

@@ -52,6 +52,11 @@ class Source:
     name: str
     kind: str
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk; 0 for standard input."""
+        return 0 if self.kind == STANDARD_INPUT else self.path.stat().st_size
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -74,7 +79,7 @@ class Inputs:
         """Bytes of all files on disk; None where standard input is among them."""
         if any(source.kind == STANDARD_INPUT for source in self.sources):
             return None
-        return sum(source.path.stat().st_size for source in self.sources)
+        return sum(source.size for source in self.sources)
 
     def blocks(self) -> Iterator[Block]:
         """Read every row, in blocks, in order.
@@ -86,11 +91,10 @@ class Inputs:
         for whole, group in groupby(self.sources, self._is_one_text):
             sources = list(group)
             for some in [sources] if whole else [[source] for source in sources]:
-                files = [(source.path, source.name) for source in some]
-                for block in whole_file_blocks(files, self.reading) if whole else self.read(some[0]):
+                for block in self._read_whole(some) if whole else self.read(some[0]):
                     block.bytes_read += done
                     yield block
-                done += sum(path.stat().st_size for path, name in files if name != STANDARD_INPUT)
+                done += sum(source.size for source in some)
 
     def column_names(self) -> list[str]:
         """Return the names of all columns of all files, in order of appearance; jsonl files are read through for theirs."""
@@ -107,6 +111,9 @@ class Inputs:
         if source.kind == STANDARD_INPUT:
             return ["line"]
         return ["file", "line"] if self.lines else ["file"]
+
+    def _read_whole(self, sources: Sequence[Source]) -> Iterator[Block]:
+        return whole_file_blocks([(source.path, source.name) for source in sources], self.reading)
 
     def _is_one_text(self, source: Source) -> bool:
         return source.kind == ".txt" and not self.lines

@@ -236,6 +236,7 @@ class _TextSink:
 def _sink(output: str | Path | None, stream: TextIO) -> Iterator[Any]:
     """Give the stream's bytes, or a file that takes its place when it is whole."""
     if output is None:
+        stream.flush()  # what was written as text comes before the bytes
         yield getattr(stream, "buffer", None) or _TextSink(stream)
         return
     path = Path(output)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -13,13 +14,15 @@ from pyarrow import parquet
 from textcls.data.blocks import MISSING
 from textcls.data.labels import Label
 from textcls.data.unlabelled import STANDARD_INPUT, Inputs, parquet_schema
+from textcls.errors import DataError
 from textcls.inference.writers import Columns, Sink, cell, plain_values, without_surrogates
 
+_GROUP_ROWS, _GROUP_BYTES = 1 << 16, 32 << 20
 _TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
 class ParquetWriter:
-    """One row group for each block; a column that a block does not have is null there.
+    """Row groups of many blocks, of a bounded size; a column that a block does not have is null there.
 
     Args:
         sink: Where it goes.
@@ -29,15 +32,28 @@ class ParquetWriter:
     def __init__(self, sink: Sink, types: Mapping[str, pa.DataType]) -> None:
         self._schema = pa.schema(list(types.items()))
         self._writer = parquet.ParquetWriter(sink, self._schema)
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
 
     def write(self, columns: Columns, texts: Sequence[str]) -> None:
         """Write the rows of a block."""
         arrays = [_array(columns[f.name], f.type) if f.name in columns else pa.nulls(len(texts), f.type) for f in self._schema]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        batch = pa.record_batch(arrays, schema=self._schema)
+        self._batches.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
+            self._write_group()
 
     def close(self) -> None:
-        """Write the file's footer."""
+        """Write the rows that are left and the file's footer."""
+        self._write_group()
         self._writer.close()
+
+    def _write_group(self) -> None:
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches), row_group_size=self._rows)
+        self._batches, self._rows, self._bytes = [], 0, 0
 
 
 def column_types(inputs: Inputs) -> dict[str, pa.DataType]:
@@ -101,8 +117,16 @@ def _array(column: Any, type_: pa.DataType) -> pa.Array:
         if column.type == type_:
             return column
         if not pa.types.is_string(type_):
-            return column.cast(type_)
+            return _converted(column.cast, type_)
     values = [None if value is MISSING or value is None else value for value in plain_values(column)]
     if pa.types.is_string(type_):
         values = [value if value is None else without_surrogates(cell(value)) for value in values]
-    return pa.array(values, type_)
+    return _converted(functools.partial(pa.array, values), type_)
+
+
+def _converted(convert: Callable[[pa.DataType], pa.Array], type_: pa.DataType) -> pa.Array:
+    try:
+        return convert(type_)
+    except pa.ArrowException as error:  # a large integer in a column that holds fractions elsewhere, for example
+        fault = str(error).splitlines()[0]
+        raise DataError(f"a value cannot be kept in a Parquet column of type {type_}: {fault}; write .jsonl") from None

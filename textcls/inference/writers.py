@@ -15,6 +15,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any, Final, Protocol
 
 from textcls.data.blocks import MISSING, column_values
@@ -44,7 +45,7 @@ class Writer(Protocol):
 
 
 class JsonlWriter:
-    """One JSON object a line, in UTF-8; a lone surrogate is written as its escape, all else readable."""
+    """One JSON object a line, in readable UTF-8; a lone surrogate is written as its escape, NaN as Python reads and writes it."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -182,16 +183,18 @@ _json: Final = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
 def _members(name: str, values: list[Any]) -> list[str]:
-    """Return `, "name": value` for each value, "" where it is missing; plain numbers take a short way."""
+    """Return `, "name": value` for each value, "" where it is missing; columns of plain values take a short way."""
     start = f", {_json(name)}: "
     kinds = set(map(type, values))
+    if kinds == {str}:
+        return [start + encode_basestring(value) for value in values]
     if kinds == {int} or (kinds == {float} and all(map(math.isfinite, values))):
         return [start + repr(value) for value in values]
     return ["" if value is MISSING else start + _json(value) for value in values]
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.3f}" if type(value) is float else cell(value)
+    return f"{value:.3f}" if type(value) is float else _printable(cell(value))
 
 
 def _places(columns: Columns) -> list[str]:
