@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -134,16 +134,15 @@ def classify_files(
     names = _Names(answers.names)
     summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)))
     with _sink(output, stream) as sink:
-        writer = _writer(format, sink, found, names, answers)
         total = found.total_bytes
-        for block in found.blocks():
-            columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
-            writer.write(columns | answers.columns(predictor.predict(block.texts), block, summary), block.texts)
-            if output is None:
-                stream.flush()
-            if progress:
-                progress(summary.rows, min(1.0, block.bytes_read / total) if total else None)
-        writer.close()
+        with closing(_writer(format, sink, found, names, answers)) as writer:
+            for block in found.blocks():
+                columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
+                writer.write(columns | answers.columns(predictor.predict(block.texts), block, summary), block.texts)
+                if output is None:
+                    stream.flush()
+                if progress:
+                    progress(summary.rows, min(1.0, block.bytes_read / total) if total else None)
     summary.notes = (*found.notes, *names.notes)
     summary.seconds = time.perf_counter() - started
     return summary

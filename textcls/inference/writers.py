@@ -114,6 +114,7 @@ class TableWriter:
         self._answers = list(answers)
         longest = max(map(_width, label_texts), default=0)
         self._widths = [max(longest if name.startswith("label") else 0, len(name)) for name in answers]
+        self._place_width = len("file")  # grows with the names, so that blocks of one file each stand in line
         self._headed = False
 
     def write(self, columns: Columns, texts: Sequence[str]) -> None:
@@ -123,7 +124,8 @@ class TableWriter:
         errors = columns.get("error", [None] * len(texts))
         starts = [_start(error if isinstance(error, str) else text) for text, error in zip(texts, errors, strict=True)]
         names = [*self._answers, *(["file"] if places else []), "text"]
-        widths = [*self._widths, *([max(4, *map(_width, places))] if places else [])]
+        self._place_width = max(self._place_width, *map(_width, places)) if places else self._place_width
+        widths = [*self._widths, self._place_width] if places else self._widths
         rows = list(zip(*cells, *([places] if places else []), starts, strict=True))
         lines = [_aligned(row, widths) for row in (rows if self._headed else [names, *rows])]
         self._headed = True
