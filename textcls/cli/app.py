@@ -1,0 +1,108 @@
+"""The application: its commands, and how errors leave it. Nothing heavy is imported here, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import textcls
+from textcls.cli.check import check
+from textcls.cli.classify import classify
+from textcls.cli.evaluate import evaluate
+from textcls.cli.explain import explain
+from textcls.cli.export import export
+from textcls.cli.info import info
+from textcls.cli.output import complain
+from textcls.cli.train import train
+from textcls.errors import TextclsError
+
+INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
+
+_EXAMPLES = """Examples:
+
+\b
+  textcls check reviews.csv                       look at the data
+  textcls train reviews.csv --run runs/reviews    train with the defaults
+  textcls classify runs/reviews/model new.csv     classify files
+  textcls export runs/reviews/model reviews.onnx  one file that holds it all
+"""
+
+
+class Commands(TyperGroup):
+    """The commands; an error of any of them becomes lines on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+            return result
+        except TextclsError as error:
+            complain(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:  # whoever read our output has enough of it
+            _drop_standard_output()
+            raise typer.Exit(1) from None
+        except OSError as error:
+            _drop_standard_output()
+            complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="textcls",
+    help="Train a small, fast text classifier on a dataset, classify text files with it, export it as one file.",
+    epilog=_EXAMPLES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich alone would double the time it takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for command in (train, evaluate, classify, export, explain, info, check):
+    app.command(no_args_is_help=True, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"textcls {textcls.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: What stands behind `textcls`; that of this process where not given.
+
+    Raises:
+        SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted.
+    """
+    app(None if arguments is None else list(arguments), prog_name="textcls")
+
+
+def _drop_standard_output() -> None:
+    """Send what is still in the buffer of standard output nowhere, or Python would complain of it as it exits."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,0 +1,168 @@
+"""`textcls classify`: files in, the same rows with labels out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from textcls.cli.output import tell
+
+if TYPE_CHECKING:
+    from textcls.inference.files import Summary
+
+EXAMPLES = """Examples:
+
+\b
+  textcls classify runs/news/model articles/              one text a file
+  textcls classify runs/news/model notes.txt --lines      one text a line
+  textcls classify news.onnx reviews.csv -o labelled.csv  one text a row
+  textcls classify news.onnx old.csv new.parquet --text title --text body -o out.parquet
+  echo "Shares fell on Monday" | textcls classify news.onnx -
+
+Inputs end in .txt, .csv, .tsv, .jsonl or .parquet (text also compressed: .gz, .bz2, .zst); - reads lines from standard input.
+Every row of the input comes back in its place, with its own columns and with label and confidence.
+"""
+_MOST_COUNTS = 12  # labels that a summary counts
+
+
+def classify(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
+    ],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write to .jsonl, .csv, .tsv or .parquet.", show_default=False),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="jsonl, csv, tsv, parquet or table; else by the output's ending, a table on a terminal, jsonl into a pipe.",
+        ),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Take each line of a .txt file as a text, not the whole file.")
+    ] = False,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column with the text; may be repeated. The model's own, or text, if not given."),
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
+    ] = False,
+    glob: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Read only those files of a folder that match, such as '*.csv'.")
+    ] = None,
+    top_k: Annotated[int, typer.Option("--top-k", metavar="N", help="Give the N most probable labels.")] = 1,
+    all_scores: Annotated[bool, typer.Option("--all-scores", help="Give the probability of every label.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="CPU threads; every core where not given.", show_default=False)
+    ] = None,
+) -> None:
+    """Classify text files, or the rows of tables, with a trained model or an exported file."""
+    from textcls.inference.files import classify_files
+    from textcls.inference.predictor import Predictor
+
+    predictor = Predictor.load(model, threads=threads)
+    with _Progress(shown=output is not None) as progress:
+        summary = classify_files(
+            predictor,
+            inputs,
+            output,
+            format=format,
+            text=tuple(text) if text else _text_column(predictor.record, inputs, header=not no_header, glob=glob),
+            lines=lines,
+            header=not no_header,
+            glob=glob,
+            top_k=top_k,
+            all_scores=all_scores,
+            force=force,
+            progress=progress,
+        )
+    _show(summary, output)
+
+
+def _text_column(record: Mapping[str, Any], inputs: Sequence[str], *, header: bool, glob: str | None) -> str | tuple[str, ...]:
+    """Return the column that the model learned from; where the inputs lack it but have a column `text`, that one."""
+    from textcls.data.unlabelled import find_inputs
+    from textcls.errors import InputError
+
+    own: Any = record.get("data", {}).get("text", "text")
+    own = tuple(own) if isinstance(own, list) else str(own)
+    if own != "text":
+        try:
+            find_inputs(inputs, text=own, header=header, glob=glob)
+        except InputError:
+            try:
+                find_inputs(inputs, text="text", header=header, glob=glob)
+            except InputError:
+                return own  # its error says more than that of a column the user never named
+            tell("note: the inputs lack the column that the model learned from; the column text is classified")
+            return "text"
+    return own
+
+
+class _Progress:
+    """A bar on standard error for what takes longer than a moment; rich is imported only then.
+
+    Args:
+        shown: Whether to draw it: not where rows go to the same terminal.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        from textcls.cli.progress import is_terminal
+
+        self._shown = shown and is_terminal()
+        self._started = time.monotonic()
+        self._bar: Any = None
+
+    def __call__(self, rows: int, share: float | None) -> None:
+        """Show how many rows are done, and the share of the input."""
+        if not self._shown or (self._bar is None and time.monotonic() - self._started < 1):
+            return
+        if self._bar is None:
+            self._bar = _bar()
+            self._bar.start()
+            self._bar.add_task("", total=1)
+        self._bar.update(0, completed=share or 0, description=f"{rows:,} rows")
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _show(summary: Summary, output: Path | None) -> None:
+    """Print what happened, to standard error."""
+    for note in summary.notes:
+        tell(f"note: {note}")
+    where = f" → {output}" if output else ""
+    tell(f"{summary.rows:,} rows in {summary.seconds:.1f} s{where}")
+    given = [(label, number) for label, number in summary.counts.most_common(_MOST_COUNTS) if number]
+    others = sum(number > 0 for number in summary.counts.values()) - len(given)
+    if given and summary.rows > 1:
+        tell("  " + ", ".join(f"{label} {number:,}" for label, number in given) + (f" and {others} more" if others else ""))
+    if summary.empty:
+        tell(f"  {summary.empty:,} without a token: their label is the model's answer to nothing")
+    if summary.truncated:
+        tell(f"  {summary.truncated:,} cut at the model's text.max_tokens")
+    if summary.errors:
+        tell(f"  {summary.errors:,} could not be read: they have no label, and the column error says why")

@@ -1,0 +1,86 @@
+"""`textcls evaluate`: metrics of a model on labelled rows, and the rows it gets wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from textcls.cli.output import STANDARD_OUTPUT, figure, metrics_table, table, tell, write_json, write_rows
+
+EXAMPLES = """Examples:
+
+\b
+  textcls evaluate runs/trec/model test.csv
+  textcls evaluate trec.onnx test.parquet --text question --label kind
+  textcls evaluate runs/trec/model test.csv --json report.json --errors wrong.csv
+
+Text and label are read from the columns that the model learned from, unless --text and --label name others.
+"""
+
+
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
+    ],
+    data: Annotated[
+        list[str],
+        typer.Argument(metavar="DATA...", help="Labelled rows: files, folders, hub:… or package:…", show_default=False),
+    ],
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - prints it.")] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the wrong rows, the most confident first, to .jsonl, .csv or .tsv."),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column with the text; may be repeated.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the label.")] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
+    ] = False,
+    encoding_errors: Annotated[
+        str, typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8.")
+    ] = "strict",
+) -> None:
+    """Evaluate a model on labelled rows."""
+    from textcls.classifier import evaluate as evaluate_model
+
+    if errors is not None:
+        check_ending(errors)
+    result = evaluate_model(
+        model,
+        data,
+        text=tuple(text) if text else None,
+        label=label,
+        header=False if no_header else None,
+        encoding_errors=encoding_errors,
+    )
+    for note in result.notes:
+        tell(f"note: {note}")
+    if json != STANDARD_OUTPUT:
+        typer.echo(metrics_table({"": result.report}))
+        typer.echo(f"\n{_by_label(result.report)}")
+    if json is not None:
+        write_json(result.report, json)
+    if errors is not None:
+        write_rows(result.errors, errors, ("file", "row", "text", "label", "predicted", "confidence"))
+        tell(f"\n{len(result.errors):,} wrong rows → {errors}")
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file for rows whose ending names no format, before any work is done.
+
+    Raises:
+        InputError: The ending is another one.
+    """
+    from textcls.errors import InputError
+
+    if path.suffix.lower() not in {".jsonl", ".csv", ".tsv"}:
+        raise InputError(f"{path}: wrong rows are written to .jsonl, .csv or .tsv; choose one of these endings")
+
+
+def _by_label(report: dict[str, Any]) -> str:
+    names = ("precision", "recall", "f1", "support")
+    rows = [["label", "precision", "recall", "F1", "rows"]]
+    rows += [[label, *(figure(scores[name]) for name in names)] for label, scores in report["per_class"].items()]
+    return table(rows)

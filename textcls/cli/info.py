@@ -1,0 +1,89 @@
+"""`textcls info`: what a model says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from textcls.cli.output import STANDARD_OUTPUT, metrics_table, size, table, write_json
+
+EXAMPLES = """Examples:
+
+\b
+  textcls info runs/trec/model
+  textcls info trec.onnx --json
+"""
+_MOST_LABELS = 30
+
+
+def info(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show a model's labels, settings, metrics and where it came from."""
+    record = describe(model)
+    if json:
+        write_json(record, STANDARD_OUTPUT)
+        return
+    from textcls.data.labels import label_text
+
+    labels = [label_text(label) for label in record["labels"]]
+    more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
+    made = record["provenance"]
+    facts = [
+        ["model", f"{model}, {size(record['bytes'])}"],
+        ["labels", f"{len(labels)}: {', '.join(labels[:_MOST_LABELS])}{more}"],
+        ["vocabulary", f"{record['vocabulary_size']:,} tokens"],
+        ["text", _settings(record["text"])],
+        ["network", _settings(record["model"])],
+        ["temperature", f"{record['temperature']:.4f}"],
+        ["fingerprint", record["fingerprint"]],
+        ["trained", f"{made.get('created', '?')} with textcls {made.get('textcls_version', '?')}"],
+        ["rows", f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate"],
+    ]
+    for split, files in made.get("data", {}).items():
+        facts += [[split, _file(file)] for file in files]
+    if made.get("vectors"):
+        facts.append(["vectors", f"{made['vectors']['name']} ({str(made['vectors']['sha256'])[:12]}…)"])
+    typer.echo(table(facts, numbers=False))
+    if record["metrics"]:
+        typer.echo(f"\n{metrics_table(record['metrics'])}")
+
+
+def describe(model: Path) -> dict[str, Any]:
+    """Return what a model says of itself, the same for a model folder and for its export.
+
+    Raises:
+        ModelError: There is no model, it is damaged, or a newer textcls wrote it.
+    """
+    import json
+
+    if model.is_file():
+        from textcls.inference.predictor import read_graph
+
+        properties = {entry.key: entry.value for entry in read_graph(model).metadata_props}
+        count = model.stat().st_size
+    else:
+        from textcls.artifact import read_artifact
+        from textcls.inference.graph import metadata
+
+        properties = metadata(read_artifact(model))
+        count = sum(file.stat().st_size for file in model.iterdir() if file.is_file())
+    record: dict[str, Any] = json.loads(properties["textcls"])
+    return record | {"vocabulary_size": properties["textcls.vocabulary"].count("\n") + 1, "bytes": count}
+
+
+def _settings(section: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in section.items() if value is not None)
+
+
+def _value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _file(file: dict[str, Any]) -> str:
+    return f"{file.get('file') or file.get('dataset')} ({str(file.get('sha256') or file.get('fingerprint'))[:12]}…)"

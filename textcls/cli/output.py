@@ -1,0 +1,92 @@
+"""What the commands print with: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+STANDARD_OUTPUT = "-"
+METRICS = {
+    "rows": "rows",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "weighted_f1": "weighted F1",
+    "log_loss": "log loss",
+    "expected_calibration_error": "calibration error (ECE)",
+    "unseen_label_rows": "rows with an unseen label",
+}
+
+
+def tell(text: str = "") -> None:
+    """Write a note, a summary or progress to standard error."""
+    typer.echo(text, err=True)
+
+
+def complain(message: str) -> None:
+    """Write an error to standard error, each of its lines under the name of the program."""
+    for line in message.splitlines():
+        tell(f"textcls: {line}")
+
+
+def table(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    """Return rows as aligned columns: the first to the left, the others to the right where they are numbers."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            text.rjust(width) if numbers and column else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def figure(value: Any) -> str:
+    """Return a number as tables show it: counts with separators, shares with four digits, a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def metrics_table(reports: Mapping[str, Mapping[str, Any]], names: Sequence[str] = tuple(METRICS)) -> str:
+    """Return the metrics of one or more splits, a column each; a metric that no report has is left out."""
+    rows = [["", *reports]]
+    for name in names:
+        values = [report.get(name) for report in reports.values()]
+        if any(values) or (name in {"accuracy", "log_loss"} and any(value is not None for value in values)):
+            rows.append([METRICS[name], *map(figure, values)])
+    return table(rows)
+
+
+def write_json(value: Any, path: str) -> None:
+    """Write JSON to a file, whole or not at all, or with `-` to standard output."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if path == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        return
+    from textcls.files import write_text
+
+    write_text(Path(path), text)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for reading."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], path: Path, names: Sequence[str]) -> None:
+    """Write rows to a `.jsonl`, `.csv` or `.tsv` file, whole or not at all."""
+    from textcls.files import replacing
+    from textcls.inference.writers import CsvWriter, JsonlWriter
+
+    kind = path.suffix.lower()
+    with replacing(path) as neighbour, neighbour.open("wb") as file:
+        writer = JsonlWriter(file) if kind == ".jsonl" else CsvWriter(file, names, "\t" if kind == ".tsv" else ",")
+        writer.write({name: [row[name] for row in rows] for name in names}, [])
+        writer.close()

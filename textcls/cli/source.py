@@ -1,0 +1,53 @@
+"""CONFIG|DATA: a file of settings, or data to use with the defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from textcls.config import Config
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG|DATA",
+        help="Settings (.yaml), or training data to use with the defaults: a file, a folder, hub:… or package:…",
+        show_default=False,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, such as training.epochs=5; may be repeated."),
+]
+
+
+def read_settings(source: str, overrides: Sequence[str] | None) -> Config:
+    """Return the settings that a CONFIG|DATA argument stands for, with `--set` over them.
+
+    Raises:
+        ConfigError: The file cannot be read, or a setting does not fit.
+    """
+    from textcls.config import Config, load_config, parse_overrides
+
+    if is_config(source):
+        return load_config(source, overrides or ())
+    return Config().replace({"data.train": source} | parse_overrides(overrides or ()))
+
+
+def is_config(source: str) -> bool:
+    """Whether an argument names a file of settings rather than data."""
+    return source.lower().endswith((".yaml", ".yml"))
+
+
+def stem(source: str) -> str:
+    """Return a short name for settings or data: `trec` for `configs/trec.yaml`, `data/trec.csv.gz` and `hub:o/trec@train`."""
+    named = re.sub(r"^(hub|package):", "", source)
+    if named != source:
+        named = re.split("[:@]", named)[0]
+    name = Path(named).resolve().name
+    return re.sub(r"[^\w-].*", "", name) or "run"
