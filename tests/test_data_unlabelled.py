@@ -185,6 +185,14 @@ def test_parquet_columns_stay_arrow_arrays(tmp_path: Path) -> None:
     assert block.errors == [None, f"{path}, row 2: 'text' is null", None]
 
 
+def test_parquet_columns_of_other_types_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": ["a"], "n": [1]}), path)
+    assert (
+        message(str(path), text=("text", "n")) == f"{path}: the column 'n' holds int64, not text; name the column of the text"
+    )
+
+
 def test_parquet_text_that_is_not_utf8_is_read_with_marks(tmp_path: Path) -> None:
     bad = pa.StringArray.from_buffers(2, pa.array([b"ab", b"\xffc"], pa.binary()).buffers()[1], pa.py_buffer(b"ab\xffc"))
     parquet.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")

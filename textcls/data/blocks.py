@@ -21,7 +21,7 @@ from textcls.errors import DataError
 
 _CHUNK: Final = 1 << 20
 _BLOCK_CHARACTERS: Final = 8 << 20  # a block of long rows ends here, before it has its number of rows
-_LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _NOT_UTF8: Final = "not UTF-8; save the file as UTF-8"
 
 
@@ -82,6 +82,11 @@ def column_values(column: Any) -> list[Any]:
         return list(column.to_pylist())
     except UnicodeDecodeError:  # Arrow does not check what a Parquet file calls a string
         return [None if value is None else value.decode("utf-8", "replace") for value in column.cast("binary").to_pylist()]
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text with U+FFFD for lone surrogates, which UTF-8 cannot hold."""
+    return LONE_SURROGATES.sub("\ufffd", text)
 
 
 def whole_file_blocks(files: Sequence[tuple[Path, str]], reading: Reading) -> Iterator[Block]:
@@ -198,7 +203,7 @@ def _block(
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        texts = [_LONE_SURROGATES.sub("\ufffd", text) for text in texts]
+        texts = list(map(without_surrogates, texts))
     if not faults:
         return Block(texts, columns, None, bytes_read)
     errors: list[str | None] = [None] * len(texts)
@@ -332,7 +337,7 @@ def _take_out_escapes(columns: dict[str, Any], faults: dict[int, str]) -> None:
             "".join(values).encode()
         except UnicodeEncodeError:
             for row, value in enumerate(values):
-                if _LONE_SURROGATES.search(value):
+                if LONE_SURROGATES.search(value):
                     values[row] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
                     faults.setdefault(row, _NOT_UTF8)
 

@@ -244,6 +244,20 @@ def _check(source: Source, reading: Reading) -> None:
     if twice:
         raise DataError(f"{source.path}: two columns are named {twice[0]!r}; rename one of them")
     check_columns(reading.text, names, str(source.path))
+    if source.kind == ".parquet":
+        _check_types(source, reading)
+
+
+def _check_types(source: Source, reading: Reading) -> None:
+    """Make sure that the text columns of a Parquet file hold text."""
+    import pyarrow as pa
+
+    schema = parquet_schema(source.path)
+    for column in reading.text:
+        found = schema.field(column).type
+        stored = found.value_type if pa.types.is_dictionary(found) else found
+        if not any(is_text(stored) for is_text in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)):
+            raise DataError(f"{source.path}: the column {column!r} holds {found}, not text; name the column of the text")
 
 
 def _jsonl_names(source: Source) -> list[str]:

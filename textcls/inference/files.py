@@ -24,7 +24,6 @@ from textcls.files import replacing
 from textcls.inference.writers import CsvWriter, JsonlWriter, Sink, TableWriter, Writer
 
 FORMATS = ("jsonl", "csv", "tsv", "parquet", "table")
-_FIRST = ("label", "confidence")
 _DIGITS = 6  # of a probability; float32 holds about seven
 
 
@@ -161,10 +160,9 @@ class _Answers:
         self.label_texts = [label_text(label) for label in labels]
         one_type = len(set(map(type, labels))) == 1
         self.labels: list[Label] = list(labels if one_type else self.label_texts)
-        ranks = range(1, min(top_k, len(labels)) + 1)
-        self.label_names = [
-            name for rank in ranks for name in ((f"label_{rank}", f"confidence_{rank}") if rank > 1 else _FIRST)
-        ]
+        self.label_names = ["label", "confidence"]
+        for rank in range(2, min(top_k, len(labels)) + 1):
+            self.label_names += [f"label_{rank}", f"confidence_{rank}"]
         self._score_names = [f"score:{text}" for text in self.label_texts] if all_scores else []
         self.names = [*self.label_names, *self._score_names, "note", "error"]
 

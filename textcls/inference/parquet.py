@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from textcls.data.blocks import MISSING
+from textcls.data.blocks import MISSING, without_surrogates
 from textcls.data.labels import Label
 from textcls.data.unlabelled import STANDARD_INPUT, Inputs, parquet_schema
 from textcls.errors import DataError
-from textcls.inference.writers import Columns, Sink, cell, plain_values, without_surrogates
+from textcls.inference.writers import Columns, Sink, cell, plain_values
 
 _GROUP_ROWS, _GROUP_BYTES = 1 << 16, 32 << 20
 _TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}

@@ -12,16 +12,14 @@ import csv
 import io
 import json
 import math
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any, Final, Protocol
 
-from textcls.data.blocks import MISSING, column_values
+from textcls.data.blocks import LONE_SURROGATES, MISSING, column_values, without_surrogates
 from textcls.data.labels import label_text
 
-_LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _TEXT_WIDTH: Final = 72  # what a table shows of a text, in character cells of a terminal
 
 Columns = Mapping[str, Any]
@@ -58,7 +56,7 @@ class JsonlWriter:
         try:
             data = text.encode()
         except UnicodeEncodeError:  # they stand inside strings, so an escape means the same
-            data = _LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
+            data = LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
         self._sink.write(data)
 
     def close(self) -> None:
@@ -174,11 +172,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
-
-
-def without_surrogates(text: str) -> str:
-    """Return a text with U+FFFD for lone surrogates, which UTF-8 cannot hold."""
-    return _LONE_SURROGATES.sub("\ufffd", text)
 
 
 _json: Final = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
