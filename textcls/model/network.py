@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from textcls.config import ModelSettings
 from textcls.model.packing import PackedBatch
-from textcls.model.recurrence import PackedLSTM
+from textcls.model.recurrence import PackedLSTMLayer, Steps
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -24,6 +24,9 @@ class Encoder(nn.Module):
     Args:
         input_size: Features of one token.
         settings: Cell, layers, directions, sizes, biases, dropout between layers.
+
+    Attributes:
+        parallel: Whether the two directions of an LSTM each have a thread on the CPU; the results are the same.
     """
 
     def __init__(self, input_size: int, settings: ModelSettings) -> None:
@@ -38,6 +41,7 @@ class Encoder(nn.Module):
             bidirectional=settings.bidirectional,
         )
         self.directions = 2 if settings.bidirectional else 1
+        self.parallel = False
 
     @property
     def output_size(self) -> int:
@@ -65,27 +69,22 @@ class Encoder(nn.Module):
         return torch.cat(list(states[-self.directions :]), dim=1)
 
     def _packed_lstm(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
-        sizes, data, finals = packed.batch_sizes.tolist(), packed.data, []
+        steps, data, finals = Steps(packed.batch_sizes.tolist(), self.parallel), packed.data, []
         for layer in range(self.rnn.num_layers):
             if layer > 0:
                 data = nn.functional.dropout(data, self.rnn.dropout, self.training)
-            outputs = []
-            for direction, suffix in enumerate(("", "_reverse")[: self.directions]):
-                name = f"l{layer}{suffix}"
-                bias = self._parameter(f"bias_ih_{name}") + self._parameter(f"bias_hh_{name}") if self.rnn.bias else None
-                projected = nn.functional.linear(data, self._parameter(f"weight_ih_{name}"), bias)  # (tokens, 4 * hidden)
-                recurrent = self._parameter(f"weight_hh_{name}")
-                output, final = PackedLSTM.apply(projected, recurrent, sizes, direction == 1)  # type: ignore[no-untyped-call]
-                outputs.append(output)
-                finals.append(final)
-            data = torch.cat(outputs, dim=1)
-        states = torch.stack(finals)  # (layers * directions, batch, hidden), texts by falling length
+            data, final = PackedLSTMLayer.apply(data, steps, *self._weights(layer))  # type: ignore[no-untyped-call]
+            finals.append(final)
+        states = torch.cat(finals)  # (layers * directions, batch, hidden), texts by falling length
         if packed.unsorted_indices is not None:
             states = states.index_select(1, packed.unsorted_indices)
         return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), states
 
-    def _parameter(self, name: str) -> Tensor:
-        return cast(Tensor, getattr(self.rnn, name))
+    def _weights(self, layer: int) -> list[Tensor | None]:
+        """Weights of one layer, four for each direction."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        suffixes = ("", "_reverse")[: self.directions]
+        return [getattr(self.rnn, f"{name}_l{layer}{suffix}", None) for suffix in suffixes for name in names]
 
 
 class Network(nn.Module):
