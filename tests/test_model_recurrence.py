@@ -1,0 +1,78 @@
+"""The hand-written backward pass against numerical gradients; `test_model_network.py` compares it with loops of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+from textcls.config import ModelSettings
+from textcls.model import Encoder
+
+LENGTHS = [2, 4, 3, 3]
+
+READS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, ...]]] = {
+    "outputs": lambda outputs, _finals: (outputs,),
+    "first final state": lambda _outputs, finals: (finals[0],),
+    "last final state": lambda _outputs, finals: (finals[-1],),
+    "all": lambda outputs, finals: (outputs, finals),
+}
+
+
+def tiny_encoder(**changes: Any) -> Encoder:
+    torch.manual_seed(0)
+    return Encoder(2, ModelSettings(**({"hidden_size": 2, "layer_dropout": 0} | changes))).double()
+
+
+def sequences() -> PackedSequence:
+    return pack_sequence([torch.randn(n, 2, dtype=torch.float64) for n in LENGTHS], enforce_sorted=False)
+
+
+@pytest.mark.parametrize("changes", [{"bidirectional": False}, {}, {"bias": False, "layers": 2}], ids=str)
+@pytest.mark.parametrize("read", READS)
+def test_gradients_equal_numerical_ones(read: str, changes: dict[str, Any]) -> None:
+    encoder, packed = tiny_encoder(**changes), sequences()
+    names = [name for name, _ in encoder.named_parameters()]
+
+    def run(data: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        arguments = PackedSequence(data, *packed[1:])
+        output, finals = torch.func.functional_call(encoder, dict(zip(names, weights, strict=True)), (arguments,))
+        return READS[read](output.data, finals)
+
+    inputs = [packed.data, *encoder.parameters()]
+    assert torch.autograd.gradcheck(run, [tensor.detach().requires_grad_() for tensor in inputs])
+
+
+def test_leaves_its_inputs_and_incoming_gradients_alone() -> None:
+    """It works in place on buffers of its own: what it was handed must stay as it was, and a second backward pass must agree."""
+    encoder, packed = tiny_encoder(layers=2), sequences()
+    packed.data.requires_grad_()
+    output, finals = encoder(packed)
+    inputs = [packed.data, *encoder.parameters()]
+    handed = [*inputs, output.data, finals, torch.ones_like(output.data), torch.ones_like(finals)]
+    before = [tensor.detach().clone() for tensor in handed]
+    first = torch.autograd.grad((output.data, finals), inputs, handed[-2:], retain_graph=True)
+    second = torch.autograd.grad((output.data, finals), inputs, handed[-2:])
+    assert all(torch.equal(now, then) for now, then in zip(handed, before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_second_derivative_is_refused() -> None:
+    encoder, packed = tiny_encoder(), sequences()
+    packed.data.requires_grad_()
+    (gradient,) = torch.autograd.grad(encoder(packed)[1].pow(2).sum(), packed.data, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_equals_torchs_own_packed_lstm_in_inference_mode() -> None:
+    encoder, packed = tiny_encoder(layers=2), sequences()
+    with torch.inference_mode():
+        output, finals = encoder(packed)
+        expected_output, (expected_finals, _) = encoder.rnn(packed)
+    torch.testing.assert_close(output.data, expected_output.data)
+    torch.testing.assert_close(finals, expected_finals)
