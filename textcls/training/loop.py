@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from textcls.config import TrainingSettings
-from textcls.errors import TrainingError
+from textcls.errors import ConfigError, TrainingError
 from textcls.evaluation import evaluate_single, softmax
 from textcls.model import Network, PackedBatch, pack
 from textcls.text import UNK, Encoded
@@ -61,6 +61,7 @@ def training_loop(
         `Progress` several times a second, and `EpochEnd`.
 
     Raises:
+        ConfigError: `training.class_weights` does not fit the labels.
         TrainingError: The loss is no longer a finite number.
     """
     generator = np.random.default_rng(settings.seed)
@@ -172,16 +173,14 @@ def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
     """Return the weight of each class in the loss, float32 (classes,).
 
     Raises:
-        TrainingError: `training.class_weights` leaves a label out, or names one that training does not have.
+        ConfigError: `training.class_weights` leaves a label out, or names one that training does not have.
     """
     classes = len(train.labels)
     if isinstance(settings.class_weights, Mapping):
         given = settings.class_weights
         if set(given) != set(train.labels):
             odd = sorted(set(given) ^ set(train.labels))
-            raise TrainingError(
-                f"training.class_weights must name each label of the training rows once; check {', '.join(odd)}"
-            )
+            raise ConfigError(f"training.class_weights must name each label of the training rows once; check {', '.join(odd)}")
         return torch.tensor([given[label] for label in train.labels])
     if settings.class_weights == "balanced":
         counts = np.bincount(train.targets, minlength=classes)
