@@ -81,7 +81,9 @@ def training_loop(
         batches = shuffled_batches(train.encoded.lengths, settings.batch_size, generator)
         for step, rows in enumerate(batches, start=1):
             done = (epoch - 1) * steps_per_epoch + step
-            rate = settings.learning_rate * learning_rate_factor(done / total_steps, settings)
+            rate = settings.learning_rate * learning_rate_factor(
+                (done - 0.5) / total_steps, settings
+            )  # the step's middle: never 0
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, tokens = train_step(network, train, rows, optimizer, weights, settings)
