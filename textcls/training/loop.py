@@ -92,7 +92,8 @@ def training_loop(
             recent_loss += loss
             recent_steps += 1
             clock.count(tokens)
-            if clock.report_due() or step == len(batches):
+            stopping = should_stop()
+            if clock.report_due() or step == len(batches) or stopping:
                 mean = recent_loss.item() / recent_steps  # waits for the device, so not in every step
                 if not math.isfinite(mean):
                     raise TrainingError(f"the loss became {mean} in epoch {epoch}, step {step}: lower training.learning_rate")
@@ -100,7 +101,7 @@ def training_loop(
                 recent_steps = 0
                 left = clock.seconds() / done * (total_steps - done)
                 yield Progress(epoch, settings.epochs, step, len(batches), mean, clock.tokens_per_second(), left)
-            if should_stop():
+            if stopping:
                 break
 
         speed, seconds = clock.end_epoch()
