@@ -81,9 +81,8 @@ def training_loop(
         batches = shuffled_batches(train.encoded.lengths, settings.batch_size, generator)
         for step, rows in enumerate(batches, start=1):
             done = (epoch - 1) * steps_per_epoch + step
-            rate = settings.learning_rate * learning_rate_factor(
-                (done - 0.5) / total_steps, settings
-            )  # the step's middle: never 0
+            middle = (done - 0.5) / total_steps  # of this step, so that none has the rate 0
+            rate = settings.learning_rate * learning_rate_factor(middle, settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, tokens = train_step(network, train, rows, optimizer, weights, settings)
