@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from textcls.config import ModelSettings
@@ -18,7 +21,12 @@ def resolve_device(name: str, settings: ModelSettings) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in {"cpu", "cuda", "mps"}:
+        raise ConfigError(f"device {name}: must be auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
@@ -28,6 +36,17 @@ def resolve_device(name: str, settings: ModelSettings) -> torch.device:
             raise ConfigError("training.device mps: there is no Apple GPU here; use cpu or auto")
         _compare_with_cpu(device, settings)
     return device
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Score without TF32 for the length of a block: scores must not depend on the device by more than 1e-5."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _compare_with_cpu(device: torch.device, settings: ModelSettings) -> None:

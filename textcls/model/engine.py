@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from textcls.artifact import Artifact
-from textcls.model.device import resolve_device
+from textcls.model.device import full_precision, resolve_device
 from textcls.model.network import Network
 from textcls.model.packing import pack
 
@@ -47,12 +47,8 @@ class TorchEngine:
         order = np.argsort(-lengths, kind="stable")
         scores = np.empty((len(lengths), self._network.classifier.out_features), np.float32)
         cuts = np.flatnonzero(np.diff(np.cumsum(lengths[order]) // _BATCH_TOKENS)) + 1
-        tf32 = torch.backends.cudnn.allow_tf32
-        torch.backends.cudnn.allow_tf32 = False  # scores must not depend on the device by more than 1e-5
-        try:
+        with full_precision():
             for rows in np.split(order, cuts) if len(order) else []:
                 logits = self._network(pack(ids, offsets, rows).to(self.device))
                 scores[rows] = (logits / self.temperature).softmax(dim=1).float().cpu().numpy()
-        finally:
-            torch.backends.cudnn.allow_tf32 = tf32
         return scores

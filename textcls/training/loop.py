@@ -17,6 +17,7 @@ from textcls.config import TrainingSettings
 from textcls.errors import ConfigError, TrainingError
 from textcls.evaluation import evaluate_single, softmax
 from textcls.model import Network, PackedBatch, pack
+from textcls.model.device import full_precision
 from textcls.text import UNK, Encoded
 from textcls.training.average import MovingAverage
 from textcls.training.batches import shuffled_batches
@@ -191,6 +192,7 @@ def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
 
 
 @torch.inference_mode()
+@full_precision()
 def score(network: Network, encoded: Encoded, batch_size: int = 256) -> NDArray[np.float32]:
     """Return the logits of a split with the network as it is, dropouts off, float32 [n, classes]."""
     network.eval()
