@@ -97,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted.
     """
+    # Threads that wait for each other should sleep: spinning, on cores that others use too, made training several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported, which is later
     app(None if arguments is None else list(arguments), prog_name="textcls")
 
 

@@ -34,7 +34,7 @@ def classify(
         Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
     ],
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input.", show_default=False)
+        list[str], typer.Argument(metavar="INPUT", help="Files, folders, or - for standard input.", show_default=False)
     ],
     output: Annotated[
         Path | None,
@@ -67,7 +67,7 @@ def classify(
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; every core where not given.", show_default=False)
     ] = None,
 ) -> None:
-    """Classify text files, or the rows of tables, with a trained model or an exported file."""
+    """Classify text files, or the rows of tables."""
     from textcls.inference.files import classify_files
     from textcls.inference.predictor import Predictor
 
@@ -95,8 +95,8 @@ def _text_column(record: Mapping[str, Any], inputs: Sequence[str], *, header: bo
     from textcls.data.unlabelled import find_inputs
     from textcls.errors import InputError
 
-    own: Any = record.get("data", {}).get("text", "text")
-    own = tuple(own) if isinstance(own, list) else str(own)
+    recorded = record.get("data", {}).get("text", "text")
+    own = tuple(recorded) if isinstance(recorded, list) else str(recorded)
     if own != "text":
         try:
             find_inputs(inputs, text=own, header=header, glob=glob)
@@ -155,7 +155,7 @@ def _show(summary: Summary, output: Path | None) -> None:
     for note in summary.notes:
         tell(f"note: {note}")
     where = f" → {output}" if output else ""
-    tell(f"{summary.rows:,} rows in {summary.seconds:.1f} s{where}")
+    tell(f"{summary.rows:,} row{'s' * (summary.rows != 1)} in {summary.seconds:.1f} s{where}")
     given = [(label, number) for label, number in summary.counts.most_common(_MOST_COUNTS) if number]
     others = sum(number > 0 for number in summary.counts.values()) - len(given)
     if given and summary.rows > 1:

@@ -26,7 +26,7 @@ def evaluate(
     ],
     data: Annotated[
         list[str],
-        typer.Argument(metavar="DATA...", help="Labelled rows: files, folders, hub:… or package:…", show_default=False),
+        typer.Argument(metavar="DATA", help="Labelled rows: files, folders, hub:… or package:…", show_default=False),
     ],
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - prints it.")] = None,
     errors: Annotated[

@@ -24,7 +24,7 @@ def info(
     ],
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show a model's labels, settings, metrics and where it came from."""
+    """Show a model's labels, settings, metrics and origin."""
     record = describe(model)
     if json:
         write_json(record, STANDARD_OUTPUT)
@@ -50,8 +50,8 @@ def info(
     if made.get("vectors"):
         facts.append(["vectors", f"{made['vectors']['name']} ({str(made['vectors']['sha256'])[:12]}…)"])
     typer.echo(table(facts, numbers=False))
-    if record["metrics"]:
-        typer.echo(f"\n{metrics_table(record['metrics'])}")
+    if record["metrics"]:  # validation before test
+        typer.echo(f"\n{metrics_table(dict(sorted(record['metrics'].items(), reverse=True)))}")  # validation, test
 
 
 def describe(model: Path) -> dict[str, Any]:

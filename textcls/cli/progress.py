@@ -104,6 +104,7 @@ class Status:
 
     def __init__(self, metric: str) -> None:
         self.progress: Progress | None = None
+        self._otherwise = "reading data"
         self._metric = metric
         self._last: float | None = None
         self._best: float | None = None
@@ -112,6 +113,8 @@ class Status:
         """Take in the validation metric of an epoch."""
         self._last = event.metrics.get(self._metric)
         self._best = self._last if event.best else self._best
+        if self.progress is not None and event.epoch == self.progress.epochs:
+            self.progress, self._otherwise = None, "evaluating and drawing"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw, at the width there is."""
@@ -121,7 +124,7 @@ class Status:
         from rich.text import Text
 
         if self.progress is None:
-            yield Spinner("dots", "reading data")
+            yield Spinner("dots", self._otherwise)
             return
         now = self.progress
         width = options.max_width

@@ -43,7 +43,7 @@ def train(
         typer.Option("--from", metavar="MODEL", help="Start from the weights and vocabulary of a trained model."),
     ] = None,
 ) -> None:
-    """Train a classifier on a dataset, evaluate it and write a run folder."""
+    """Train a classifier on a dataset and evaluate it."""
     config = read_settings(source, overrides)
     folder = run or _default_folder(stem(source), force)
     from textcls.cli.progress import TrainingDisplay
