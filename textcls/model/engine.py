@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from textcls.artifact import Artifact
 from textcls.model.device import full_precision, resolve_device
 from textcls.model.network import Network
-from textcls.model.packing import pack
+from textcls.model.packing import batches_of_tokens, pack
 
 _BATCH_TOKENS = 262_144  # of packed tokens; enough to fill a GPU, little enough for its memory
 
@@ -44,11 +44,9 @@ class TorchEngine:
             Probabilities in the order of the texts, float32 [n_texts, classes].
         """
         lengths = np.diff(offsets)
-        order = np.argsort(-lengths, kind="stable")
         scores = np.empty((len(lengths), self._network.classifier.out_features), np.float32)
-        cuts = np.flatnonzero(np.diff(np.cumsum(lengths[order]) // _BATCH_TOKENS)) + 1
         with full_precision():
-            for rows in np.split(order, cuts) if len(order) else []:
+            for rows in batches_of_tokens(lengths, _BATCH_TOKENS):
                 logits = self._network(pack(ids, offsets, rows).to(self.device))
                 scores[rows] = (logits / self.temperature).softmax(dim=1).float().cpu().numpy()
         return scores

@@ -42,6 +42,13 @@ class PackedBatch:
         )
 
 
+def batches_of_tokens(lengths: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:
+    """Split all rows into batches of like length, longest first, that hold `tokens` tokens and at most one text more."""
+    order = np.argsort(-lengths, kind="stable")
+    cuts = np.flatnonzero(np.diff(np.cumsum(lengths[order]) // tokens)) + 1
+    return np.split(order, cuts) if len(order) else []
+
+
 def pack(ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.int64] | None = None) -> PackedBatch:
     """Pack texts from flat arrays.
 

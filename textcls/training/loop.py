@@ -18,12 +18,14 @@ from textcls.errors import ConfigError, TrainingError
 from textcls.evaluation import evaluate_single, softmax
 from textcls.model import Network, PackedBatch, pack
 from textcls.model.device import full_precision
+from textcls.model.packing import batches_of_tokens
 from textcls.text import UNK, Encoded
 from textcls.training.average import MovingAverage
 from textcls.training.batches import shuffled_batches
 from textcls.training.events import EpochEnd, Event, Progress
 
 _REPORT_SECONDS = 0.2  # between two progress events; only then is the loss read from the device
+_SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 bytes a hidden unit for each
 _LOWER_IS_BETTER = frozenset({"log_loss"})
 
 
@@ -193,14 +195,12 @@ def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
 
 @torch.inference_mode()
 @full_precision()
-def score(network: Network, encoded: Encoded, batch_size: int = 256) -> NDArray[np.float32]:
+def score(network: Network, encoded: Encoded) -> NDArray[np.float32]:
     """Return the logits of a split with the network as it is, dropouts off, float32 [n, classes]."""
     network.eval()
     device = next(network.parameters()).device
-    order = np.argsort(encoded.lengths, kind="stable")
     logits = np.empty((len(encoded), network.classifier.out_features), np.float32)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches_of_tokens(encoded.lengths, _SCORE_TOKENS):
         logits[rows] = network(pack(encoded.ids, encoded.offsets, rows).to(device)).float().cpu().numpy()
     return logits
 
