@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,15 +122,16 @@ def fit(
 
         train_split = LabelledSplit(encoded, labels.encode(train.single_labels), labels.texts)
         validation_split = None if validation is None else labelled_split(encoder, labels, validation)
+        if validation_split is not None and (validation_split.targets >= len(labels)).all():
+            raise DataError("no validation row has a label that the training rows have: check data.validation and data.label")
         yield from training_loop(network, train_split, validation_split, config.training, should_stop)
 
         temperature, metrics, probabilities = 1.0, {}, None
         if validation_split is not None:
             logits = score(network, validation_split.encoded)
-            known = validation_split.targets < len(labels)
-            temperature = fit_temperature(logits[known], validation_split.targets[known])
+            temperature = fit_temperature(logits, validation_split.targets)
             probabilities = softmax(logits, temperature)
-            metrics = {"validation": evaluate_single(probabilities, validation_split.targets, validation_split.labels)}
+            metrics = {"validation": _report(probabilities, validation_split)}
     provenance = {
         "textcls_version": textcls.__version__,
         "torch_version": torch.__version__,
@@ -137,10 +139,10 @@ def fit(
         "train_rows": len(train),
         "validation_rows": 0 if validation is None else len(validation),
         "training_seconds": round(time.perf_counter() - started, 1),
-        "vectors": None if vectors is None else {"name": vectors.name, "sha256": vectors.sha256},
+        "vectors": _origin(vectors) if start_from is None else start_from.provenance.get("vectors"),
     }
     weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
-    artifact = Artifact(config, vocabulary, labels.labels, weights, temperature, metrics, provenance)
+    artifact = Artifact(_without_paths(config), vocabulary, labels.labels, weights, temperature, metrics, provenance)
     targets = None if validation_split is None else validation_split.targets
     return Fitted(artifact, network, labels, encoder, probabilities, targets)
 
@@ -155,7 +157,12 @@ def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[n
     """Evaluate a trained network on rows; return the report, calibrated probabilities [n, classes] and targets [n]."""
     split = labelled_split(fitted.encoder, fitted.labels, rows)
     probabilities = softmax(score(fitted.network, split.encoded), fitted.artifact.temperature)
-    return evaluate_single(probabilities, split.targets, split.labels), probabilities, split.targets
+    return _report(probabilities, split), probabilities, split.targets
+
+
+def _report(probabilities: NDArray[np.float64], split: LabelledSplit) -> dict[str, Any]:
+    """Evaluate in single precision, as a loaded model gives its probabilities: the log loss of a sure error depends on it."""
+    return evaluate_single(probabilities.astype(np.float32), split.targets, split.labels)
 
 
 @contextmanager
@@ -212,6 +219,20 @@ def _settings_of(artifact: Artifact, config: Config) -> Config:
     return config.model_copy(update={"text": artifact.config.text, "model": model})
 
 
+def _without_paths(config: Config) -> Config:
+    """Return the settings with files by name alone: a model must not tell where it was made."""
+
+    def name(source: str) -> str:
+        return source if source.startswith(("hub:", "package:")) else Path(source).name
+
+    changes = {}
+    for split in ("train", "validation", "test"):
+        source = getattr(config.data, split)
+        changes[split] = tuple(map(name, source)) if isinstance(source, tuple) else source and name(source)
+    text = config.text.model_copy(update={"vectors": config.text.vectors and name(config.text.vectors)})
+    return config.model_copy(update={"data": config.data.model_copy(update=changes), "text": text})
+
+
 def _load_weights(network: Network, artifact: Artifact, labels: LabelSet) -> Iterator[Note]:
     """Start from trained weights; the classifier too where the labels are the same."""
     state = {name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()}
@@ -219,6 +240,10 @@ def _load_weights(network: Network, artifact: Artifact, labels: LabelSet) -> Ite
         state = {name: tensor for name, tensor in state.items() if not name.startswith("classifier.")}
         yield Note("the labels differ from those of the trained model: the classifier layer starts anew")
     network.load_state_dict(state, strict=False)
+
+
+def _origin(vectors: PretrainedVectors | None) -> dict[str, str | None] | None:
+    return None if vectors is None else {"name": vectors.name, "sha256": vectors.sha256}
 
 
 def _coverage(vectors: PretrainedVectors, counts: NDArray[np.int64]) -> str:

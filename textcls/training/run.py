@@ -96,8 +96,7 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> 
     probabilities, targets = fitted.probabilities, fitted.targets
     if splits.test is not None:
         metrics["test"], probabilities, targets = evaluate_rows(fitted, splits.test)
-    config = fitted.artifact.config
-    artifact = replace(fitted.artifact, config=_without_paths(config), metrics=metrics, provenance=provenance)
+    artifact = replace(fitted.artifact, metrics=metrics, provenance=provenance)
     write_artifact(artifact, log.folder / "model", model_card(artifact))
     write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
     plot_learning_curves(log.history, log.folder / "learning_curves.png")
@@ -108,20 +107,6 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> 
         plot_confusion_matrix(matrix, labels, log.folder / "confusion_matrix.png")
         plot_reliability(probabilities, targets, log.folder / "reliability.png")
     return Run(log.folder, artifact, metrics, interrupted)
-
-
-def _without_paths(config: Config) -> Config:
-    """Return the settings with files by name alone: a model must not tell where it was made."""
-
-    def name(source: str) -> str:
-        return source if source.startswith(("hub:", "package:")) else Path(source).name
-
-    changes = {}
-    for split in ("train", "validation", "test"):
-        source = getattr(config.data, split)
-        changes[split] = tuple(map(name, source)) if isinstance(source, tuple) else source and name(source)
-    text = config.text.model_copy(update={"vectors": config.text.vectors and name(config.text.vectors)})
-    return config.model_copy(update={"data": config.data.model_copy(update=changes), "text": text})
 
 
 class _RunLog:
