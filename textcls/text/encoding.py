@@ -20,6 +20,7 @@ from textcls.text.tokenizers import Tokenizer, build_tokenizer
 from textcls.text.vocabulary import PAD, UNK, Vocabulary
 
 _MOST_CHUNKS = 1 << 19  # distinct chunks remembered; about 100 MB of strings, ids and dictionary
+_MOST_IDS = 1 << 22  # and their ids: a chunk that is not remembered, such as a whole Chinese text, leaves its ids behind too
 _LONGEST_REMEMBERED = 200  # characters of a chunk; longer ones hardly come again
 _replace_surrogates = regex.compile("[\ud800-\udfff]").sub
 
@@ -102,7 +103,7 @@ class Encoder:
         pieces = [self.tokenizer.chunks(text) for text in replace_surrogates(texts)]
         numbers = np.fromiter(map(table.__getitem__, chain.from_iterable(pieces)), np.int64)
         starts, ids = np.array(table.starts, np.int64), np.array(table.ids, np.int32)
-        if len(starts) > _MOST_CHUNKS:
+        if len(starts) > _MOST_CHUNKS or len(ids) > _MOST_IDS:
             table.forget()
         chunks_before = np.cumsum([0, *map(len, pieces)])  # [n_texts + 1]
         tokens_before = np.concatenate([[0], np.cumsum(starts[numbers + 1] - starts[numbers])])  # [n_chunks + 1]

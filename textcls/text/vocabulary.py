@@ -49,5 +49,6 @@ class Vocabulary:
         return cls(SPECIAL_TOKENS + tuple(tokens[i] for i in kept[:max_size]))
 
     def extended(self, words: Iterable[str]) -> Vocabulary:
-        """Return a vocabulary with more words after the present ones."""
-        return Vocabulary(self.tokens + tuple(word for word in words if word not in self.index and word not in SPECIAL_TOKENS))
+        """Return a vocabulary with more words after the present ones, each once."""
+        new = (word for word in dict.fromkeys(words) if word not in self.index and word not in SPECIAL_TOKENS)
+        return Vocabulary(self.tokens + tuple(new))
