@@ -25,6 +25,8 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Which rows to read, and how to split them."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # YAML reads the column names 0, 1, 2 as numbers
+
     train: str | tuple[str, ...] | None = None
     """Training rows: a path, a glob, a list of them, `hub:owner/name[:config][@split]` or `package:NAME/path`."""
     validation: str | tuple[str, ...] | None = None
@@ -149,6 +151,14 @@ class TrainingSettings(Settings):
     tensorboard: bool = False
     """Write TensorBoard's event files beside the log (needs the `tensorboard` extra)."""
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _labels_by_text(cls, value: Any) -> Any:
+        """Labels that YAML reads as numbers or truth values compare by their text, as in the data."""
+        if not isinstance(value, Mapping):
+            return value
+        return {str(label).lower() if isinstance(label, bool) else str(label): weight for label, weight in value.items()}
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
@@ -195,10 +205,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text, so it is no settings file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError: something like a date that is none, 2020-13-45
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{path}{where}: not valid YAML: {reason}") from error
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: expected sections data, text, model and training, found a {type(tree).__name__}")
     return parse_config(_merge(tree or {}, parse_overrides(overrides)), str(path))
@@ -217,7 +228,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {item}: write it as section.name=value, for example training.epochs=3")
         try:
             changes[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"--set {item}: the value is not valid YAML; quote it") from error
     return changes
 
@@ -236,14 +247,14 @@ def parse_config(tree: Mapping[str, Any], source: str) -> Config:
 
 
 def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay dotted changes over a nested dictionary, leaving both as they were."""
-    merged = {name: dict(section) if isinstance(section, Mapping) else section for name, section in tree.items()}
+    """Lay dotted changes over a nested dictionary, leaving both as they were; a section with nothing in it is left out."""
+    merged = {name: section for name, section in tree.items() if section is not None}
     for dotted, value in changes.items():
         section, dot, name = dotted.partition(".")
         if not dot:
             raise ConfigError(f"--set {dotted}: name the section too, for example training.{dotted}")
-        inner = merged.get(section)
-        merged[section] = {**(inner if isinstance(inner, dict) else {}), name: value}
+        inner = merged.get(section, {})
+        merged[section] = {**inner, name: value} if isinstance(inner, Mapping) else inner  # which the check then names
     return merged
 
 
@@ -262,7 +273,9 @@ def _numbers(value: Any, name: str = "") -> Any:
 def _explain(fault: dict[str, Any]) -> str:
     """One line for a pydantic fault: the dotted name, what is wrong, and the nearest name where that is the fault."""
     path = [part for part in fault["loc"] if isinstance(part, str)][:2]
-    name = ".".join(path)
+    name = ".".join(path) or "the top level"
+    if fault["type"] == "model_type":
+        return f"{name}: must be a section of settings, not {fault['input']!r}"
     if fault["type"] == "extra_forbidden":
         known = list(Config.model_fields if len(path) == 1 else Config.model_fields[path[0]].annotation.model_fields)  # type: ignore[union-attr]
         near = difflib.get_close_matches(path[-1], known, 1)
