@@ -1,0 +1,64 @@
+"""Builders for tests: a tiny random model whose vocabulary holds the hard texts' own tokens, so that every difference shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.artifact import Artifact
+from textcls.config import Config
+from textcls.data.labels import Label
+from textcls.exports.texts import HARD_TEXTS
+from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary, build_tokenizer
+
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+def tiny_artifact(
+    texts: Iterable[str] = HARD_TEXTS,
+    *,
+    labels: tuple[Label, ...] = ("no", "yes", "maybe"),
+    seed: int = 0,
+    embedding_size: int = 4,
+    hidden_size: int = 3,
+    temperature: float = 1.3,
+    **changes: Any,
+) -> Artifact:
+    """Return a random model that knows every token of some texts; `changes` are settings by their last name."""
+    sizes = {"model.embedding_size": embedding_size, "model.hidden_size": hidden_size}
+    config = Config().replace(sizes | {dotted(name): value for name, value in changes.items()})
+    encoder = Encoder(build_tokenizer(config.text), lambda _token: 1, 1_000_000)
+    tokens = sorted(set(chain.from_iterable(map(encoder.tokens, texts))) - set(SPECIAL_TOKENS))
+    vocabulary = Vocabulary((*SPECIAL_TOKENS, *tokens))
+    return Artifact(config, vocabulary, labels, random_weights(config, len(vocabulary), len(labels), seed), temperature)
+
+
+def dotted(name: str) -> str:
+    """Return `section.name` of a setting of the text or the network."""
+    return (
+        f"model.{name}" if name in Config().model.model_fields_set | set(type(Config().model).model_fields) else f"text.{name}"
+    )
+
+
+def random_weights(config: Config, vocabulary: int, classes: int, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Return weights under torch's names and in its shapes, large enough that one other token moves every probability."""
+    draw, model = np.random.default_rng(seed), config.model
+    assert model.embedding_size is not None
+    directions, gates = 1 + model.bidirectional, GATES[model.cell] * model.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary, model.embedding_size)}
+    for layer in range(model.layers):
+        inputs = directions * model.hidden_size if layer else model.embedding_size
+        for suffix in ("", "_reverse")[:directions]:
+            name = f"l{layer}{suffix}"
+            shapes[f"encoder.rnn.weight_ih_{name}"] = (gates, inputs)
+            shapes[f"encoder.rnn.weight_hh_{name}"] = (gates, model.hidden_size)
+            if model.bias:
+                shapes |= {f"encoder.rnn.bias_{kind}_{name}": (gates,) for kind in ("ih", "hh")}
+    shapes |= {"classifier.weight": (classes, directions * model.hidden_size), "classifier.bias": (classes,)}
+    weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    weights["embedding.weight"][0] = 0  # `<pad>`
+    return weights

@@ -1,0 +1,224 @@
+"""Tokenizers: exact examples, the fields' own definitions, and texts that are meant to hurt."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textcls.config import TextSettings
+from textcls.errors import ConfigError, MissingPackageError
+from textcls.exports.texts import HARD_TEXTS
+from textcls.text import UNICODE_TOKEN, Tokenizer, build_tokenizer
+from textcls.text.encoding import replace_surrogates
+from textcls.text.tokenizers import (
+    LONGEST_RULE_CHUNK,
+    SPACE,
+    BasicEnglishTokenizer,
+    SpacyTokenizer,
+    UnicodeTokenizer,
+    lower_each,
+)
+
+needs_torchtext = pytest.mark.skipif(importlib.util.find_spec("torchtext") is None, reason="torchtext has no wheel here")
+EVERY_CHARACTER = [chr(point) for point in range(0x30000)]
+# Every code point, and often those that tokenizers trip over.
+any_text = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from("aZİΣσ' \".,:;()?!<br/>\x00\x1c\x85\u2028\u3000e\u0301👍🏽_")
+)
+LONG = {"parentheses": "(" * 1_000_000, "equals": "=" * 1_000_000, "letters": "a" * 1_000_000}
+
+
+@pytest.fixture(scope="module")
+def english() -> SpacyTokenizer:
+    tokenizer = SpacyTokenizer("en")
+    tokenizer.chunks("")  # imports spaCy
+    return tokenizer
+
+
+def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
+    return list(chain.from_iterable(map(tokenizer.tokens, tokenizer.chunks(text))))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \t\u3000\x85", []),
+        ("Don't STOP, e.g. 3.5%!", ["don", "'", "t", "stop", ",", "e", ".", "g", ".", "3", ".", "5", "%", "!"]),
+        ("snake_case __init__", ["snake_case", "__init__"]),
+        ("nai\u0308ve \u0301", ["nai\u0308ve", "\u0301"]),
+        ("हिन्दी 日本語。", ["हिन्दी", "日本語", "。"]),
+        ("x²½Ⅷ", ["x²½ⅷ"]),
+        ("👍🏽!!", ["👍", "🏽", "!", "!"]),
+        ("a\u200bb nul\x00nul", ["a", "\u200b", "b", "nul", "\x00", "nul"]),
+        ("<pad><unk>", ["<", "pad", ">", "<", "unk", ">"]),
+        ("İSTANBUL ΟΔΟΣ", ["istanbul", "οδοσ"]),
+    ],
+)
+def test_unicode_by_example(text: str, expected: list[str]) -> None:
+    assert tokens(UnicodeTokenizer(), text) == expected
+
+
+def test_case_is_kept_where_it_is_wanted() -> None:
+    assert tokens(UnicodeTokenizer(lowercase=False), "İstanbul ΟΔΟΣ") == ["İstanbul", "ΟΔΟΣ"]
+
+
+def test_lower_each_differs_from_lower_for_two_letters_alone() -> None:
+    assert [c for c in EVERY_CHARACTER if lower_each(c) != c.lower()] == ["\u0130"]
+    # Within a word too: every letter between two others, where `str.lower` may look at its neighbours.
+    between = " ".join(f"a{c}b" for c in EVERY_CHARACTER if c not in "\u0130")
+    assert lower_each(between) == between.lower()
+    at_the_end = "\n".join(f"a{c}" for c in EVERY_CHARACTER if c not in "\u0130\u03a3")
+    assert lower_each(at_the_end) == at_the_end.lower()
+    assert (lower_each("ΑΣ"), "ΑΣ".lower()) == ("ασ", "ας")
+
+
+@given(any_text)
+def test_lower_each_goes_code_point_by_code_point(text: str) -> None:
+    assert lower_each(text) == "".join("i" if c == "İ" else c.lower() for c in text)
+
+
+def test_space_is_what_split_splits_on() -> None:
+    space = regex.compile(f"[{SPACE}]")
+    assert [c for c in EVERY_CHARACTER if bool(space.match(c)) != (f"a{c}b".split() != [f"a{c}b"])] == []
+
+
+@given(any_text, st.booleans())
+def test_chunk_by_chunk_is_the_expression_over_the_whole_text(text: str, lowercase: bool) -> None:
+    whole = regex.findall(UNICODE_TOKEN, lower_each(text) if lowercase else text)
+    assert tokens(UnicodeTokenizer(lowercase), text) == whole
+
+
+@needs_torchtext
+@given(any_text)
+def test_basic_english_is_torchtexts(text: str) -> None:
+    from textcls.text._torchtext import basic_english
+
+    assert tokens(BasicEnglishTokenizer(), text) == basic_english()(text)
+
+
+@needs_torchtext
+def test_basic_english_is_torchtexts_on_hard_texts() -> None:
+    from textcls.text._torchtext import basic_english
+
+    html = ["a<br />b", "A<BR />b", 'a<br" />b', "a<br  />b<br/>c", "it's 'q' \"x\" a;b:c (d)!?."]
+    for text in [*replace_surrogates(HARD_TEXTS), *html, *EVERY_CHARACTER[:0xD800:7]]:
+        assert tokens(BasicEnglishTokenizer(), text) == basic_english()(text)
+
+
+@cache
+def spacy_tokenizer(language: str) -> Any:
+    import spacy
+
+    return spacy.blank(language).tokenizer
+
+
+def assert_is_spacys_own(tokenizer: SpacyTokenizer, texts: list[str]) -> None:
+    own = spacy_tokenizer(tokenizer.language)
+    for text in texts:
+        assert tokens(tokenizer, text) == [token.text.lower() for token in own(text) if not token.is_space], text
+
+
+def test_spacy_chunks_are_spacys_own(english: SpacyTokenizer) -> None:
+    hard = [text for text in replace_surrogates(HARD_TEXTS) if max(map(len, text.split()), default=0) <= LONGEST_RULE_CHUNK]
+    assert len(hard) > len(HARD_TEXTS) - 4
+    news = [
+        "Mr. O'Neill didn't pay $3.5m (approx. £2.1m) to U.K.-based Foo & Co. at 9a.m.; see https://x.org/a?b=c#d, :-) ...",
+        "Well…I'd've thought so!  'Twas 10km/h -- e.g. “quoted”, 'single'\n\nnew\tline, a.b@c.co.uk and/or C++ vs. C#.",
+        "It 's a film that 'll do n't you know , he said .",
+    ]
+    assert_is_spacys_own(english, hard + news)
+
+
+@given(any_text.filter(lambda text: len(text) <= LONGEST_RULE_CHUNK))
+def test_spacy_chunks_are_spacys_own_on_any_text(english: SpacyTokenizer, text: str) -> None:
+    assert_is_spacys_own(english, [text])
+
+
+@pytest.mark.parametrize("language", ["de", "xx"])
+def test_other_rule_based_languages(language: str) -> None:
+    texts = ["Prof. Müller kam z.B. um 10 Uhr, d. h. zu spät!", "L'été d'aujourd'hui, c.-à-d. p. ex. 3 000 €."]
+    assert_is_spacys_own(SpacyTokenizer(language), texts)
+
+
+@pytest.mark.skipif("TEXTCLS_DATA" not in os.environ, reason="TEXTCLS_DATA names no folder of real data")
+@pytest.mark.parametrize("name", ["ag_news_20k-train", "bbc-all", "sms_spam-all", "goemotions-test", "sst2-test", "mr-all"])
+def test_spacy_chunks_are_spacys_own_on_real_texts(english: SpacyTokenizer, name: str) -> None:
+    from pyarrow import parquet
+
+    table = parquet.read_table(Path(os.environ["TEXTCLS_DATA"]) / f"{name}.parquet")
+    texts = table["text"].to_pylist()[: 60 if name == "bbc-all" else 400]
+    assert_is_spacys_own(english, [text for text in texts if max(map(len, text.split())) <= LONGEST_RULE_CHUNK])
+
+
+def test_spacy_keeps_case_where_it_is_wanted() -> None:
+    assert tokens(SpacyTokenizer("en", lowercase=False), "He Didn't  go") == ["He", "Did", "n't", "go"]
+
+
+def test_spacy_hands_long_chunks_to_unicode_and_counts_them(english: SpacyTokenizer) -> None:
+    before = english.long_chunks
+    assert tokens(english, "Short " + "x." * 101) == ["short", *["x", "."] * 101]
+    assert tokens(english, "a" * LONGEST_RULE_CHUNK) == ["a" * LONGEST_RULE_CHUNK]
+    assert english.long_chunks == before + 1
+
+
+def test_a_language_with_its_own_tokenizer_gets_the_whole_text() -> None:
+    chinese = SpacyTokenizer("zh")
+    assert chinese.chunks("你好 吗 a") == ["你好 吗 a"]
+    assert tokens(chinese, "你好 \n吗 a") == ["你", "好", "吗", "a"]
+    long = "好" * (LONGEST_RULE_CHUNK + 1)
+    assert tokens(chinese, long) == list(long)
+    assert chinese.long_chunks == 0
+
+
+@pytest.mark.parametrize("language", ["english", "", "../x", "EN"])
+def test_an_unknown_language_is_named_in_one_line(language: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        SpacyTokenizer(language).chunks("text")
+    assert "text.language" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_language_that_needs_a_package_says_which() -> None:
+    if importlib.util.find_spec("sudachipy"):
+        pytest.skip("SudachiPy is installed")
+    with pytest.raises(MissingPackageError, match=r"ja.*sudachipy") as raised:
+        SpacyTokenizer("ja").tokens("日本語")
+    assert "\n" not in str(raised.value)
+
+
+def test_no_spacy_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    with pytest.raises(MissingPackageError, match="pip install spacy"):
+        SpacyTokenizer("en").chunks("text")
+
+
+@pytest.mark.parametrize("text", list(LONG.values()), ids=list(LONG))
+@pytest.mark.parametrize("name", ["unicode", "basic_english", "spacy"])
+def test_a_megabyte_without_a_blank_takes_under_a_second(name: Any, text: str, english: SpacyTokenizer) -> None:
+    tokenizer = english if name == "spacy" else build_tokenizer(TextSettings(tokenizer=name))
+    start = time.process_time()
+    found = tokens(tokenizer, text)
+    assert time.process_time() - start < 1
+    assert "".join(found) == text
+
+
+def test_settings_choose_the_tokenizer() -> None:
+    text = "Don't İ"
+    assert tokens(build_tokenizer(TextSettings()), text) == ["don", "'", "t", "i"]
+    assert tokens(build_tokenizer(TextSettings(lowercase=False)), text) == ["Don", "'", "t", "İ"]
+    assert tokens(build_tokenizer(TextSettings(tokenizer="basic_english")), text) == ["don", "'", "t", "i̇"]
+    spacy = build_tokenizer(TextSettings(tokenizer="spacy", language="de", lowercase=False))
+    assert isinstance(spacy, SpacyTokenizer)
+    assert (spacy.language, spacy.lowercase) == ("de", False)
