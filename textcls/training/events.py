@@ -44,7 +44,7 @@ class EpochEnd:
     Attributes:
         epoch: From 1.
         train_loss: Mean over the epoch's steps.
-        metrics: Of the validation split; `loss` is its cross-entropy before calibration. Empty without that split.
+        metrics: Of the validation split, before calibration. Empty without that split.
         learning_rate: At the epoch's last step.
         tokens_per_second: Of this epoch, evaluation left out.
         seconds: Training took in this epoch, evaluation left out.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -78,6 +78,7 @@ def train(
             tell(Note(note))
         should_stop = stack.enter_context(interruptible())
         training = fit(config, splits.train, splits.validation, start_from=started, should_stop=should_stop)
+        stack.enter_context(closing(training))  # gives torch's random state and threads back, also after an error in `report`
         while True:
             try:
                 tell(next(training))
@@ -112,27 +113,34 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> 
 class _RunLog:
     """The files that grow while a run goes on: settings and splits at its start, then a line for each event.
 
+    Nothing is written before the first step: what precedes it are notes, and faults of settings and data, which leave no folder.
+
     Raises:
-        InputError: The folder cannot be written.
         MissingPackageError: TensorBoard was asked for and is not installed.
     """
 
     def __init__(self, folder: Path, config: Config, splits: Splits, stack: ExitStack) -> None:
         self.folder = folder
         self.history: list[dict[str, Any]] = []
+        self._config, self._splits, self._stack = config, splits, stack
+        self._file: TextIO | None = None
         self._board: Any = None
-        if config.training.tensorboard:
-            self._board = _tensorboard(folder)
-            stack.callback(self._board.close)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_text(folder / "config.yaml", config.to_yaml())
-            write_text(folder / "splits.json", json.dumps(_split_record(splits), ensure_ascii=False) + "\n")
-            self._file: TextIO = stack.enter_context((folder / "log.jsonl").open("w", encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{folder}: the run folder cannot be written: {error.strerror}") from error
+        self._waiting: list[Note] = []
+        self._board_writer = _tensorboard() if config.training.tensorboard else None
 
     def write(self, event: Event) -> None:
+        """Write an event's line.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        if self._file is None:
+            if isinstance(event, Note):
+                self._waiting.append(event)
+                return
+            self._file = self._start()
+            for note in self._waiting:
+                self.write(note)
         if isinstance(event, EpochEnd):
             figures = {"validation_" + k if k.endswith("loss") else k: v for k, v in event.metrics.items()}
             row = {k: v for k, v in asdict(event).items() if k != "metrics"} | figures
@@ -143,18 +151,30 @@ class _RunLog:
         self._file.write(json.dumps({"event": type(event).__name__, **row}, ensure_ascii=False) + "\n")
         self._file.flush()
 
+    def _start(self) -> TextIO:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / "config.yaml", self._config.to_yaml())
+            write_text(self.folder / "splits.json", json.dumps(_split_record(self._splits), ensure_ascii=False) + "\n")
+            if self._board_writer is not None:
+                self._board = self._board_writer(str(self.folder / "tensorboard"))
+                self._stack.callback(self._board.close)
+            return self._stack.enter_context((self.folder / "log.jsonl").open("w", encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{self.folder}: the run folder cannot be written: {error.strerror}") from error
+
     def _scalars(self, row: dict[str, Any]) -> None:
         for name, value in row.items() if self._board else ():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, row["epoch"])
 
 
-def _tensorboard(folder: Path) -> Any:
+def _tensorboard() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingPackageError("training.tensorboard needs TensorBoard: pip install 'textcls[tensorboard]'") from error
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter
 
 
 def _split_record(splits: Splits) -> dict[str, Any]:
