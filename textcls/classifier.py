@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,23 +71,27 @@ class TextClassifier:
             InputError: The settings or the data cannot be used.
             TrainingError: The loss is no longer a finite number.
         """
+        from textcls.training.events import Note
         from textcls.training.fit import fit
 
         config = self._resolved()
         if texts is None:
             splits = load_splits(config.data)
-            train, validation = splits.train, splits.validation
+            train, validation, notes = splits.train, splits.validation, splits.notes
         else:
             rows = _rows(texts, labels, config)
             cut = split_rows(rows, config.data.validation_share, 0.0, config.data.split_seed)
             train, validation = rows.select(cut.train), rows.select(cut.validation) if len(cut.validation) else None
-        training = fit(config, train, validation)
-        while True:
-            try:
-                report(next(training))
-            except StopIteration as end:
-                self._use(end.value.artifact)
-                return self
+            notes = rows.notes + cut.notes
+        for note in notes:
+            report(Note(note))
+        with closing(fit(config, train, validation)) as training:
+            while True:
+                try:
+                    report(next(training))
+                except StopIteration as end:
+                    self._use(end.value.artifact)
+                    return self
 
     def predict(self, texts: Sequence[str]) -> NDArray[Any]:
         """Return the label of each text, [n], with the type it had in training."""
@@ -157,8 +162,9 @@ class TextClassifier:
         if path.is_file():
             if device != "cpu":
                 raise ModelError(f"{path}: exported files run on the CPU; load the model folder for device {device}")
-            loaded = cls()
-            loaded._predictor = Predictor.load(path)
+            predictor = Predictor.load(path)
+            loaded = cls({section: predictor.record[section] for section in ("data", "text", "model")})
+            loaded._predictor = predictor
             return loaded
         artifact = read_artifact(path)
         loaded = cls(artifact.config)
@@ -216,7 +222,17 @@ class TextClassifier:
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn whether `fit` or `load` was called."""
-        return self._predictor is not None
+        return self._predictor is not None or self._artifact is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickling and copying keep: the model as plain data, from which its engine is built again, for the CPU.
+
+        Raises:
+            ModelError: It was loaded from an exported file.
+        """
+        if self._predictor is not None:
+            self._folder_model()
+        return self.__dict__ | {"_predictor": None}
 
     def _resolved(self) -> Config:
         if self.config is None:
@@ -232,6 +248,8 @@ class TextClassifier:
         self._predictor = Predictor.from_artifact(artifact, folder)
 
     def _trained(self) -> Predictor:
+        if self._predictor is None and self._artifact is not None:
+            self._use(self._artifact)
         if self._predictor is None:
             raise ModelError("this TextClassifier is not trained yet: call fit, or TextClassifier.load")
         return self._predictor
@@ -239,7 +257,9 @@ class TextClassifier:
     def _folder_model(self) -> Artifact:
         self._trained()
         if self._artifact is None:
-            raise ModelError("this TextClassifier was loaded from an exported file: load the model folder to save or export it")
+            raise ModelError(
+                "this TextClassifier was loaded from an exported file: load the model folder to save, export or copy it"
+            )
         return self._artifact
 
 
