@@ -87,7 +87,7 @@ def classify(
             force=force,
             progress=progress,
         )
-    _show(summary, output)
+    show(summary, output)
 
 
 def _text_column(record: Mapping[str, Any], inputs: Sequence[str], *, header: bool, glob: str | None) -> str | tuple[str, ...]:
@@ -150,7 +150,7 @@ def _bar() -> Any:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def _show(summary: Summary, output: Path | None) -> None:
+def show(summary: Summary, output: Path | None) -> None:
     """Print what happened, to standard error."""
     for note in summary.notes:
         tell(f"note: {note}")

@@ -39,7 +39,7 @@ class TrainingDisplay:
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console = Console(stderr=True, highlight=False)
             self._live = Live(self._status, console=console, refresh_per_second=5, transient=True)
             self._live.__enter__()
         return self
@@ -79,16 +79,16 @@ def _columns(metric: str) -> list[str]:
 def epoch_header(metric: str, validated: bool) -> str:
     """Return the names above the epochs' lines."""
     names = [METRICS[name] for name in _columns(metric)] if validated else []
-    return "  ".join(["epoch", "train loss", *[f"{name:>8}" for name in names], "tokens/s", *(["best"] if validated else [])])
+    return "  ".join(["epoch", "train loss", *[f"{name:>8}" for name in names], "tokens/s"])
 
 
 def epoch_line(event: EpochEnd, metric: str) -> str:
-    """Return one line for a finished epoch, under the header's names."""
+    """Return one line for a finished epoch, under the header's names; a star marks the best so far."""
     cells = [f"{event.epoch:>5}", f"{event.train_loss:>10.4f}"]
     if event.metrics:
         cells += [_fixed(event.metrics[name], max(8, len(METRICS[name]))) for name in _columns(metric)]
     cells += [f"{event.tokens_per_second:>8,.0f}"]
-    return "  ".join(cells) + ("     *" if event.metrics and event.best else "")
+    return "  ".join(cells) + ("  *" if event.metrics and event.best else "")
 
 
 def _fixed(value: float | None, width: int) -> str:

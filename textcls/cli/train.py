@@ -24,7 +24,7 @@ EXAMPLES = """Examples:
   textcls train new.csv --from runs/news/model
 
 A folder holds one folder of text files per class. The run folder holds the model (model/), its metrics, pictures and log.
-Ctrl-C ends training early and keeps the best model so far.
+While it trains, * marks the best epoch so far. Ctrl-C ends training early and keeps the best model so far.
 """
 _SHOWN = ("rows", "accuracy", "macro_f1", "log_loss", "expected_calibration_error", "unseen_label_rows")
 _INTERRUPTED = 130

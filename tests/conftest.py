@@ -1,0 +1,70 @@
+"""Fixtures that several files of tests share."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_SUBJECTS = {
+    "sport": ("the team", "a striker", "our coach", "the goalkeeper"),
+    "money": ("the bank", "a trader", "our budget", "the market"),
+    "science": ("the telescope", "a virus", "our galaxy", "the molecule"),
+}
+_ENDS = ("was seen today", "made news again", "surprised everyone", "is doing well", "has lost ground", "looks stronger")
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """A run that took a second, and its data.
+
+    Attributes:
+        folder: The run folder.
+        model: The model folder in it.
+        train: csv with `text` and `label`, 72 rows, three labels: money, science, sport.
+        test: csv of the same kind, 9 rows.
+    """
+
+    folder: Path
+    model: Path
+    train: Path
+    test: Path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A tiny model, trained once for all tests; no test may change its files."""
+    from textcls.config import Config
+    from textcls.training import train
+
+    folder = tmp_path_factory.mktemp("tiny")
+    rows = [(f"{subject} {end}", label) for label, some in _SUBJECTS.items() for subject in some for end in _ENDS]
+    new = [
+        (f"{subject} {end}", label) for label, some in _SUBJECTS.items() for subject, end in zip(some, TINY_ENDS, strict=False)
+    ]
+    write_csv(folder / "train.csv", rows)
+    write_csv(folder / "test.csv", new)
+    config = Config().replace(
+        {
+            "data.train": str(folder / "train.csv"),
+            "data.test": str(folder / "test.csv"),
+            "data.validation_share": 0.2,
+            "model.hidden_size": 8,
+            "model.embedding_size": 8,
+            "training.epochs": 2,
+            "training.threads": 1,
+        }
+    )
+    train(config, folder / "run")
+    return TinyRun(folder / "run", folder / "run" / "model", folder / "train.csv", folder / "test.csv")
+
+
+TINY_ENDS = ("is back", "won twice", "stands still")
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> None:
+    """Write rows under the names `text` and `label`."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])

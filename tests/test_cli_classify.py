@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import TinyRun
+from typer.testing import CliRunner
+
+from textcls.cli import app
+from textcls.cli.classify import show
+from textcls.inference.files import Summary
+from textcls.inference.predictor import Predictor
+
+LABELS = {"money", "science", "sport"}
+runner = CliRunner()
+
+
+@pytest.fixture
+def export(tiny_run: TinyRun, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.onnx"
+    result = runner.invoke(app, ["export", str(tiny_run.model), str(path)])
+    assert result.exit_code == 0, result.stderr
+    return path
+
+
+def records(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_standard_input_gives_json_lines_and_nothing_else_on_standard_output(tiny_run: TinyRun) -> None:
+    result = runner.invoke(app, ["classify", str(tiny_run.model), "-"], input="the bank won\n\nthe team\n")
+    assert result.exit_code == 0, result.stderr
+    rows = records(result.stdout)
+    assert [row["line"] for row in rows] == [1, 2, 3]
+    assert {row["label"] for row in rows} <= LABELS
+    assert "3 rows" in result.stderr
+    assert "1 without a token" in result.stderr
+
+
+def test_a_file_gives_what_the_library_gives(tiny_run: TinyRun, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    result = runner.invoke(app, ["classify", str(tiny_run.model), str(tiny_run.test), "-o", str(out)])
+    assert (result.exit_code, result.stdout) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    predicted = Predictor.load(tiny_run.model).predict([row["text"] for row in rows]).probabilities
+    assert [float(row["confidence"]) for row in rows] == pytest.approx(predicted.max(axis=1).tolist(), abs=1e-6)
+    assert "9 rows" in result.stderr
+    assert "note: the input's column label is named input_label in the output" in result.stderr
+
+
+def test_folder_and_export_agree(tiny_run: TinyRun, export: Path) -> None:
+    outputs = [
+        runner.invoke(app, ["classify", str(model), str(tiny_run.test), "--all-scores", "--threads", "1"]).stdout
+        for model in (tiny_run.model, export)
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(records(outputs[0])) == 9
+
+
+def test_options_reach_the_library(tiny_run: TinyRun, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.txt").write_text("the team\nthe bank\n")
+    (folder / "b.txt").write_text("a virus\n")
+    command = ["classify", str(tiny_run.model), str(folder), "--lines", "--glob", "a*", "--top-k", "2", "--format", "csv"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [(row["file"], row["line"]) for row in rows] == [("a.txt", "1"), ("a.txt", "2")]
+    assert all(row["label"] != row["label_2"] for row in rows)
+
+
+def test_several_text_columns_and_no_header(tiny_run: TinyRun, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("the team,won twice\n")
+    command = ["classify", str(tiny_run.model), str(table), "--no-header", "--text", "0", "--text", "1"]
+    (row,) = records(runner.invoke(app, command).stdout)
+    expected = Predictor.load(tiny_run.model).predict(["the team\nwon twice"]).probabilities.max()
+    assert row["confidence"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_text_column_is_the_models_own_else_text(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, plain, neither = (tmp_path / name for name in ("own.csv", "plain.csv", "neither.csv"))
+    own.write_text("text,body\nx,the team\n")
+    plain.write_text("text\nthe team\n")
+    neither.write_text("story\nthe team\n")
+    load = Predictor.load
+
+    def learned_from_body(path: Path, *, threads: int | None = None) -> Predictor:
+        predictor = load(path, threads=threads)
+        predictor.record = {**predictor.record, "data": {"text": "body"}}
+        return predictor
+
+    expected = float(load(tiny_run.model).predict(["the team"]).probabilities.max())
+    monkeypatch.setattr(Predictor, "load", learned_from_body)
+    for table, note in ((own, False), (plain, True)):
+        result = runner.invoke(app, ["classify", str(tiny_run.model), str(table)])
+        assert records(result.stdout)[0]["confidence"] == pytest.approx(expected, abs=1e-6)
+        assert ("the column text is classified" in result.stderr) is note
+    result = runner.invoke(app, ["classify", str(tiny_run.model), str(neither)])
+    assert result.exit_code == 2
+    assert "body" in result.stderr
+
+
+def test_an_output_that_exists_needs_force(tiny_run: TinyRun, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("mine")
+    command = ["classify", str(tiny_run.model), str(tiny_run.test), "-o", str(out)]
+    refused = runner.invoke(app, command)
+    assert (refused.exit_code, out.read_text()) == (2, "mine")
+    assert re.fullmatch(r"textcls: .*out\.jsonl: exists already.*--force\n", refused.stderr)
+    assert runner.invoke(app, [*command, "--force"]).exit_code == 0
+    assert len(records(out.read_text())) == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere", "DATA"], "nowhere: does not exist"),
+        (["DATA", "DATA"], "is no ONNX file"),
+        (["RUN", "DATA"], "the model is in "),
+        (["MODEL", "missing.csv"], "missing.csv: there is no such file"),
+        (["MODEL", "DATA", "--text", "txt"], "text"),
+        (["MODEL", "DATA", "--top-k", "0"], "at least 1"),
+        (["MODEL", "DATA", "--format", "xml"], "xml: is no output format"),
+        (["MODEL", "DATA", "-o", "out.doc"], "out.doc: the ending names no format"),
+        (["MODEL", "DATA", "-o", "no/such/out.csv"], "does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], said: str, tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"DATA": tiny_run.test, "MODEL": tiny_run.model, "RUN": tiny_run.folder}
+    result = runner.invoke(app, ["classify", *(str(places.get(argument, argument)) for argument in arguments)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(r"textcls: .+\n", result.stderr), result.stderr
+    assert said in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_summary_counts_what_a_person_should_look_at(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Summary(1200, Counter(a=1000, b=198, c=0), errors=2, empty=3, truncated=4, seconds=1.5), Path("out.csv"))
+    assert capsys.readouterr().err.splitlines() == [
+        "1,200 rows in 1.5 s → out.csv",
+        "  a 1,000, b 198",
+        "  3 without a token: their label is the model's answer to nothing",
+        "  4 cut at the model's text.max_tokens",
+        "  2 could not be read: they have no label, and the column error says why",
+    ]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from conftest import TinyRun
+from typer.testing import CliRunner
+
+from textcls.cli import app
+from textcls.cli.source import stem
+
+QUICK = ["--set", "model.hidden_size=4", "--set", "training.epochs=2", "--set", "training.threads=1"]
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_train_on_a_file_makes_a_run_and_says_what_to_do_next(tiny_run: TinyRun) -> None:
+    result = runner.invoke(app, ["train", str(tiny_run.train), *QUICK, "--set", f"data.test={tiny_run.test}"])
+    assert result.exit_code == 0, result.stderr
+    metrics = json.loads(Path("runs/train/metrics.json").read_text())
+    assert result.stdout.splitlines()[0].split() == ["validation", "test"]
+    accuracy = next(line for line in result.stdout.splitlines() if line.startswith("accuracy "))
+    assert accuracy.split()[1:] == [f"{metrics[split]['accuracy']:.4f}" for split in ("validation", "test")]
+    assert "calibration error (ECE)" in result.stdout
+    lines = result.stderr.splitlines()
+    epochs = [line for line in lines if re.match(r" +\d  +\d", line)]
+    assert [line.split()[0] for line in epochs] == ["1", "2"]
+    assert epochs[0].endswith("*")
+    assert "  textcls classify runs/train/model FILES" in lines
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", result.stderr), "control characters went into a pipe"
+
+
+def test_settings_from_a_file_and_over_it(tiny_run: TinyRun) -> None:
+    Path("tiny.yaml").write_text(f"data: {{train: {tiny_run.train}, validation_share: 0.3}}\nmodel: {{hidden_size: 4}}\n")
+    result = runner.invoke(app, ["train", "tiny.yaml", "--set", "training.epochs=1", "--set", "training.threads=1"])
+    assert result.exit_code == 0, result.stderr
+    model = runner.invoke(app, ["info", "runs/tiny/model", "--json"])
+    assert json.loads(model.stdout)["model"]["hidden_size"] == 4
+    assert len((Path("runs/tiny/log.jsonl").read_text()).split('"EpochEnd"')) == 2
+
+
+def test_a_taken_default_folder_is_left_alone(tiny_run: TinyRun) -> None:
+    for taken in ("runs/train", "runs/train-2"):
+        Path(taken).mkdir(parents=True)
+        Path(taken, "mine").write_text("mine")
+    result = runner.invoke(app, ["train", str(tiny_run.train), *QUICK])
+    assert result.exit_code == 0, result.stderr
+    assert Path("runs/train-3/model/labels.json").is_file()
+    assert [path.name for path in Path("runs/train").iterdir()] == ["mine"]
+
+
+def test_a_named_folder_that_is_not_empty_needs_force(tiny_run: TinyRun) -> None:
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("mine")
+    result = runner.invoke(app, ["train", str(tiny_run.train), "--run", "mine", *QUICK])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "textcls: mine: the run folder is not empty; name another one, or --force to write over it\n"
+    assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+    forced = runner.invoke(app, ["train", str(tiny_run.train), "--run", "mine", "--force", *QUICK])
+    assert forced.exit_code == 0, forced.stderr
+    assert Path("mine/notes.txt").read_text() == "mine"
+
+
+def test_start_from_a_trained_model(tiny_run: TinyRun) -> None:
+    result = runner.invoke(
+        app, ["train", str(tiny_run.test), "--from", str(tiny_run.model), "--run", "more", "--set", "training.threads=1"]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert Path("more/model/vocabulary.txt").read_text() == (tiny_run.model / "vocabulary.txt").read_text()
+
+
+def test_a_tokenizer_that_onnx_cannot_express_is_named_before_training(tiny_run: TinyRun) -> None:
+    result = runner.invoke(app, ["train", str(tiny_run.train), "--set", "text.tokenizer=spacy", *QUICK])
+    assert result.exit_code == 0, result.stderr
+    assert "will take token ids, not raw text" in result.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.yaml"], "missing.yaml: cannot be read: No such file or directory"),
+        (["missing.csv"], "missing.csv"),
+        (["DATA", "--set", "training.epoch=3"], "did you mean epochs?"),
+        (["DATA", "--set", "training.epochs"], "write it as section.name=value"),
+        (["DATA", "--set", "training.epochs=none"], "training.epochs: "),
+        (["DATA", "--set", "data.text=body"], "body"),
+        (["DATA", "--from", "nowhere"], "nowhere: does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments: list[str], said: str, tiny_run: TinyRun) -> None:
+    given = [str(tiny_run.train) if argument == "DATA" else argument for argument in arguments]
+    result = runner.invoke(app, ["train", *given])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(r"textcls: .+\n", result.stderr), result.stderr
+    assert said in result.stderr
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("configs/trec.yaml", "trec"),
+        ("data/trec-train.csv.gz", "trec-train"),
+        ("hub:owner/ag_news:plain@train", "ag_news"),
+        ("package:corpus/bbc", "bbc"),
+        ("news/", "news"),
+        ("data/*.csv", "run"),
+    ],
+)
+def test_the_name_of_a_run(source: str, name: str) -> None:
+    assert stem(source) == name
