@@ -92,7 +92,8 @@ def score_row(row: Row, folder: Path, arguments: argparse.Namespace) -> dict[str
     """Train each seed and each baseline; return their scores by split."""
     config = row_config(row, folder, arguments)
     splits = load_splits(config.data)
-    scored = {"validation": splits.validation, **({"test": splits.test} if arguments.test else {})}
+    asked = {"validation": splits.validation, "test": splits.test if arguments.test else None}
+    scored = {split: rows for split, rows in asked.items() if rows is not None}
     result: dict[str, Any] = {"metric": row.metric, "ours": {}, "seconds": []}
     for seed in range(arguments.seeds):
         started = time.perf_counter()
