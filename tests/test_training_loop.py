@@ -1,0 +1,266 @@
+"""The training loop on toys of a few tokens."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+
+from textcls.config import ModelSettings, TrainingSettings
+from textcls.errors import ConfigError, TrainingError
+from textcls.model import Network, PackedBatch, pack
+from textcls.text import Encoded
+from textcls.training import loop
+from textcls.training.events import EpochEnd, Event, Progress
+from textcls.training.loop import LabelledSplit
+
+VOCABULARY, CLASSES = 12, 3
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_a_seed() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
+def network(**changes: Any) -> Network:
+    plain = {"embedding_size": 4, "hidden_size": 4, "embedding_dropout": 0, "layer_dropout": 0, "output_dropout": 0}
+    return Network(ModelSettings(**(plain | changes)), VOCABULARY, CLASSES)
+
+
+def plain_settings(**changes: Any) -> TrainingSettings:
+    plain = {"batch_size": 8, "word_dropout": 0, "average": 0, "label_smoothing": 0, "warmup": 0, "schedule": "constant"}
+    return TrainingSettings(**(plain | {"epochs": 1, "learning_rate": 0.02} | changes))
+
+
+def split(rows: int = 24, seed: int = 0) -> LabelledSplit:
+    """Texts of 1 to 5 words, of which one, 2, 3 or 4, tells the class."""
+    draw = np.random.default_rng(seed)
+    targets = np.arange(rows) % CLASSES
+    texts = []
+    for target in targets:
+        words = draw.integers(5, VOCABULARY, draw.integers(1, 6))
+        words[draw.integers(len(words))] = 2 + target
+        texts.append(words)
+    return labelled(texts, targets)
+
+
+def labelled(texts: list[Any], targets: Any) -> LabelledSplit:
+    offsets = np.cumsum([0, *map(len, texts)])
+    no = np.zeros(len(texts), bool)
+    return LabelledSplit(
+        Encoded(np.concatenate(texts).astype(np.int32), offsets, no, no), np.asarray(targets, np.int64), ("a", "b", "c")
+    )
+
+
+def run(model: Network, settings: TrainingSettings, validation: LabelledSplit | None = None, stop: Any = bool) -> list[Event]:
+    return list(loop.training_loop(model, split(), validation, settings, stop))
+
+
+def epochs(events: list[Event]) -> list[EpochEnd]:
+    return [event for event in events if isinstance(event, EpochEnd)]
+
+
+def test_learns_what_can_be_learnt() -> None:
+    model = network()
+    settings = plain_settings(epochs=12, learning_rate=0.03, schedule="cosine", average=0.5, patience=99)
+    ends = epochs(list(loop.training_loop(model, split(120), split(30, seed=1), settings, bool)))
+    assert ends[-1].metrics["accuracy"] == 1.0
+    assert ends[-1].train_loss < ends[0].train_loss / 5
+    unseen = split(60, seed=2)
+    assert (loop.score(model, unseen.encoded).argmax(1) == unseen.targets).all()
+
+
+def test_says_where_training_stands() -> None:
+    events = run(network(), plain_settings(epochs=2), split(9))
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert [(p.epoch, p.epochs, p.step, p.steps) for p in progress if p.step == p.steps] == [(1, 2, 3, 3), (2, 2, 3, 3)]
+    assert progress[-1].seconds_left == 0
+    assert all(p.tokens_per_second > 0 and p.loss > 0 for p in progress)
+    assert [end.epoch for end in epochs(events)] == [1, 2]
+    assert "per_class" not in epochs(events)[0].metrics
+
+
+SCORES = {"rising is better": [0.1, 0.5, 0.4, 0.5, 0.9], "falling is better": [0.9, 0.5, 0.6, 0.5, 0.1]}
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "micro_f1", "weighted_f1", "log_loss"])
+def test_stops_after_patience_and_keeps_the_best_weights(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = SCORES["falling is better" if metric == "log_loss" else "rising is better"]
+    seen: list[dict[str, Tensor]] = []
+
+    def scripted(model: Network, _validation: LabelledSplit) -> dict[str, Any]:
+        seen.append(copy.deepcopy(model.state_dict()))
+        return {metric: scores[len(seen) - 1]}
+
+    monkeypatch.setattr(loop, "validation_metrics", scripted)
+    model = network()
+    ends = epochs(run(model, plain_settings(epochs=5, patience=2, metric=metric, average=0.5), split(9)))
+    assert [end.best for end in ends] == [True, True, False, False]  # the second is best; an equal score is not better
+    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in model.state_dict().items())
+    assert not torch.equal(model.classifier.weight, seen[3]["classifier.weight"])
+
+
+def test_without_validation_the_last_epoch_is_kept() -> None:
+    model = network()
+    ends = epochs(run(model, plain_settings(epochs=3, patience=1)))
+    assert [end.best for end in ends] == [True] * 3
+    assert [dict(end.metrics) for end in ends] == [{}] * 3
+
+
+def test_keeps_the_average_where_there_is_one() -> None:
+    models = [network()]
+    models += [copy.deepcopy(models[0]) for _ in range(2)]
+    for model, decay in zip(models, (0, 0.999, 0.999), strict=True):
+        run(model, plain_settings(average=decay))
+    assert torch.equal(models[1].classifier.weight, models[2].classifier.weight)
+    assert not torch.equal(models[0].classifier.weight, models[1].classifier.weight)
+
+
+def test_stops_when_told_to() -> None:
+    asked = iter([False, False, True, True])
+    events = run(network(), plain_settings(epochs=5, batch_size=4), split(9), lambda: next(asked))
+    assert isinstance(events[-2], Progress)
+    assert (events[-2].epoch, events[-2].step) == (1, 3)  # of six
+    assert [end.epoch for end in epochs(events)] == [1]
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_loss_that_is_no_number_is_one_clear_line(stop: bool) -> None:
+    asked = iter([False] + [stop] * 9)
+    with pytest.raises(TrainingError, match=r"^the loss became (nan|inf) in epoch 1, step \d: lower training.learning_rate$"):
+        run(network(), plain_settings(learning_rate=1e38), split(9), lambda: next(asked))
+
+
+def by_hand(model: Network, texts: list[list[int]], targets: list[int], weights: Tensor, settings: TrainingSettings) -> None:
+    """One step in plain torch, everything padded, packed by torch, and the loss written out."""
+    groups: list[dict[str, Any]] = [
+        {"params": [p for n, p in model.named_parameters() if "weight" in n and "embedding" not in n], "weight_decay": 0.3},
+        {"params": [p for n, p in model.named_parameters() if "bias" in n or "embedding" in n], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    padded = pad_sequence([torch.tensor(text) for text in texts], batch_first=True)
+    lengths = torch.tensor([len(text) for text in texts])
+    embedded = nn.functional.embedding(padded, model.embedding.weight, padding_idx=0)
+    packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+    _, (h_n, _) = model.encoder.rnn(packed)
+    log_p = model.classifier(torch.cat([h_n[-2], h_n[-1]], dim=1)).log_softmax(1)
+    own = weights[targets] * log_p[range(len(targets)), targets]
+    spread = (weights * log_p).mean(1)
+    smoothing = settings.label_smoothing
+    loss = -((1 - smoothing) * own + smoothing * spread).sum() / weights[targets].sum()
+    loss.backward()
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in model.parameters() if p.grad is not None))
+    assert norm > settings.clip  # or the test would not show the clipping
+    for p in model.parameters():
+        assert p.grad is not None
+        p.grad *= settings.clip / norm
+    optimizer.step()
+
+
+def test_one_step_equals_one_by_hand() -> None:
+    model = network(layers=2).double()
+    reference = copy.deepcopy(model)
+    texts, targets = [[2, 5, 6], [3], [4, 7, 7, 8], [0]], [0, 1, 2, 1]
+    settings = plain_settings(label_smoothing=0.2, weight_decay=0.3, clip=0.01, class_weights={"a": 1, "b": 5, "c": 0.5})
+    train = labelled(texts, targets)
+    weights = loop.class_weights(settings, train).double()
+    loop.train_step(model, train, np.arange(4), loop.build_optimizer(model, settings), weights, settings)
+    by_hand(reference, texts, targets, weights, settings)
+    for (name, ours), theirs in zip(model.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=lambda text, name=name: f"{name}: {text}", rtol=1e-6, atol=1e-9)
+    assert not model.embedding.weight[0].any()
+
+
+def test_decay_leaves_embeddings_and_biases_out() -> None:
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    optimizer = loop.build_optimizer(model, plain_settings(weight_decay=0.5, learning_rate=0.1))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, tensor in model.state_dict().items():
+        decays = name == "classifier.weight" or name.startswith("encoder.rnn.weight")
+        torch.testing.assert_close(tensor, before[name] * (0.95 if decays else 1.0), msg=name)
+
+
+def test_frozen_embeddings_stay() -> None:
+    model = network()
+    model.embedding.weight.requires_grad_(False)
+    table, classifier = model.embedding.weight.clone(), model.classifier.weight.clone()
+    run(model, plain_settings(average=0.5))
+    assert torch.equal(model.embedding.weight, table)
+    assert not torch.equal(model.classifier.weight, classifier)
+
+
+def test_a_single_step_learns_with_every_schedule() -> None:
+    for schedule in ("cosine", "linear", "constant"):
+        model = network()
+        before = model.classifier.bias.detach().clone()
+        (end,) = epochs(run(model, plain_settings(batch_size=64, schedule=schedule, warmup=0.05)))
+        assert end.learning_rate > 0
+        assert not torch.equal(model.classifier.bias, before)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_learning_rate_rises_then_falls(schedule: str) -> None:
+    settings = plain_settings(schedule=schedule, warmup=0.2)
+    shares = np.linspace(0, 1, 101)
+    factors = np.array([loop.learning_rate_factor(share, settings) for share in shares])
+    np.testing.assert_allclose(factors[:20], shares[:20] / 0.2)
+    after = (shares[20:] - 0.2) / 0.8
+    expected = {"cosine": (1 + np.cos(np.pi * after)) / 2, "linear": 1 - after, "constant": np.ones_like(after)}[schedule]
+    np.testing.assert_allclose(factors[20:], expected, atol=1e-12)
+    assert loop.learning_rate_factor(0, plain_settings(schedule=schedule, warmup=0)) == 1
+
+
+def test_class_weights() -> None:
+    train = labelled([[2]] * 6, [0, 0, 0, 1, 1, 2])
+    assert loop.class_weights(plain_settings(), train).tolist() == [1, 1, 1]
+    balanced = loop.class_weights(plain_settings(class_weights="balanced"), train)
+    np.testing.assert_allclose(balanced, compute_class_weight("balanced", classes=np.arange(3), y=train.targets), rtol=1e-6)
+    given = loop.class_weights(plain_settings(class_weights={"c": 3, "a": 1, "b": 2}), train)
+    assert given.tolist() == [1, 2, 3]
+    assert given.dtype == balanced.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("given", "odd"), [({"a": 1, "b": 1}, "c"), ({"a": 1, "b": 1, "c": 1, "d": 1}, "d")])
+def test_class_weights_of_other_labels_are_refused_before_the_first_step(given: dict[str, float], odd: str) -> None:
+    events = loop.training_loop(network(), split(), None, plain_settings(class_weights=given), bool)
+    with pytest.raises(ConfigError, match=f"training.class_weights must name each label.*check {odd}$"):
+        next(events)
+
+
+def test_word_dropout_takes_its_share_and_no_padding() -> None:
+    ids = np.concatenate([np.zeros(5000), np.full(20000, 7)]).astype(np.int32)
+    batch = pack(ids, np.arange(len(ids) + 1))
+    dropped = loop.drop_words(batch, 0.25)
+    assert isinstance(dropped, PackedBatch)
+    assert (dropped.ids[batch.ids == 0] == 0).all()
+    words = dropped.ids[batch.ids == 7]
+    assert set(words.tolist()) == {1, 7}
+    assert (words == 1).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert (batch.ids == 7).sum() == 20000  # the batch itself stays
+    assert not torch.equal(loop.drop_words(batch, 0.25).ids, dropped.ids)
+    assert torch.equal(loop.drop_words(batch, 0).ids, batch.ids)
+
+
+def test_scores_without_dropout_in_any_batching(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(layers=2, embedding_dropout=0.9, layer_dropout=0.9, output_dropout=0.9).train()
+    texts = split(20).encoded
+    scores = loop.score(model, texts)
+    assert np.array_equal(loop.score(model, texts), scores)
+    with torch.no_grad():
+        np.testing.assert_allclose(scores, model.eval()(pack(texts.ids, texts.offsets)).numpy(), atol=1e-6)
+    monkeypatch.setattr(loop, "_SCORE_TOKENS", 7)
+    np.testing.assert_allclose(loop.score(model, texts), scores, atol=1e-6)
