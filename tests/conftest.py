@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+# As the command line does: threads that wait sleep, so that tests are quick where other processes share the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _SUBJECTS = {
     "sport": ("the team", "a striker", "our coach", "the goalkeeper"),
@@ -59,6 +63,17 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     )
     train(config, folder / "run")
     return TinyRun(folder / "run", folder / "run" / "model", folder / "train.csv", folder / "test.csv")
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as one file; no test may change it."""
+    from textcls.artifact import read_artifact
+    from textcls.inference.graph import build_graph
+
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    path.write_bytes(build_graph(read_artifact(tiny_run.model)).SerializeToString(deterministic=True))
+    return path
 
 
 TINY_ENDS = ("is back", "won twice", "stands still")

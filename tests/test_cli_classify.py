@@ -20,14 +20,6 @@ LABELS = {"money", "science", "sport"}
 runner = CliRunner()
 
 
-@pytest.fixture
-def export(tiny_run: TinyRun, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.onnx"
-    result = runner.invoke(app, ["export", str(tiny_run.model), str(path)])
-    assert result.exit_code == 0, result.stderr
-    return path
-
-
 def records(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -53,10 +45,10 @@ def test_a_file_gives_what_the_library_gives(tiny_run: TinyRun, tmp_path: Path) 
     assert "note: the input's column label is named input_label in the output" in result.stderr
 
 
-def test_folder_and_export_agree(tiny_run: TinyRun, export: Path) -> None:
+def test_folder_and_export_agree(tiny_run: TinyRun, tiny_onnx: Path) -> None:
     outputs = [
         runner.invoke(app, ["classify", str(model), str(tiny_run.test), "--all-scores", "--threads", "1"]).stdout
-        for model in (tiny_run.model, export)
+        for model in (tiny_run.model, tiny_onnx)
     ]
     assert outputs[0] == outputs[1]
     assert len(records(outputs[0])) == 9
