@@ -13,21 +13,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.config import Config, load_config
-from textcls.errors import ModelError, TextclsError
+from textcls.config import Config, ModelSettings, load_config
+from textcls.errors import ConfigError, InputError, ModelError
 from textcls.files import replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
 FORMAT_VERSION = 1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,26 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
         artifact: The trained model.
         folder: Where to; its parents are made.
         card: The model card, Markdown.
+
+    Raises:
+        InputError: Something stands there that is no model; it would be lost.
+        OSError: The folder cannot be written.
     """
     from safetensors.numpy import save_file
 
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; name a folder for the model")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "labels.json").is_file():
+        raise InputError(f"{folder}: holds other files than a model; name a new or an empty folder")
     labels = {"format_version": FORMAT_VERSION, "labels": list(artifact.labels)}
     with replacing_folder(folder) as new:
-        (new / "config.yaml").write_text(artifact.config.to_yaml(), encoding="utf-8")
+        (new / "config.yaml").write_text(artifact.config.to_yaml(), encoding="utf-8", newline="\n")
         (new / "vocabulary.txt").write_text("\n".join(artifact.vocabulary.tokens) + "\n", encoding="utf-8", newline="\n")
         save_file({k: np.ascontiguousarray(v) for k, v in artifact.weights.items()}, new / "model.safetensors")
         _write_json(new / "labels.json", labels)
         _write_json(new / "calibration.json", {"temperature": artifact.temperature})
         _write_json(new / "metrics.json", {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance)})
-        (new / "README.md").write_text(card, encoding="utf-8")
+        (new / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
 
 def read_artifact(folder: str | Path) -> Artifact:
@@ -100,7 +111,6 @@ def read_artifact(folder: str | Path) -> Artifact:
     Raises:
         ModelError: It is no model folder, a file of it is missing or damaged, or a newer textcls wrote it.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     folder = Path(folder)
@@ -109,60 +119,111 @@ def read_artifact(folder: str | Path) -> Artifact:
         hint = f"; the model is in {inner}" if (inner / "labels.json").is_file() else ""
         what = "is no model folder: it has no labels.json" if folder.is_dir() else "does not exist"
         raise ModelError(f"{folder}: {what}{hint}")
-    try:
-        labels = _read_json(folder / "labels.json")
-        if labels["format_version"] > FORMAT_VERSION:
-            raise ModelError(
-                f"{folder}: format version {labels['format_version']}, written by a newer textcls; "
-                f"this one reads up to {FORMAT_VERSION}: upgrade textcls"
-            )
-        record = _read_json(folder / "metrics.json")
-        tokens = (folder / "vocabulary.txt").read_bytes().decode("utf-8").removesuffix("\n").split("\n")
-        artifact = Artifact(
-            config=load_config(folder / "config.yaml"),
-            vocabulary=Vocabulary(tuple(tokens)),
-            labels=tuple(labels["labels"]),
-            weights=load_file(folder / "model.safetensors"),
-            temperature=float(_read_json(folder / "calibration.json")["temperature"]),
-            metrics=record["metrics"],
-            provenance=record["provenance"],
-        )
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise ModelError(f"{folder}: damaged model folder: {_reason(error)}; train or copy it again") from error
-    except ModelError:
-        raise
-    except TextclsError as error:
-        raise ModelError(f"{folder}: damaged model folder: {error}") from error
+    labels = _part(folder / "labels.json", _read_labels)  # first: it names the format
+    record = _part(folder / "metrics.json", lambda path: _read_json(path, "metrics", "provenance"))
+    artifact = Artifact(
+        config=_part(folder / "config.yaml", load_config),
+        vocabulary=_part(folder / "vocabulary.txt", _read_vocabulary),
+        labels=labels,
+        weights=_part(folder / "model.safetensors", load_file),
+        temperature=_part(folder / "calibration.json", _read_temperature),
+        metrics=record["metrics"],
+        provenance=record["provenance"],
+    )
     _check_shapes(artifact, folder)
     return artifact
 
 
+def _part(path: Path, read: Callable[[Path], T]) -> T:
+    """Read one file of a model folder; whatever is wrong with it becomes one line that names it."""
+    from safetensors import SafetensorError
+
+    try:
+        return read(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent}: damaged model folder: {path.name} is missing; train or copy it again") from error
+    except KeyError as error:
+        reason = f"{error} is missing"
+    except (OSError, TypeError, ValueError, SafetensorError, ConfigError) as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
+    raise ModelError(f"{path.parent}: damaged model folder: {path.name}: {reason}; train or copy it again")
+
+
+def _read_labels(path: Path) -> tuple[str | int | float | bool, ...]:
+    record = _read_json(path, "format_version")
+    if record["format_version"] > FORMAT_VERSION:
+        raise ModelError(
+            f"{path.parent}: format version {record['format_version']}, written by a newer textcls; "
+            f"this one reads up to {FORMAT_VERSION}: upgrade textcls"
+        )
+    labels = record["labels"]
+    if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
+        raise ValueError("labels are not a list of texts, numbers and truth values")
+    if len(set(map(str, labels))) < len(labels):
+        raise ValueError("a label is named twice")
+    return tuple(labels)
+
+
+def _read_vocabulary(path: Path) -> Vocabulary:
+    text = path.read_bytes().decode("utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("ends within a line, so its end is missing")
+    tokens = tuple(text[:-1].split("\n"))
+    if tokens[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS or len(set(tokens)) < len(tokens):
+        raise ValueError(f"is not {' and '.join(SPECIAL_TOKENS)} and then every other token once, one a line")
+    return Vocabulary(tokens)
+
+
+def _read_temperature(path: Path) -> float:
+    temperature = float(_read_json(path, "temperature")["temperature"])
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be above 0, not {temperature}")
+    return temperature
+
+
 def _check_shapes(artifact: Artifact, folder: Path) -> None:
     """Refuse a folder whose files do not belong together."""
-    try:
-        rows, classes = len(artifact.weights["embedding.weight"]), len(artifact.weights["classifier.weight"])
-    except KeyError as error:
-        raise ModelError(f"{folder}: damaged model folder: model.safetensors has no {error}") from None
-    if artifact.vocabulary.tokens[:2] != SPECIAL_TOKENS or len(artifact.vocabulary) != rows:
-        raise ModelError(f"{folder}: vocabulary.txt has {len(artifact.vocabulary)} tokens, model.safetensors {rows} embeddings")
-    if len(artifact.labels) != classes:
-        raise ModelError(f"{folder}: labels.json has {len(artifact.labels)} labels, model.safetensors {classes} classes")
+    tokens, classes, weights = len(artifact.vocabulary), len(artifact.labels), artifact.weights
+    expected = _shapes(artifact.config.model, tokens, classes)
+    for name in sorted(expected.keys() ^ weights.keys()):
+        what = "lacks" if name in expected else "holds an unknown"
+        raise ModelError(f"{folder}: damaged model folder: model.safetensors {what} {name} for the network of config.yaml")
+    if len(weights["embedding.weight"]) != tokens:
+        rows = len(weights["embedding.weight"])
+        raise ModelError(f"{folder}: vocabulary.txt has {tokens} tokens, model.safetensors {rows} embeddings")
+    if len(weights["classifier.weight"]) != classes:
+        rows = len(weights["classifier.weight"])
+        raise ModelError(f"{folder}: labels.json has {classes} labels, model.safetensors {rows} classes")
+    for name, shape in expected.items():
+        if weights[name].shape != shape or weights[name].dtype != np.float32:
+            found = f"{weights[name].dtype} {weights[name].shape}"
+            raise ModelError(f"{folder}: model.safetensors has {name} as {found}, config.yaml makes it float32 {shape}")
+
+
+def _shapes(model: ModelSettings, tokens: int, classes: int) -> dict[str, tuple[int | None, ...]]:
+    """Shape of every parameter, under torch's names."""
+    directions = 2 if model.bidirectional else 1
+    gates = {"lstm": 4, "gru": 3, "rnn": 1}[model.cell] * model.hidden_size
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "embedding.weight": (tokens, model.embedding_size),
+        "classifier.weight": (classes, directions * model.hidden_size),
+        "classifier.bias": (classes,),
+    }
+    for layer, suffix in product(range(model.layers), ("", "_reverse")[:directions]):
+        place = f"l{layer}{suffix}"
+        shapes[f"encoder.rnn.weight_ih_{place}"] = (gates, directions * model.hidden_size if layer else model.embedding_size)
+        shapes[f"encoder.rnn.weight_hh_{place}"] = (gates, model.hidden_size)
+        if model.bias:
+            shapes |= {f"encoder.rnn.bias_ih_{place}": (gates,), f"encoder.rnn.bias_hh_{place}": (gates,)}
+    return shapes
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, *names: str) -> dict[str, Any]:
     value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} holds no JSON object")
+    if not isinstance(value, dict) or not value.keys() >= set(names):
+        raise ValueError(f"holds no {' and '.join(names)}")
     return value
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{Path(error.filename).name} is missing"
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    return str(error).splitlines()[0]

@@ -40,7 +40,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         old = neighbour.with_suffix(".old")
         with suppress(FileNotFoundError):
             path.rename(old)
-        neighbour.rename(path)
+        try:
+            neighbour.rename(path)
+        except OSError:
+            with suppress(FileNotFoundError):
+                old.rename(path)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(neighbour, ignore_errors=True)
