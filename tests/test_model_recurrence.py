@@ -66,7 +66,7 @@ def test_a_second_derivative_is_refused() -> None:
     packed.data.requires_grad_()
     (gradient,) = torch.autograd.grad(encoder(packed)[1].pow(2).sum(), packed.data, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+        gradient.sum().backward()  # type: ignore[no-untyped-call]
 
 
 def test_equals_torchs_own_packed_lstm_in_inference_mode() -> None:
