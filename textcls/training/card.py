@@ -31,7 +31,7 @@ def model_card(artifact: Artifact) -> str:
         f"- Vocabulary: {len(artifact.vocabulary):,} tokens, readable in `vocabulary.txt` and in every export: "
         "do not publish the model if the words of the training texts are secret",
         f"- Vectors at the start: {vectors['name'] if vectors else 'random'}",
-        f"- Probabilities: divided by temperature {artifact.temperature:.3f}, chosen on the validation split",
+        "- Probabilities: " + _calibration(artifact),
         "",
         "## Data",
         "",
@@ -50,10 +50,16 @@ def model_card(artifact: Artifact) -> str:
         "## Limits",
         "",
         "It knows the labels above alone and gives one of them to every text, also to one of another kind or language. "
-        "Words that training never saw count as unknown. Probabilities are calibrated for texts like those of validation.",
+        "Words that training never saw count as unknown.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _calibration(artifact: Artifact) -> str:
+    if not artifact.provenance.get("validation_rows"):
+        return "not calibrated, for want of a validation split"
+    return f"logits are divided by temperature {artifact.temperature:.3f}, chosen on the validation split: calibrated for texts like those"
 
 
 def _data_lines(provenance: Mapping[str, Any]) -> list[str]:

@@ -122,7 +122,9 @@ def fit(
 
         train_split = LabelledSplit(encoded, labels.encode(train.single_labels), labels.texts)
         validation_split = None if validation is None else labelled_split(encoder, labels, validation)
-        if validation_split is not None and (validation_split.targets >= len(labels)).all():
+        if validation_split is None:
+            yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
+        elif (validation_split.targets >= len(labels)).all():
             raise DataError("no validation row has a label that the training rows have: check data.validation and data.label")
         yield from training_loop(network, train_split, validation_split, config.training, should_stop)
 
