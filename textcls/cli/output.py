@@ -55,11 +55,11 @@ def figure(value: Any) -> str:
 
 
 def metrics_table(reports: Mapping[str, Mapping[str, Any]], names: Sequence[str] = tuple(METRICS)) -> str:
-    """Return the metrics of one or more splits, a column each; a metric that no report has is left out."""
+    """Return the metrics of one or more splits, a column each; what no report has is left out, and unseen labels where there are none."""
     rows = [["", *reports]]
     for name in names:
         values = [report.get(name) for report in reports.values()]
-        if any(values) or (name in {"accuracy", "log_loss"} and any(value is not None for value in values)):
+        if any(values) or (name != "unseen_label_rows" and any(value is not None for value in values)):
             rows.append([METRICS[name], *map(figure, values)])
     return table(rows)
 
