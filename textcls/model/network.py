@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         return torch.cat(list(states[-self.directions :]), dim=1)
 
     def _packed_lstm(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
-        steps, data, finals = Steps(packed.batch_sizes.tolist(), self.parallel), packed.data, []
+        steps, data, finals = Steps(packed.batch_sizes, self.parallel), packed.data, []
         for layer in range(self.rnn.num_layers):
             if layer > 0:
                 data = nn.functional.dropout(data, self.rnn.dropout, self.training)

@@ -4,15 +4,18 @@
 gates are kept from the forward pass, every elementwise factor of the backward pass is computed for all tokens at once, and the
 gradient of the recurrent weights is one matrix product. Equal to `torch.nn.LSTM` up to rounding, gradients too.
 
-The two directions know nothing of each other, so each can have a thread of its own: they meet once a layer, where threads inside
-the operations would meet at each of them. The results do not depend on it, bit for bit.
+The backward direction reads each text from its end: its tokens are put in that order first, so that both directions walk the same
+steps and the texts of a step are always the first of those of the step before. The two know nothing of each other, so each can
+have a thread of its own: they meet once a layer, where threads inside the operations would meet at each of them. The results do
+not depend on it, bit for bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -23,25 +26,43 @@ _Result = TypeVar("_Result")
 _pool = ThreadPoolExecutor(1, thread_name_prefix="textcls-direction")
 
 
-@dataclass(frozen=True)
 class Steps:
     """How packed tokens are walked.
 
-    Attributes:
-        batch_sizes: Texts that have a first, second, … token.
+    Args:
+        batch_sizes: Texts that have a first, second, … token, int64 (longest,), on the CPU.
         parallel: Whether the second direction runs in a thread of its own.
     """
 
-    batch_sizes: list[int]
-    parallel: bool = False
+    def __init__(self, batch_sizes: Tensor, parallel: bool = False) -> None:
+        self.parallel = parallel
+        self._sizes = batch_sizes
+        self._starts = batch_sizes.cumsum(0) - batch_sizes
+        ends = list(accumulate(batch_sizes.tolist(), initial=0))
+        self.rows = [slice(start, end) for start, end in pairwise(ends)]
+        """Packed tokens of each step."""
+        self._step = torch.repeat_interleave(batch_sizes)  # of each token
+        self._rank = torch.arange(ends[-1]) - self._starts[self._step]  # of its text, by falling length
+        texts = torch.arange(int(batch_sizes[0]))
+        self._lengths = len(batch_sizes) - torch.searchsorted(
+            batch_sizes.flip(0), texts, right=True
+        )  # steps larger than the rank
 
-    def walk(self, backwards: bool) -> list[tuple[int, int]]:
-        """Return the first packed token and the number of texts of each step."""
-        steps, start = [], 0
-        for size in self.batch_sizes:
-            steps.append((start, size))
-            start += size
-        return steps[::-1] if backwards else steps
+    @cached_property
+    def reversal(self) -> Tensor:
+        """For each token, the one at its place when the text is read from its end, int64 (tokens,); its own inverse."""
+        return self._starts[self._lengths[self._rank] - 1 - self._step] + self._rank
+
+    @cached_property
+    def last(self) -> Tensor:
+        """The last token of each text, int64 (batch,)."""
+        return self._starts[self._lengths - 1] + torch.arange(len(self._lengths))
+
+    @cached_property
+    def before(self) -> Tensor:
+        """The token before each one that is not its text's first, int64 (tokens - batch,)."""
+        first = int(self._sizes[0])
+        return torch.arange(first, len(self._step)) - self._sizes[self._step[first:] - 1]
 
 
 class PackedLSTMLayer(torch.autograd.Function):
@@ -62,111 +83,126 @@ class PackedLSTMLayer(torch.autograd.Function):
             Hidden states of all tokens, (tokens, directions * hidden), and the final ones, (directions, batch, hidden), packed order.
         """
         directions = [weights[i : i + 4] for i in range(0, len(weights), 4)]
-        hidden = _of(directions[0][1]).shape[1]
-        outputs = data.new_empty(len(data), len(directions) * hidden)
 
         def run(direction: int) -> tuple[Tensor, ...]:
             weight_ih, weight_hh, bias_ih, bias_hh = directions[direction]
             bias = None if bias_ih is None or bias_hh is None else bias_ih + bias_hh
-            projected = torch.nn.functional.linear(data, _of(weight_ih), bias)  # (tokens, 4 * hidden)
-            own = outputs[:, direction * hidden : (direction + 1) * hidden]
-            return _forward(projected, _of(weight_hh), own, steps.walk(direction == 1))
+            read = data.index_select(0, steps.reversal) if direction == 1 else data
+            gates = torch.nn.functional.linear(read, _of(weight_ih), bias)  # (tokens, 4 * hidden), completed below
+            return _forward(gates, _of(weight_hh), steps)
 
         kept = _each_direction(run, len(directions), steps.parallel)
-        ctx.save_for_backward(data, *(tensor for _, *rest in kept for tensor in rest), *weights)
+        ctx.save_for_backward(data, *(tensor for direction in kept for tensor in direction), *weights)
         ctx.steps, ctx.directions = steps, len(directions)
         ctx.set_materialize_grads(False)
-        return outputs, torch.stack([final for final, *_ in kept])
+        outputs = [states for states, *_ in kept]
+        finals = torch.stack([states.index_select(0, steps.last) for states in outputs])
+        outputs[1:] = [states.index_select(0, steps.reversal) for states in outputs[1:]]
+        return torch.cat(outputs, dim=1), finals
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_outputs: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_outputs: Tensor | None, grad_finals: Tensor | None) -> tuple[Tensor | None, ...]:
         """Return the gradients of the data and of each direction's weights."""
         data, *saved = ctx.saved_tensors
         directions, steps = ctx.directions, ctx.steps
         kept, weights = saved[: 4 * directions], saved[4 * directions :]
 
         def run(direction: int) -> tuple[Tensor | None, ...]:
-            gates, cell_tanh, previous_h, previous_c = kept[4 * direction : 4 * direction + 4]
+            states, gates, cells, cell_tanh = kept[4 * direction : 4 * direction + 4]
             weight_ih, weight_hh, bias_ih, _ = weights[4 * direction : 4 * direction + 4]
             hidden = weight_hh.shape[1]
             own = None if grad_outputs is None else grad_outputs[:, direction * hidden : (direction + 1) * hidden]
-            final = None if grad_final is None else grad_final[direction]
-            grad = _backward(gates, cell_tanh, previous_c, weight_hh, own, final, steps, direction == 1)
+            read = data
+            if direction == 1:
+                own = None if own is None else own.index_select(0, steps.reversal)
+                read = data.index_select(0, steps.reversal)
+            final = None if grad_finals is None else grad_finals[direction]
+            grad = _backward(gates, cells, cell_tanh, weight_hh, own, final, steps)
+            first = steps.rows[0].stop
+            grad_hh = grad[first:].t() @ states.index_select(0, steps.before)
+            grad_data = None
+            if ctx.needs_input_grad[0]:
+                grad_data = grad @ weight_ih
+                grad_data = grad_data.index_select(0, steps.reversal) if direction == 1 else grad_data
             bias = None if bias_ih is None else grad.sum(0)
-            return grad @ weight_ih, grad.t() @ data, grad.t() @ previous_h, bias, bias
+            return grad_data, grad.t() @ read, grad_hh, bias, bias
 
         parts = _each_direction(run, directions, steps.parallel)
-        inputs = [_of(part[0]) for part in parts]
-        grad_data = inputs[0] if directions == 1 else inputs[0].add_(inputs[1])
+        grad_data = parts[0][0]
+        if grad_data is not None and directions == 2:
+            grad_data += _of(parts[1][0])
         return grad_data, None, *(gradient for part in parts for gradient in part[1:])
 
 
-def _forward(projected: Tensor, weight_hh: Tensor, outputs: Tensor, steps: list[tuple[int, int]]) -> tuple[Tensor, ...]:
+def _forward(gates: Tensor, weight_hh: Tensor, steps: Steps) -> tuple[Tensor, ...]:
     """Run the recurrence of one direction.
 
     Args:
-        projected: Input product and biases, (tokens, 4 * hidden).
+        gates: Input product and biases, (tokens, 4 * hidden); becomes the gates.
         weight_hh: Recurrent weights, (4 * hidden, hidden).
-        outputs: Where the hidden states go, (tokens, hidden).
-        steps: First token and number of texts of each step, in the order of reading.
+        steps: How the tokens are walked.
 
     Returns:
-        The final hidden states (batch, hidden), and what the backward pass needs: gates, tanh of the cells, states before each step.
+        What the backward pass needs: hidden states (tokens, hidden), gates, cells, and the cells' tanh.
     """
-    tokens, hidden = len(projected), weight_hh.shape[1]
+    hidden = weight_hh.shape[1]
     recurrent = weight_hh.t()
-    gates = torch.empty_like(projected)
-    cell_tanh, previous_h, previous_c = (projected.new_empty(tokens, hidden) for _ in range(3))
-    h, c = (projected.new_zeros(max(size for _, size in steps), hidden) for _ in range(2))
-    for start, size in steps:
-        rows = slice(start, start + size)
-        ht, ct, gate = h[:size], c[:size], gates[rows]  # views: texts that have ended, or not begun, keep their state
-        previous_h[rows], previous_c[rows] = ht, ct
-        torch.addmm(projected[rows], ht, recurrent, out=gate)
+    states, cells, cell_tanh = (gates.new_empty(len(gates), hidden) for _ in range(3))
+    h = c = gates[:0, :hidden]
+    for rows in steps.rows:
+        gate, cell, size = gates[rows], cells[rows], rows.stop - rows.start
+        if rows.start > 0:
+            gate.addmm_(h[:size], recurrent)
         gate[:, : 2 * hidden].sigmoid_()
         gate[:, 2 * hidden : 3 * hidden].tanh_()
         gate[:, 3 * hidden :].sigmoid_()
         i, f, g, o = gate.chunk(4, 1)
-        ct.mul_(f).addcmul_(i, g)
-        torch.tanh(ct, out=cell_tanh[rows])
-        torch.mul(o, cell_tanh[rows], out=ht)
-        outputs[rows] = ht
-    return h, gates, cell_tanh, previous_h, previous_c
+        torch.mul(i, g, out=cell)
+        if rows.start > 0:
+            cell.addcmul_(f, c[:size])
+        h, c = states[rows], cell
+        tanh = cell_tanh[rows]
+        torch.tanh(cell, out=tanh)
+        torch.mul(o, tanh, out=h)
+    return states, gates, cells, cell_tanh
 
 
 def _backward(
     gates: Tensor,
+    cells: Tensor,
     cell_tanh: Tensor,
-    previous_c: Tensor,
     weight_hh: Tensor,
-    grad_outputs: Tensor | None,
+    grad_states: Tensor | None,
     grad_final: Tensor | None,
     steps: Steps,
-    reverse: bool,
 ) -> Tensor:
     """Return the gradient of one direction's gates before their nonlinearities, (tokens, 4 * hidden)."""
-    hidden = weight_hh.shape[1]
+    tokens, hidden = cells.shape
     i, f, g, o = gates.chunk(4, 1)
-    # Every elementwise factor, for all tokens at once; the loop below only multiplies.
-    to_o, to_c = cell_tanh * o * (1 - o), o * (1 - cell_tanh * cell_tanh)
-    to_i, to_f, to_g = g * i * (1 - i), previous_c * f * (1 - f), i * (1 - g * g)
-    grad_gates = torch.empty_like(gates)
-    dh = gates.new_zeros(steps.batch_sizes[0], hidden) if grad_final is None else grad_final.clone()
+    first = steps.rows[0].stop
+    # Every elementwise factor, for all tokens at once; the loop only multiplies them, in place, into the gradient.
+    grad = torch.empty_like(gates).view(tokens, 4, hidden)
+    torch.mul(g, i, out=grad[:, 0]).mul_(1 - i)
+    grad[:first, 1] = 0
+    torch.mul(f[first:], 1 - f[first:], out=grad[first:, 1]).mul_(cells.index_select(0, steps.before))
+    torch.mul(i, 1 - g * g, out=grad[:, 2])
+    torch.mul(cell_tanh, o, out=grad[:, 3]).mul_(1 - o)
+    to_cell = (1 - cell_tanh * cell_tanh).mul_(o)
+    dh = gates.new_zeros(first, hidden) if grad_final is None else grad_final.clone()
     dc = torch.zeros_like(dh)
-    for start, size in steps.walk(not reverse):
-        rows = slice(start, start + size)
-        dht, dct, grad = dh[:size], dc[:size], grad_gates[rows]
-        if grad_outputs is not None:
-            dht += grad_outputs[rows]
-        dct.addcmul_(dht, to_c[rows])
-        torch.mul(dct, to_i[rows], out=grad[:, :hidden])
-        torch.mul(dct, to_f[rows], out=grad[:, hidden : 2 * hidden])
-        torch.mul(dct, to_g[rows], out=grad[:, 2 * hidden : 3 * hidden])
-        torch.mul(dht, to_o[rows], out=grad[:, 3 * hidden :])
-        torch.mm(grad, weight_hh, out=dht)
-        dct.mul_(f[rows])
-    return grad_gates
+    for rows in reversed(steps.rows):
+        size = rows.stop - rows.start
+        dht, dct, own = dh[:size], dc[:size], grad[rows]
+        if grad_states is not None:
+            dht += grad_states[rows]
+        dct.addcmul_(dht, to_cell[rows])
+        own[:, :3].mul_(dct.unsqueeze(1))
+        own[:, 3].mul_(dht)
+        if rows.start > 0:
+            torch.mm(own.view(size, 4 * hidden), weight_hh, out=dht)
+            dct.mul_(f[rows])
+    return grad.view(tokens, 4 * hidden)
 
 
 def _each_direction(run: Callable[[int], _Result], directions: int, parallel: bool) -> list[_Result]:
