@@ -29,10 +29,8 @@ class OnnxEngine:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = (
-            1  # a second thread gains the LSTM little; a second batch all
-        )
-        options.log_severity_level = 3
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # a second thread gains little; a second batch all
+        options.log_severity_level = 4  # its errors are raised
         core = numeric_core(model)
         self.classes: int = core.graph.output[0].type.tensor_type.shape.dim[1].dim_value
         self._session = onnxruntime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])

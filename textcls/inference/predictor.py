@@ -80,7 +80,12 @@ class Predictor:
         path = Path(path)
         if path.is_dir() or not path.exists():
             return cls.from_artifact(read_artifact(path), path, threads=threads)
-        return cls._from_graph(read_graph(path), threads)
+        graph = read_graph(path)
+        try:
+            return cls._from_graph(graph, threads)
+        except Exception as error:  # ONNX Runtime's error classes share no base but this
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(f"{path}: is damaged: {reason}; export the model again") from error
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, folder: Path | None = None, *, threads: int | None = None) -> Predictor:
@@ -139,7 +144,7 @@ def _kept_graph(artifact: Artifact, folder: Path) -> onnx.ModelProto:
     with suppress(ModelError):
         model = read_graph(path)
         record = json.loads(next(entry.value for entry in model.metadata_props if entry.key == "textcls"))
-        if record["fingerprint"] == artifact.fingerprint:
+        if record.get("fingerprint") == artifact.fingerprint:
             return model
     model = build_graph(artifact)
     with suppress(OSError), replacing(path) as neighbour:  # a read-only folder: the graph is built at each load
