@@ -114,7 +114,9 @@ def test_tables_streams_and_explanations_without_torch(bare: Path, exported: Pat
     run(bare / "textcls", "classify", exported, "new.csv", "-o", "out.csv", cwd=tmp_path)
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         assert [(row["id"], row["label"]) for row in csv.DictReader(file)] == [("007", "1")]
-    streamed = run(bare / "textcls", "classify", exported, "-", cwd=tmp_path, stdin="awful\nwonderful\n")
+    streamed = run(
+        bare / "textcls", "classify", exported, "-", cwd=tmp_path, stdin="an awful dull film\na wonderful warm film\n"
+    )
     assert [json.loads(line)["label"] for line in streamed.splitlines()] == ["0", "1"]
     assert "wonderful" in run(bare / "textcls", "explain", exported, "a wonderful film", cwd=tmp_path)
     assert "label" in run(bare / "textcls", "info", exported, cwd=tmp_path)
