@@ -16,7 +16,7 @@ import textcls
 PACKAGE = Path(textcls.__file__).parent
 HEAVY = ("torch", "spacy", "datasets", "sklearn", "matplotlib", "pyarrow", "pandas", "onnx", "onnxruntime", "numpy", "pydantic")
 COMMANDS = ("train", "evaluate", "classify", "export", "explain", "info", "check")
-HELP_SECONDS = 0.5  # CPU-seconds
+HELP_SECONDS, CLASSIFY_SECONDS = 0.5, 1.2  # CPU-seconds, the best of three
 
 # Each room may import those named here, and `FOR_ALL`. Imports run one way: a room names rooms above it alone.
 FOR_ALL = {"errors", "config", "files"}
@@ -104,13 +104,13 @@ def test_classifying_with_an_exported_file_needs_no_torch(tiny_onnx: Path) -> No
 @pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_help_answers_at_once(command: str | None) -> None:
     arguments = ["-m", "textcls", *([command] if command else []), "--help"]
-    assert min(cpu_seconds(arguments) for _ in range(3)) < HELP_SECONDS
+    assert any(cpu_seconds(arguments) < HELP_SECONDS for _ in range(3))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX's")
 def test_one_line_is_classified_at_once(tiny_onnx: Path) -> None:
     arguments = ["-m", "textcls", "classify", str(tiny_onnx), "-"]
-    assert min(cpu_seconds(arguments, "the team won\n") for _ in range(3)) < 1.2
+    assert any(cpu_seconds(arguments, "the team won\n") < CLASSIFY_SECONDS for _ in range(3))
 
 
 def cpu_seconds(arguments: list[str], given: str = "") -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_a_reader_that_leaves_early_hears_no_complaint(tiny_run: TinyRun) -> Non
     _, said = process.communicate()
     assert "Traceback" not in said
     assert "Broken" not in said
+
+
+def test_pipes_carry_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("text,label\nx,体育\ny,ελλ\n", encoding="utf-8")
+    command = [sys.executable, "-m", "textcls", "check", str(tmp_path / "d.csv")]
+    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert "体育" in done.stdout.decode("utf-8")
 
 
 @pytest.mark.parametrize("script", ["train", "classify", "export"])

@@ -12,7 +12,7 @@ from conftest import TinyRun
 from typer.testing import CliRunner
 
 from textcls.cli import app
-from textcls.cli.classify import show
+from textcls.cli.classify import ProgressBar, show
 from textcls.inference.files import Summary
 from textcls.inference.predictor import Predictor
 
@@ -147,3 +147,17 @@ def test_the_summary_counts_what_a_person_should_look_at(capsys: pytest.CaptureF
         "  4 cut at the model's text.max_tokens",
         "  2 could not be read: they have no label, and the column error says why",
     ]
+
+
+def test_what_takes_long_has_a_bar_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    for terminal, seconds, drawn in ((Terminal(), 0.0, True), (Terminal(), 60.0, False), (io.StringIO(), 0.0, False)):
+        monkeypatch.setattr("textcls.cli.classify._MOMENT", seconds)
+        monkeypatch.setattr("sys.stderr", terminal)
+        with ProgressBar(shown=True) as progress:
+            progress(8192, 0.5)
+        assert ("8,192 rows" in terminal.getvalue()) is drawn

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -18,11 +19,9 @@ from textcls.cli.evaluate import evaluate
 from textcls.cli.explain import explain
 from textcls.cli.export import export
 from textcls.cli.info import info
-from textcls.cli.output import complain
+from textcls.cli.output import INTERRUPTED, complain
 from textcls.cli.train import train
 from textcls.errors import TextclsError
-
-INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
 
 _EXAMPLES = """Examples:
 
@@ -99,7 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     # Threads that wait for each other should sleep: spinning, on cores that others use too, made training several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported, which is later
+    _write_utf8()
     app(None if arguments is None else list(arguments), prog_name="textcls")
+
+
+def _write_utf8() -> None:
+    """Write UTF-8 into pipes and files whatever the locale; a terminal keeps its encoding and shows `?` for what it lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
 def _drop_standard_output() -> None:

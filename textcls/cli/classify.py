@@ -27,6 +27,7 @@ Inputs end in .txt, .csv, .tsv, .jsonl or .parquet (text also compressed: .gz, .
 Every row of the input comes back in its place, with its own columns and with label and confidence.
 """
 _MOST_COUNTS = 12  # labels that a summary counts
+_MOMENT = 1.0  # seconds; what takes no longer needs no bar
 
 
 def classify(
@@ -72,7 +73,7 @@ def classify(
     from textcls.inference.predictor import Predictor
 
     predictor = Predictor.load(model, threads=threads)
-    with _Progress(shown=output is not None) as progress:
+    with ProgressBar(shown=output is not None) as progress:
         summary = classify_files(
             predictor,
             inputs,
@@ -110,7 +111,7 @@ def _text_column(record: Mapping[str, Any], inputs: Sequence[str], *, header: bo
     return own
 
 
-class _Progress:
+class ProgressBar:
     """A bar on standard error for what takes longer than a moment; rich is imported only then.
 
     Args:
@@ -126,7 +127,7 @@ class _Progress:
 
     def __call__(self, rows: int, share: float | None) -> None:
         """Show how many rows are done, and the share of the input."""
-        if not self._shown or (self._bar is None and time.monotonic() - self._started < 1):
+        if not self._shown or (self._bar is None and time.monotonic() - self._started < _MOMENT):
             return
         if self._bar is None:
             self._bar = _bar()
@@ -134,7 +135,7 @@ class _Progress:
             self._bar.add_task("", total=1)
         self._bar.update(0, completed=share or 0, description=f"{rows:,} rows")
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 STANDARD_OUTPUT = "-"
+INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
 METRICS = {
     "rows": "rows",
     "accuracy": "accuracy",
@@ -55,8 +56,8 @@ def figure(value: Any) -> str:
 
 
 def metrics_table(reports: Mapping[str, Mapping[str, Any]], names: Sequence[str] = tuple(METRICS)) -> str:
-    """Return the metrics of one or more splits, a column each; what no report has is left out, and unseen labels where there are none."""
-    rows = [["", *reports]]
+    """Return the metrics of one or more splits, a column each; what no report has is left out."""
+    rows = [["", *reports]] if any(reports) else []
     for name in names:
         values = [report.get(name) for report in reports.values()]
         if any(values) or (name != "unseen_label_rows" and any(value is not None for value in values)):

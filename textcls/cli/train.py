@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import metrics_table, tell
+from textcls.cli.output import INTERRUPTED, metrics_table, tell
 from textcls.cli.source import SetOption, SourceArgument, read_settings, stem
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ A folder holds one folder of text files per class. The run folder holds the mode
 While it trains, * marks the best epoch so far. Ctrl-C ends training early and keeps the best model so far.
 """
 _SHOWN = ("rows", "accuracy", "macro_f1", "log_loss", "expected_calibration_error", "unseen_label_rows")
-_INTERRUPTED = 130
 
 
 def train(
@@ -58,7 +57,7 @@ def train(
         result = train_model(config, folder, force=force, start_from=start_from, report=display)
     _show(result)
     if result.interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _default_folder(name: str, force: bool) -> Path:
