@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_artifact
-from textcls.errors import InputError
+from textcls.errors import ExportError, InputError
 from textcls.exports.parity import Parity, Run, compare
 from textcls.exports.texts import LONG_TEXT_TOKENS, hard_texts, real_texts
 from textcls.files import replacing
@@ -103,8 +103,13 @@ def file_runner(artifact: Artifact, path: Path) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4  # its errors are raised
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's error classes share no base but this
+        if "construct locale" in str(error):
+            raise InputError("--locale: this machine has no such locale, so the export cannot be proven here") from error
+        raise ExportError(f"ONNX Runtime refuses the export: {str(error).strip().splitlines()[0]}") from error
     encoder = Encoder.from_settings(artifact.config.text, artifact.vocabulary)
 
     def run(texts: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:

@@ -1,0 +1,298 @@
+"""Exports: one file, proven against the model before it takes its place; nothing is left where it is not."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from helpers import tiny_artifact
+
+from textcls.artifact import Artifact, write_artifact
+from textcls.config import Config
+from textcls.data import load_splits
+from textcls.errors import ExportError, InputError, ModelError
+from textcls.exports import export, onnx_file
+from textcls.exports.onnx_file import file_runner
+from textcls.exports.parity import compare, expected_probabilities
+from textcls.exports.texts import HARD_TEXTS, MOST_TEXTS, drawn_texts, hard_texts, real_texts
+from textcls.inference import Predictor
+from textcls.inference.graph import build_graph
+from textcls.text import Encoder
+
+ARTIFACT = tiny_artifact()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    write_artifact(ARTIFACT, tmp_path / "run" / "model", "# card\n")
+    return tmp_path / "run" / "model"
+
+
+@pytest.fixture(autouse=True)
+def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prove on fewer drawn texts and a shorter long one: what is tested here is the proof, not the model."""
+    monkeypatch.setattr("textcls.exports.texts.MOST_TEXTS", 20)
+    monkeypatch.setattr(drawn_texts, "__defaults__", (20,))
+    monkeypatch.setattr(onnx_file, "LONG_TEXT_TOKENS", 1200)
+
+
+@pytest.mark.parametrize("tokenizer", ["unicode", "basic_english", "spacy"])
+def test_a_proven_file_classifies_as_the_model(tmp_path: Path, tokenizer: str) -> None:
+    artifact = tiny_artifact([text for text in HARD_TEXTS if len(text) < 200], tokenizer=tokenizer, layers=2)
+    write_artifact(artifact, tmp_path / "model", "")
+    report = export(tmp_path / "model", tmp_path / "out.onnx")
+    content = (tmp_path / "out.onnx").read_bytes()
+    assert report.takes_text == (tokenizer == "unicode")
+    assert (report.bytes, report.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert report.texts == 20 + len(HARD_TEXTS) + 6
+    assert 0 < report.largest_difference < 1e-5
+    assert report.source == "texts drawn from the vocabulary (the run's data is not at hand)"
+    found = Predictor.load(tmp_path / "out.onnx").predict(HARD_TEXTS).probabilities
+    np.testing.assert_allclose(found, Predictor.load(tmp_path / "model").predict(HARD_TEXTS).probabilities, atol=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.onnx"]
+    assert str(tmp_path).encode() not in content
+
+
+def test_exporting_twice_gives_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    one, two = (export(model, tmp_path / name).sha256 for name in ("one.onnx", "two.onnx"))
+    assert one == two
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+
+
+def swap_rows(array: np.ndarray[Any, Any], vocabulary: Any) -> None:
+    one, other = vocabulary.index["istanbul"], vocabulary.index["strasse"]
+    array[[one, other]] = array[[other, one]]
+
+
+def broken_graph(initializer: str, change: Any) -> Any:
+    def build(artifact: Artifact, **options: Any) -> onnx.ModelProto:
+        graph = build_graph(artifact, **options)
+        for constant in graph.graph.initializer:
+            if constant.name == initializer:
+                array = onnx.numpy_helper.to_array(constant).copy()
+                change(array, artifact.vocabulary)
+                constant.CopyFrom(onnx.numpy_helper.from_array(array, initializer))
+        return graph
+
+    return build
+
+
+def nudge(array: np.ndarray[Any, Any], _vocabulary: Any) -> None:
+    array.flat[0] += 1e-3
+
+
+def undone(array: np.ndarray[Any, Any], _vocabulary: Any) -> None:
+    array.flat[0] = np.nan
+
+
+def without_lower_case(artifact: Artifact, **options: Any) -> onnx.ModelProto:
+    graph = build_graph(artifact, **options)
+    next(node for node in graph.graph.node if node.op_type == "StringNormalizer").attribute[0].s = b"NONE"
+    return graph
+
+
+def with_labels_exchanged(artifact: Artifact, **options: Any) -> onnx.ModelProto:
+    return build_graph(replace(artifact, labels=("yes", "no", "maybe")), **options)
+
+
+BROKEN = {
+    "two embedding rows exchanged": broken_graph("embedding", swap_rows),
+    "recurrent weights": broken_graph("R_0", lambda array, _: array.__imul__(1.01)),
+    "a bias": broken_graph("classifier_bias", nudge),
+    "temperature": broken_graph("temperature", nudge),
+    "not a number": broken_graph("classifier_bias", undone),
+    "a longer cut": broken_graph("text_end", lambda array, _: array.__iadd__(1)),
+    "upper case": without_lower_case,
+    "labels exchanged": with_labels_exchanged,
+    "one token's id": lambda artifact, **options: build_graph(
+        replace(artifact, vocabulary=type(artifact.vocabulary)((*artifact.vocabulary.tokens[:-1], "another"))), **options
+    ),
+}
+
+
+@pytest.mark.parametrize("build", list(BROKEN.values()), ids=list(BROKEN))
+def test_a_broken_export_is_refused_and_leaves_nothing(
+    model: Path, tmp_path: Path, build: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    out = tmp_path / "out" / "model.onnx"
+    monkeypatch.setattr(onnx_file, "build_graph", build)
+    with pytest.raises(ExportError, match=r"the export (differs|labels)") as raised:
+        export(model, out)
+    assert "\n" not in str(raised.value)
+    assert list(out.parent.iterdir()) == []
+    out.write_bytes(b"old export")
+    with pytest.raises(ExportError):
+        export(model, out, force=True)
+    assert [path.read_bytes() for path in out.parent.iterdir()] == [b"old export"]
+
+
+def test_a_file_that_does_not_load_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(artifact: Artifact, **options: Any) -> onnx.ModelProto:
+        graph = build_graph(artifact, **options)
+        graph.graph.node[-1].op_type = "NoSuchOperator"
+        return graph
+
+    monkeypatch.setattr(onnx_file, "build_graph", build)
+    with pytest.raises(ExportError, match="ONNX Runtime refuses the export"):
+        export(model, tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_locale_that_is_not_here_is_one_line(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--locale: this machine has no such locale") as raised:
+        export(model, tmp_path / "out.onnx", locale="xx_XX")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_an_existing_file_is_kept_without_force(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    out.write_bytes(b"old")
+    with pytest.raises(InputError, match="exists already; name another file, or --force"):
+        export(model, out)
+    assert out.read_bytes() == b"old"
+    report = export(model, out, force=True)
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == report.sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("out.pt", "name one, such as out.onnx"),
+        ("out", "name one, such as out.onnx"),
+        ("none/out.onnx", "the folder .*none does not exist"),
+    ],
+)
+def test_a_place_that_does_not_serve(model: Path, tmp_path: Path, name: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        export(model, tmp_path / name)
+
+
+def test_a_folder_in_the_place_of_the_file(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.onnx").mkdir()
+    with pytest.raises(InputError, match="cannot be written: Is a directory"):
+        export(model, tmp_path / "out.onnx", force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.onnx", "run"]
+
+
+def test_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        export(tmp_path / "none", tmp_path / "out.onnx")
+
+
+def test_texts_of_a_file(model: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one\n\n two \nthree\n", encoding="utf-8")
+    assert real_texts(ARTIFACT, model, texts) == (["one", " two ", "three"], "texts of texts.txt")
+    report = export(model, tmp_path / "out.onnx", texts=texts)
+    assert (report.source, report.texts) == ("texts of texts.txt", 3 + len(HARD_TEXTS) + 6)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"", "has no text"), (b" \n\n", "has no text"), (b"\xff\xfe", "cannot be read as UTF-8"), (None, "No such file")],
+)
+def test_a_texts_file_that_does_not_serve(model: Path, tmp_path: Path, content: bytes | None, expected: str) -> None:
+    if content is not None:
+        (tmp_path / "texts.txt").write_bytes(content)
+    with pytest.raises(InputError, match=expected):
+        export(model, tmp_path / "out.onnx", texts=tmp_path / "texts.txt")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.fixture
+def run(model: Path, tmp_path: Path) -> Path:
+    """A run folder whose data lies beside it."""
+    with (tmp_path / "data.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *((f"text {i}", "yes" if i % 2 else "no") for i in range(40))])
+    config = Config().replace({"data.train": str(tmp_path / "data.csv"), "data.validation_share": 0.25})
+    (model.parent / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    return model.parent
+
+
+def test_the_runs_validation_split_is_found(run: Path, tmp_path: Path) -> None:
+    expected = load_splits(Config().replace({"data.train": str(tmp_path / "data.csv"), "data.validation_share": 0.25}).data)
+    assert expected.validation is not None
+    assert real_texts(ARTIFACT, run / "model", None) == (expected.validation.texts, "texts of the run's validation split")
+    assert export(run / "model", tmp_path / "out.onnx").source == "texts of the run's validation split"
+
+
+@pytest.mark.parametrize("damage", ["moved", "other", "broken"])
+def test_data_that_moved_gives_way_to_drawn_texts_and_says_so(run: Path, tmp_path: Path, damage: str) -> None:
+    if damage == "moved":
+        (tmp_path / "data.csv").unlink()
+    elif damage == "other":
+        (tmp_path / "data.csv").write_bytes(b"\x00\x01 something else \xff")
+    else:
+        (run / "config.yaml").write_text("not: ours", encoding="utf-8")
+    texts, source = real_texts(ARTIFACT, run / "model", None)
+    assert source == "texts drawn from the vocabulary (the run's data is not at hand)"
+    assert texts == drawn_texts(ARTIFACT)
+
+
+def test_a_run_without_validation_draws_texts(run: Path) -> None:
+    config = Config().replace({"data.train": str(run.parent / "data.csv"), "data.validation_share": 0})
+    (run / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    assert real_texts(ARTIFACT, run / "model", None)[1].startswith("texts drawn from the vocabulary")
+
+
+def test_drawn_texts_are_of_the_vocabulary_and_always_the_same() -> None:
+    texts = drawn_texts(ARTIFACT, 200)
+    assert texts == drawn_texts(ARTIFACT, 200)
+    assert len(set(texts)) > 150
+    encoded = Encoder.from_settings(ARTIFACT.config.text, ARTIFACT.vocabulary).encode(texts)
+    known = np.unique(encoded.ids)
+    assert len(known) > 0.95 * len(ARTIFACT.vocabulary)
+    assert (encoded.ids == 1).mean() < 0.5
+    assert drawn_texts(tiny_artifact([]), 3)  # even without a word
+
+
+def test_the_hard_texts_hold_what_the_design_names() -> None:
+    together = "".join(HARD_TEXTS)
+    for piece in ("İ", "Σ ", "\x00", "👍🏽", "\u0308", "\u200b", "\u3000", "\ud800", "<pad>"):
+        assert piece in together
+    assert "" in HARD_TEXTS
+    assert max(map(len, HARD_TEXTS)) >= 10_000
+    assert hard_texts() == list(HARD_TEXTS)
+    assert MOST_TEXTS == 1000
+
+
+def test_the_expected_probabilities_are_those_of_torchs_own_network() -> None:
+    from textcls.evaluation import softmax
+    from textcls.model import Network, pack
+
+    artifact = tiny_artifact(layers=2, cell="gru")
+    network = Network(artifact.config.model, len(artifact.vocabulary), 3).eval()
+    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
+    encoded = Encoder.from_settings(artifact.config.text, artifact.vocabulary).encode(HARD_TEXTS)
+    with torch.inference_mode():
+        together = softmax(network(pack(encoded.ids, encoded.offsets)).numpy(), artifact.temperature)
+    np.testing.assert_allclose(expected_probabilities(artifact, HARD_TEXTS), together, atol=1e-6)
+
+
+def test_compare_names_the_text_that_differs(model: Path, tmp_path: Path) -> None:
+    onnx.save(build_graph(ARTIFACT), tmp_path / "file.onnx")
+    run = file_runner(ARTIFACT, tmp_path / "file.onnx")
+    expected = compare(ARTIFACT, run, ["a", "strasse", "b"])
+    assert expected.texts == 3
+
+    def spoilt(texts: Any) -> Any:
+        labels, probabilities = run(texts)
+        for row, text in enumerate(texts):
+            probabilities[row] += 2e-5 if text == "strasse" else 0
+        return labels, probabilities
+
+    with pytest.raises(
+        ExportError, match=r"differs from the model by 2e-05 \(allowed 1e-05\), in batches of 1, on the text 'strasse'"
+    ):
+        compare(ARTIFACT, spoilt, ["a", "strasse", "b"])
+    with pytest.raises(ExportError, match="shape"):
+        compare(ARTIFACT, lambda texts: (run(texts)[0], run(texts)[1][:, :2]), ["a"])
