@@ -71,8 +71,8 @@ def _default_folder(name: str, force: bool) -> Path:
 
 def _show(run: Run) -> None:
     """Print the result table, where the model is, and what to do with it."""
-    tell()
     if run.metrics:
+        tell()
         typer.echo(metrics_table(run.metrics, _SHOWN))
     model = shlex.quote(str(run.folder / "model"))
     tell(f"\nmodel: {model}   log, metrics and pictures: {shlex.quote(str(run.folder))}")
