@@ -100,15 +100,17 @@ class Encoder:
             texts: Raw texts, [n_texts].
         """
         table = self._chunks
-        pieces = [self.tokenizer.chunks(text) for text in replace_surrogates(texts)]
-        numbers = np.fromiter(map(table.__getitem__, chain.from_iterable(pieces)), np.int64)
+        found, chunks_before = array("q"), array("q", [0])  # arrays: the chunks of all texts as strings would fill the memory
+        for text in replace_surrogates(texts):
+            found.extend(map(table.__getitem__, self.tokenizer.chunks(text)))
+            chunks_before.append(len(found))
+        numbers = np.array(found, np.int64)
         starts, ids = np.array(table.starts, np.int64), np.array(table.ids, np.int32)
         if len(starts) > _MOST_CHUNKS or len(ids) > _MOST_IDS:
             table.forget()
-        chunks_before = np.cumsum([0, *map(len, pieces)])  # [n_texts + 1]
         tokens_before = np.concatenate([[0], np.cumsum(starts[numbers + 1] - starts[numbers])])  # [n_chunks + 1]
         flat = ids[_ranges(starts[numbers], starts[numbers + 1])]
-        return _cut(flat, tokens_before[chunks_before], self.max_tokens)
+        return _cut(flat, tokens_before[np.array(chunks_before, np.int64)], self.max_tokens)
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens of one text as strings, cut at `max_tokens`."""
