@@ -89,6 +89,8 @@ def classify(
             progress=progress,
         )
     show(summary, output)
+    if summary.errors:
+        raise typer.Exit(1)  # the rows are all there, those that could not be read with an empty label
 
 
 def _text_column(record: Mapping[str, Any], inputs: Sequence[str], *, header: bool, glob: str | None) -> str | tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -65,6 +66,7 @@ def train(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
         raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
+    _check_writable(folder)
     started = None if start_from is None else read_artifact(start_from)
     splits = load_splits(config.data)
     with ExitStack() as stack:
@@ -88,6 +90,15 @@ def train(
         if should_stop():
             tell(Note("interrupted: training ends here, with the best weights so far"))
         return _finish(fitted, splits, log, should_stop())
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a run folder that cannot be made, before the data are read."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise InputError(f"{folder}: the run folder cannot be made: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: the run folder cannot be made: no right to write in {there}")
 
 
 def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> Run:
