@@ -76,3 +76,23 @@ def test_equals_torchs_own_packed_lstm_in_inference_mode() -> None:
         expected_output, (expected_finals, _) = encoder.rnn(packed)
     torch.testing.assert_close(output.data, expected_output.data)
     torch.testing.assert_close(finals, expected_finals)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_thread_for_each_direction_changes_no_bit(layers: int) -> None:
+    encoder, packed = tiny_encoder(layers=layers), sequences()
+    packed.data.requires_grad_()
+    results = []
+    for encoder.parallel in (False, True):
+        output, finals = encoder(packed)
+        loss = output.data.pow(2).sum() + finals.sin().sum()
+        results.append([output.data, finals, *torch.autograd.grad(loss, [packed.data, *encoder.parameters()])])
+    assert all(torch.equal(alone, beside) for alone, beside in zip(*results, strict=True))
+
+
+def test_an_error_in_the_second_thread_is_raised() -> None:
+    encoder, packed = tiny_encoder(), sequences()
+    encoder.parallel = True
+    encoder.rnn.weight_hh_l0_reverse = torch.nn.Parameter(torch.zeros(8, 2))  # single precision among double
+    with pytest.raises(RuntimeError):
+        encoder(packed)
