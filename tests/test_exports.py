@@ -284,15 +284,18 @@ def test_compare_names_the_text_that_differs(model: Path, tmp_path: Path) -> Non
     expected = compare(ARTIFACT, run, ["a", "strasse", "b"])
     assert expected.texts == 3
 
-    def spoilt(texts: Any) -> Any:
-        labels, probabilities = run(texts)
-        for row, text in enumerate(texts):
-            probabilities[row] += 2e-5 if text == "strasse" else 0
-        return labels, probabilities
+    def spoilt(by: float) -> Any:
+        def spoilt_run(texts: Any) -> Any:
+            labels, probabilities = run(texts)
+            probabilities[[text == "strasse" for text in texts]] += by
+            return labels, probabilities
 
-    with pytest.raises(
-        ExportError, match=r"differs from the model by 2e-05 \(allowed 1e-05\), in batches of 1, on the text 'strasse'"
-    ):
-        compare(ARTIFACT, spoilt, ["a", "strasse", "b"])
+        return spoilt_run
+
+    message = r"differs from the model by 2e-05 \(allowed 1e-05\), in batches of 1, on the text 'strasse'"
+    with pytest.raises(ExportError, match=message):
+        compare(ARTIFACT, spoilt(2e-5), ["a", "strasse", "b"])
+    with pytest.raises(ExportError, match="differs from the model by nan"):
+        compare(ARTIFACT, spoilt(float("nan")), ["a", "strasse", "b"])
     with pytest.raises(ExportError, match="shape"):
         compare(ARTIFACT, lambda texts: (run(texts)[0], run(texts)[1][:, :2]), ["a"])

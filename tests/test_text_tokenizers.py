@@ -152,7 +152,7 @@ def test_other_rule_based_languages(language: str) -> None:
     assert_is_spacys_own(SpacyTokenizer(language), texts)
 
 
-@pytest.mark.skipif("TEXTCLS_DATA" not in os.environ, reason="TEXTCLS_DATA names no folder of real data")
+@pytest.mark.skipif(not os.environ.get("TEXTCLS_DATA"), reason="TEXTCLS_DATA names no folder of real data")
 @pytest.mark.parametrize("name", ["ag_news_20k-train", "bbc-all", "sms_spam-all", "goemotions-test", "sst2-test", "mr-all"])
 def test_spacy_chunks_are_spacys_own_on_real_texts(english: SpacyTokenizer, name: str) -> None:
     from pyarrow import parquet
