@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -96,3 +98,18 @@ def test_an_error_in_the_second_thread_is_raised() -> None:
     encoder.rnn.weight_hh_l0_reverse = torch.nn.Parameter(torch.zeros(8, 2))  # single precision among double
     with pytest.raises(RuntimeError):
         encoder(packed)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    encoder, packed = tiny_encoder(), sequences()
+    encoder.parallel = True
+    encoder(packed)  # starts the thread that the child will not have
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # ends the child should it wait for ever
+        torch.set_num_threads(1)  # torch's own threads are not there either
+        encoder(packed)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

@@ -12,6 +12,7 @@ not depend on it, bit for bit.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -23,7 +24,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _Result = TypeVar("_Result")
-_pool = ThreadPoolExecutor(1, thread_name_prefix="textcls-direction")
+_pool: ThreadPoolExecutor
+
+
+def _make_pool() -> None:
+    global _pool
+    _pool = ThreadPoolExecutor(1, thread_name_prefix="textcls-direction")
+
+
+_make_pool()
+if hasattr(os, "register_at_fork"):  # a forked child inherits the pool but none of its threads, and would wait for ever
+    os.register_at_fork(after_in_child=_make_pool)
 
 
 class Steps:
