@@ -179,11 +179,6 @@ def test_one_label_is_refused() -> None:
         fitted(train=rows(["a", "b"], ["pos", "pos"]))
 
 
-def test_many_labels_a_text_are_not_there_yet() -> None:
-    with pytest.raises(ConfigError, match=r"^data.labels: training with many labels a text is not there yet"):
-        fitted(config(**{"data.labels": "topics"}))
-
-
 def test_an_empty_text_trains_as_one_pad() -> None:
     train = rows([*TRAIN.texts, "", "   ", "x " * 9], [*TRAIN.labels, "pos", "neg", "pos"])
     said = notes(settings=config(**{"text.max_tokens": 5}), train=train)

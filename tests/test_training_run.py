@@ -155,7 +155,6 @@ def test_starts_from_a_trained_model(folder: Path, data: str, tmp_path: Path) ->
 
 
 FAULTS: dict[str, dict[str, Any]] = {
-    "data.labels: training with many labels a text is not there yet": {"data.labels": "label"},
     "training.class_weights must name each label": {"training.class_weights": {"pos": 1.0}},
     "training.device cuda:99: there are": {"training.device": "cuda:99"},
     "nowhere.txt": {"text.vectors": "nowhere.txt"},

@@ -2,9 +2,9 @@
 
 config.yaml        the resolved settings
 vocabulary.txt     one token a line, by id
-labels.json        format version, labels with their JSON types
+labels.json        format version, labels with their JSON types, whether a text may have many of them
 model.safetensors  weights under the names of the network's parameters
-calibration.json   temperature
+calibration.json   temperature, and with many labels a text the threshold of each
 metrics.json       what was measured, on what
 README.md          the model card
 """
@@ -42,7 +42,10 @@ class Artifact:
         vocabulary: Tokens by id.
         labels: Classes by index, with their Python types.
         weights: Parameters by name, float32.
-        temperature: What logits are divided by before the softmax (Guo et al. 2017).
+        temperature: What logits are divided by before the softmax or sigmoid (Guo et al. 2017).
+        many: Whether a text may have many labels, or none: each label then has a probability of its own.
+        thresholds: With many labels a text, the probability from which each label is given, by class; values of single precision,
+            as the probabilities are, so that no rounding moves a cut. None otherwise.
         metrics: What was measured on which split.
         provenance: Version, date, files and their SHA-256.
     """
@@ -52,15 +55,17 @@ class Artifact:
     labels: tuple[str | int | float | bool, ...]
     weights: Mapping[str, NDArray[np.float32]]
     temperature: float = 1.0
+    many: bool = False
+    thresholds: tuple[float, ...] | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that settles a score: weights, vocabulary, labels, temperature, settings of text and network."""
+        """SHA-256 over everything that settles an answer: weights, vocabulary, labels, calibration, settings of text and network."""
         digest = hashlib.sha256()
         settings = {"text": self.config.text.model_dump(mode="json"), "model": self.config.model.model_dump(mode="json")}
-        for part in (settings, self.vocabulary.tokens, self.labels, self.temperature):
+        for part in (settings, self.vocabulary.tokens, self.labels, self.temperature, self.many, self.thresholds):
             digest.update(json.dumps(part, sort_keys=True).encode())
         digest.update(weights_sha256(self.weights).encode())
         return digest.hexdigest()
@@ -94,13 +99,14 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
         raise InputError(f"{folder}: is a file; name a folder for the model")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "labels.json").is_file():
         raise InputError(f"{folder}: holds other files than a model; name a new or an empty folder")
-    labels = {"format_version": FORMAT_VERSION, "labels": list(artifact.labels)}
+    labels = {"format_version": FORMAT_VERSION, "many": artifact.many, "labels": list(artifact.labels)}
+    calibration = {"temperature": artifact.temperature, "thresholds": artifact.thresholds}
     with replacing_folder(folder) as new:
         (new / "config.yaml").write_text(artifact.config.to_yaml(), encoding="utf-8", newline="\n")
         (new / "vocabulary.txt").write_text("\n".join(artifact.vocabulary.tokens) + "\n", encoding="utf-8", newline="\n")
         save_file({k: np.ascontiguousarray(v) for k, v in artifact.weights.items()}, new / "model.safetensors")
         _write_json(new / "labels.json", labels)
-        _write_json(new / "calibration.json", {"temperature": artifact.temperature})
+        _write_json(new / "calibration.json", calibration)
         _write_json(new / "metrics.json", {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance)})
         (new / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
@@ -117,19 +123,24 @@ def read_artifact(folder: str | Path) -> Artifact:
     if not (folder / "labels.json").is_file():
         inner = folder / "model"
         hint = f"; the model is in {inner}" if (inner / "labels.json").is_file() else ""
-        what = "is no model folder: it has no labels.json" if folder.is_dir() else "does not exist"
+        what = "is no model folder: it has no labels.json" if folder.is_dir() else "is a file; a model folder is needed here"
+        what = what if folder.exists() else "does not exist"
         raise ModelError(f"{folder}: {what}{hint}")
-    labels = _part(folder / "labels.json", _read_labels)  # first: it names the format
+    labels, many = _part(folder / "labels.json", _read_labels)  # first: it names the format
+    temperature, thresholds = _part(folder / "calibration.json", _read_calibration)
     record = _part(folder / "metrics.json", lambda path: _read_json(path, "metrics", "provenance"))
     artifact = Artifact(
         config=_part(folder / "config.yaml", load_config),
         vocabulary=_part(folder / "vocabulary.txt", _read_vocabulary),
         labels=labels,
         weights=_part(folder / "model.safetensors", load_file),
-        temperature=_part(folder / "calibration.json", _read_temperature),
+        temperature=temperature,
+        many=many,
+        thresholds=thresholds,
         metrics=record["metrics"],
         provenance=record["provenance"],
     )
+    _check_thresholds(artifact, folder)
     _check_shapes(artifact, folder)
     return artifact
 
@@ -149,7 +160,8 @@ def _part(path: Path, read: Callable[[Path], T]) -> T:
     raise ModelError(f"{path.parent}: damaged model folder: {path.name}: {reason}; train or copy it again")
 
 
-def _read_labels(path: Path) -> tuple[str | int | float | bool, ...]:
+def _read_labels(path: Path) -> tuple[tuple[str | int | float | bool, ...], bool]:
+    """Return the labels, and whether a text may have many of them."""
     record = _read_json(path, "format_version")
     if record["format_version"] > FORMAT_VERSION:
         raise ModelError(
@@ -161,7 +173,7 @@ def _read_labels(path: Path) -> tuple[str | int | float | bool, ...]:
         raise ValueError("labels are not a list of texts, numbers and truth values")
     if len(set(map(str, labels))) < len(labels):
         raise ValueError("a label is named twice")
-    return tuple(labels)
+    return tuple(labels), bool(record.get("many", False))
 
 
 def _read_vocabulary(path: Path) -> Vocabulary:
@@ -174,11 +186,20 @@ def _read_vocabulary(path: Path) -> Vocabulary:
     return Vocabulary(tokens)
 
 
-def _read_temperature(path: Path) -> float:
-    temperature = float(_read_json(path, "temperature")["temperature"])
+def _read_calibration(path: Path) -> tuple[float, tuple[float, ...] | None]:
+    """Return the temperature, and the thresholds where there are some."""
+    record = _read_json(path, "temperature")
+    temperature, thresholds = float(record["temperature"]), record.get("thresholds")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be above 0, not {temperature}")
-    return temperature
+    return temperature, None if thresholds is None else tuple(map(float, thresholds))
+
+
+def _check_thresholds(artifact: Artifact, folder: Path) -> None:
+    """Refuse a folder that has thresholds where a text has one label, or not one for each label where it may have many."""
+    found, wanted = len(artifact.thresholds or ()), len(artifact.labels) if artifact.many else 0
+    if found != wanted:
+        raise ModelError(f"{folder}: damaged model folder: calibration.json has {found} thresholds, labels.json wants {wanted}")
 
 
 def _check_shapes(artifact: Artifact, folder: Path) -> None:

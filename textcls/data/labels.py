@@ -61,6 +61,14 @@ class LabelSet:
         number = {text: index for index, text in enumerate(self.texts)}
         return np.fromiter((number.get(label_text(label), -1) for label in labels), np.int64, len(labels))
 
+    def encode_many(self, labels: Sequence[Sequence[Label]]) -> npt.NDArray[np.bool_]:
+        """Return whether each row has each label, bool `[len(labels), classes]`; labels that are not in the set are left out."""
+        number = {text: index for index, text in enumerate(self.texts)}
+        has = np.zeros((len(labels), len(self)), np.bool_)
+        for row, some in enumerate(labels):
+            has[row, [number[text] for text in map(label_text, some) if text in number]] = True
+        return has
+
 
 def sorted_texts(texts: Iterable[str]) -> list[str]:
     """Sort label texts: as numbers where every one is an integer (`2` before `10`), else as texts."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from textcls.data.labels import Label
+from textcls.data.labels import Label, LabelSet
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,23 @@ class Rows:
     def single_labels(self) -> list[Label]:
         """The labels of rows with one label each."""
         return cast(list[Label], self.labels)
+
+    @property
+    def many(self) -> bool:
+        """Whether each row has a list of labels."""
+        return bool(self.labels) and isinstance(self.labels[0], list)
+
+    @property
+    def all_labels(self) -> list[Label]:
+        """The labels of all rows, one after the other."""
+        return [label for some in cast(list[list[Label]], self.labels) for label in some] if self.many else self.single_labels
+
+    def targets(self, labels: LabelSet) -> npt.NDArray[np.int64] | npt.NDArray[np.bool_]:
+        """Return the class of each row, int64 `[n]`; where rows have lists of labels whether each has each one, bool `[n, classes]`.
+
+        Labels that are not in the set are -1, or left out.
+        """
+        return labels.encode_many(cast(list[list[Label]], self.labels)) if self.many else labels.encode(self.single_labels)
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Rows:
         """Return the rows at `indices`, in that order."""

@@ -1,17 +1,28 @@
 """Metrics, calibration, thresholds, plots and baselines, in numpy."""
 
-from textcls.evaluation.calibration import fit_temperature, fit_temperature_multi, sigmoid, softmax
-from textcls.evaluation.metrics import confusion_matrix, evaluate_multi, evaluate_predictions, evaluate_single
-from textcls.evaluation.thresholds import choose_thresholds
+from textcls.evaluation.calibration import fit_temperature, fit_temperature_multi, probabilities_of, sigmoid, softmax
+from textcls.evaluation.metrics import (
+    Targets,
+    confusion_matrix,
+    evaluate,
+    evaluate_multi,
+    evaluate_predictions,
+    evaluate_single,
+)
+from textcls.evaluation.thresholds import choose_thresholds, in_single_precision
 
 __all__ = [
+    "Targets",
     "choose_thresholds",
     "confusion_matrix",
+    "evaluate",
     "evaluate_multi",
     "evaluate_predictions",
     "evaluate_single",
     "fit_temperature",
     "fit_temperature_multi",
+    "in_single_precision",
+    "probabilities_of",
     "sigmoid",
     "softmax",
 ]

@@ -49,6 +49,11 @@ def sigmoid(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(np.exp(-np.logaddexp(0.0, -_double(logits) / temperature)))
 
 
+def probabilities_of(logits: Floats, temperature: float = 1.0, *, many: bool) -> NDArray[np.float64]:
+    """Return the probabilities of logits: sigmoids with many labels a text, else a softmax. Float64 of the same shape."""
+    return sigmoid(logits, temperature) if many else softmax(logits, temperature)
+
+
 def fit_temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
     """Find the temperature of least mean negative log-likelihood, for one label a text.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from textcls.errors import DataError
 
 Floats = NDArray[np.floating[Any]]
+Targets: TypeAlias = NDArray[np.int64] | NDArray[np.bool_]
+"""The class of each row, int64 [n]; or with many labels a text whether a row has each label, bool [n, K + U]."""
 
 CALIBRATION_BINS = 15  # of equal width, as in Guo et al. 2017
 
@@ -40,6 +42,19 @@ class ReliabilityBins:
         """Expected calibration error: the mean gap between confidence and accuracy, each bin weighted by its count."""
         gaps = self.count * np.abs(self.confidence - self.accuracy)
         return float(gaps.sum() / max(1, self.count.sum()))
+
+
+def evaluate(
+    probabilities: Floats, targets: Targets, labels: Sequence[str], thresholds: Floats | None = None
+) -> dict[str, Any]:
+    """Evaluate by `evaluate_multi` where there are thresholds, else by `evaluate_single`.
+
+    Raises:
+        DataError: There are no rows.
+    """
+    if thresholds is None:
+        return evaluate_single(probabilities, cast("NDArray[np.int64]", targets), labels)
+    return evaluate_multi(probabilities, cast("NDArray[np.bool_]", targets), labels, thresholds)
 
 
 def evaluate_single(probabilities: Floats, targets: NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
@@ -101,7 +116,7 @@ def evaluate_predictions(predicted: NDArray[np.int64], targets: NDArray[np.int64
 
 
 def evaluate_multi(
-    probabilities: Floats, targets: NDArray[np.bool_], labels: Sequence[str], thresholds: NDArray[np.float64]
+    probabilities: Floats, targets: NDArray[np.bool_], labels: Sequence[str], thresholds: Floats
 ) -> dict[str, Any]:
     """Evaluate a model that gives each text every label whose probability reaches that label's threshold.
 
@@ -148,7 +163,7 @@ def confusion_matrix(predicted: NDArray[np.int64], targets: NDArray[np.int64], n
     return np.bincount(targets * n + predicted, minlength=n * n).reshape(n, n).astype(np.int64)
 
 
-def reliability_bins(probabilities: Floats, targets: NDArray[np.int64] | NDArray[np.bool_]) -> ReliabilityBins:
+def reliability_bins(probabilities: Floats, targets: Targets) -> ReliabilityBins:
     """Sort predictions into bins by their probability, to compare it with how often they come true.
 
     A prediction is a row's top label where there is one label a text, and every known label where there are many. Bins are open

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.evaluation.metrics import CALIBRATION_BINS, Floats, reliability_bins
+from textcls.evaluation.metrics import CALIBRATION_BINS, Floats, Targets, reliability_bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ def plot_confusion_matrix(matrix: NDArray[np.int64], labels: Sequence[str], path
         _save(figure, path)
 
 
-def plot_reliability(probabilities: Floats, targets: NDArray[np.int64] | NDArray[np.bool_], path: Path) -> None:
+def plot_reliability(probabilities: Floats, targets: Targets, path: Path) -> None:
     """Draw how often predictions come true against how probable the model says they are, above how many there are.
 
     Args:

@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 DEFAULT_THRESHOLD = 0.5
 
 
+def in_single_precision(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Round thresholds up to single precision: every probability of that precision stays on its side of the cut."""
+    nearest = thresholds.astype(np.float32)
+    return np.where(nearest < thresholds, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
 def choose_thresholds(probabilities: NDArray[np.floating[Any]], targets: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Choose for each label the threshold of highest F1; a label is predicted where its probability is at least that.
 

@@ -3,6 +3,7 @@
     text → lower-cased → tokens → ids, lengths │ → embedding → recurrent layers → final states → logits → probabilities │ → label
            the text part, names "text/…"       │ the numeric core, which our own runtime feeds with ids                 │ "label/…"
 
+With many labels a text the probabilities are sigmoids, and in the place of the label stands which labels reach their thresholds.
 Built node by node: no exporter of torch takes a packed sequence. Stock ONNX Runtime runs it, without custom operators.
 """
 
@@ -41,22 +42,23 @@ def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8") -> onnx.ModelPro
         locale: Locale of the machine that runs it, in which text is lower-cased.
 
     Returns:
-        A model with outputs `label` (string [texts]) and `probabilities` (float32 [texts, classes]); inputs `text` (string
-        [texts], at least one) or `ids` (int64 [texts, longest], 0 behind each text's end) and `lengths` (int32 [texts], at least 1).
+        A model with outputs `label` (string [texts]), or with many labels a text `selected` (bool [texts, classes]), and
+        `probabilities` (float32 [texts, classes]); inputs `text` (string [texts], at least one) or `ids` (int64 [texts,
+        longest], 0 behind each text's end) and `lengths` (int32 [texts], at least 1).
     """
-    value, labels = helper.make_tensor_value_info, [label_text(label) for label in artifact.labels]
+    value, classes = helper.make_tensor_value_info, len(artifact.labels)
     nodes, constants = _core(artifact)
-    nodes += _label_part(labels)
+    label_nodes, label_constants = _selected_part(artifact) if artifact.many else _label_part(artifact)
+    nodes, constants = nodes + label_nodes, constants | label_constants
     if takes_text(artifact):
         text_nodes, text_constants = _text_part(artifact, locale)
         nodes, constants = text_nodes + nodes, constants | text_constants
         inputs = [value("text", TensorProto.STRING, ["texts"])]
     else:
         inputs = core_inputs()
-    outputs = [
-        value("label", TensorProto.STRING, ["texts"]),
-        value("probabilities", TensorProto.FLOAT, ["texts", len(labels)]),
-    ]
+    label = value("label", TensorProto.STRING, ["texts"])
+    selected = value("selected", TensorProto.BOOL, ["texts", classes])
+    outputs = [selected if artifact.many else label, value("probabilities", TensorProto.FLOAT, ["texts", classes])]
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     model = helper.make_model(
         helper.make_graph(nodes, "textcls", inputs, outputs, initializers),
@@ -82,7 +84,9 @@ def metadata(artifact: Artifact) -> dict[str, str]:
         "model": artifact.config.model.model_dump(mode="json"),
         "data": artifact.config.data.model_dump(mode="json", include={"text", "label", "labels", "header"}),
         "labels": list(artifact.labels),
+        "many": artifact.many,
         "temperature": artifact.temperature,
+        "thresholds": artifact.thresholds,
         "fingerprint": artifact.fingerprint,
         "weights_sha256": weights_sha256(artifact.weights),
         "metrics": dict(artifact.metrics),
@@ -159,7 +163,9 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
         node("Reshape", ["final_by_text", "states_shape"], ["states"]),  # (texts, directions * hidden): forward, backward
         node("Gemm", ["states", "classifier", "classifier_bias"], ["logits"]),
         node("Div", ["logits", "temperature"], ["calibrated"]),
-        node("Softmax", ["calibrated"], ["probabilities"], axis=-1),
+        node("Sigmoid", ["calibrated"], ["probabilities"])
+        if artifact.many
+        else node("Softmax", ["calibrated"], ["probabilities"], axis=-1),
     ]
     constants |= {
         "states_shape": np.array([-1, directions * settings.hidden_size]),
@@ -190,15 +196,23 @@ def _reorder(weight: NDArray[np.float32], settings: ModelSettings) -> NDArray[np
     return np.concatenate([np.split(weight, len(order))[place] for place in order])
 
 
-def _label_part(labels: list[str]) -> list[onnx.NodeProto]:
+def _label_part(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     """From `probabilities` to `label`."""
-    return [
+    labels = [label_text(label) for label in artifact.labels]
+    nodes = [
         helper.make_node("ArgMax", ["probabilities"], ["best"], f"{LABEL_PART}best", axis=-1, keepdims=0),
         helper.make_node(
             "LabelEncoder", ["best"], ["label"], f"{LABEL_PART}label", domain="ai.onnx.ml",
             keys_int64s=list(range(len(labels))), values_strings=labels,
         ),
     ]  # fmt: skip
+    return nodes, {}
+
+
+def _selected_part(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """From `probabilities` to `selected`."""
+    node = helper.make_node("GreaterOrEqual", ["probabilities", "thresholds"], ["selected"], f"{LABEL_PART}selected")
+    return [node], {"thresholds": np.array(artifact.thresholds, np.float32)}
 
 
 def numeric_core(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -49,6 +49,9 @@ class Predictor:
         labels: Its classes by index.
         engine: What scores encoded texts.
         record: What the model says of itself: metrics, provenance, versions.
+
+    Attributes:
+        thresholds: With many labels a text, the probability from which each label is given, float32 [classes]; else None.
     """
 
     def __init__(
@@ -64,7 +67,14 @@ class Predictor:
         self.labels = labels
         self.engine = engine
         self.record = record
+        cuts = record.get("thresholds")
+        self.thresholds: NDArray[np.float32] | None = None if cuts is None else np.array(cuts, np.float32)
         self.encoder = Encoder.from_settings(settings, vocabulary)
+
+    @property
+    def many(self) -> bool:
+        """Whether a text may have many labels, or none."""
+        return self.thresholds is not None
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int | None = None) -> Predictor:

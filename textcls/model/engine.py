@@ -28,6 +28,7 @@ class TorchEngine:
     def __init__(self, artifact: Artifact, device: str = "auto") -> None:
         self.device = resolve_device(device, artifact.config.model)
         self.temperature = artifact.temperature
+        self.many = artifact.many
         self._network = Network(artifact.config.model, len(artifact.vocabulary), len(artifact.labels)).eval()
         self._network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
         self._network.to(self.device)
@@ -47,6 +48,7 @@ class TorchEngine:
         scores = np.empty((len(lengths), self._network.classifier.out_features), np.float32)
         with full_precision():
             for rows in batches_of_tokens(lengths, _BATCH_TOKENS):
-                logits = self._network(pack(ids, offsets, rows).to(self.device))
-                scores[rows] = (logits / self.temperature).softmax(dim=1).float().cpu().numpy()
+                logits = self._network(pack(ids, offsets, rows).to(self.device)) / self.temperature
+                probabilities = logits.sigmoid() if self.many else logits.softmax(dim=1)
+                scores[rows] = probabilities.float().cpu().numpy()
         return scores

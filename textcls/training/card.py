@@ -14,7 +14,7 @@ _METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss", "expe
 def model_card(artifact: Artifact) -> str:
     """Return the model card of a trained model."""
     text, model = artifact.config.text, artifact.config.model
-    labels = ", ".join(f"`{label_text(label)}`" for label in artifact.labels)
+    labels = ", ".join(_label(artifact, index) for index in range(len(artifact.labels)))
     kind = f"{'bidirectional ' if model.bidirectional else ''}{model.cell.upper()}"
     vectors = artifact.provenance.get("vectors")
     lines = [
@@ -23,7 +23,7 @@ def model_card(artifact: Artifact) -> str:
         f"A {kind} of {model.layers} layer{'s' if model.layers > 1 else ''} with {model.hidden_size} units a direction over "
         f"{model.embedding_size}-dimensional embeddings, trained with textcls {artifact.provenance.get('textcls_version', '')}.",
         "",
-        f"- Labels ({len(artifact.labels)}): {labels}",
+        f"- Labels ({len(artifact.labels)}{', many a text' if artifact.many else ''}): {labels}",
         f"- Tokenizer: `{text.tokenizer}`"
         + (f", language `{text.language}`" if text.tokenizer == "spacy" else "")
         + (", lower-cased" if text.lowercase else "")
@@ -49,17 +49,29 @@ def model_card(artifact: Artifact) -> str:
         "",
         "## Limits",
         "",
-        "It knows the labels above alone and gives one of them to every text, also to one of another kind or language. "
+        f"It knows the labels above alone and gives {_given(artifact)}, also to one of another kind or language. "
         "Words that training never saw count as unknown.",
         "",
     ]
     return "\n".join(lines)
 
 
+def _given(artifact: Artifact) -> str:
+    return "any number of them, or none, to a text" if artifact.many else "one of them to every text"
+
+
 def _calibration(artifact: Artifact) -> str:
     if not artifact.provenance.get("validation_rows"):
         return "not calibrated, for want of a validation split"
-    return f"logits are divided by temperature {artifact.temperature:.3f}, chosen on the validation split: calibrated for texts like those"
+    return (
+        f"logits are divided by temperature {artifact.temperature:.3f}, chosen on the validation split: "
+        "calibrated for texts like those"
+    )
+
+
+def _label(artifact: Artifact, index: int) -> str:
+    name = f"`{label_text(artifact.labels[index])}`"
+    return f"{name} from probability {artifact.thresholds[index]:.3f}" if artifact.thresholds else name
 
 
 def _data_lines(provenance: Mapping[str, Any]) -> list[str]:

@@ -19,16 +19,17 @@ from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings
 from textcls.data import LabelSet, Rows
 from textcls.errors import ConfigError, DataError
-from textcls.evaluation import evaluate_single, fit_temperature, softmax
+from textcls.evaluation import Targets, evaluate, fit_temperature, fit_temperature_multi, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
 from textcls.text import PAD, UNK, Encoded, Encoder, Vocabulary, encode_training
 from textcls.text.vectors import PretrainedVectors, load_vectors
 from textcls.training.events import Event, Note
-from textcls.training.loop import LabelledSplit, score, training_loop
+from textcls.training.loop import LabelledSplit, best_thresholds, score, training_loop
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
 _DEFAULT_EMBEDDING_SIZE = 100
+_DEFAULT_THRESHOLD = 0.5  # where no validation rows tell a better one
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Fitted:
         labels: Its classes.
         encoder: Its encoder.
         probabilities: Calibrated, of the validation split, float64 [n, classes]; None without that split.
-        targets: Class of each validation text, int64 [n].
+        targets: Class of each validation text, int64 [n], or whether it has each label, bool [n, labels].
     """
 
     artifact: Artifact
@@ -49,7 +50,7 @@ class Fitted:
     labels: LabelSet
     encoder: Encoder
     probabilities: NDArray[np.float64] | None = None
-    targets: NDArray[np.int64] | None = None
+    targets: Targets | None = None
 
 
 def fit(
@@ -64,8 +65,9 @@ def fit(
 
     Args:
         config: The settings; those of `data` are not used here.
-        train: Rows to learn from: labels, vocabulary, vectors and class weights come from these alone.
-        validation: Rows that choose the best epoch and the temperature.
+        train: Rows to learn from: labels, vocabulary, vectors and class weights come from these alone. Where they have lists of
+            labels, a text may have many of them, or none.
+        validation: Rows that choose the best epoch, the temperature and the thresholds.
         start_from: A trained model whose vocabulary, text and network settings and weights to start from.
         should_stop: Asked after each step; once true, the best weights so far are kept.
 
@@ -80,13 +82,12 @@ def fit(
         TrainingError: The loss is no longer a finite number.
     """
     started = time.perf_counter()
-    if config.data.labels is not None:
-        raise ConfigError("data.labels: training with many labels a text is not there yet; give data.label, one label a text")
     if start_from is not None:
         config = _settings_of(start_from, config)
-    labels = LabelSet.from_rows(train.single_labels)
+    labels = LabelSet.from_rows(train.all_labels)
     if len(labels) < 2:
-        raise DataError(f"the training rows have one label alone, {labels.texts[0]!r}: a classifier needs at least two")
+        what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
+        raise DataError(f"the training rows have {what}: a classifier needs at least two")
     with torch_settings(config) as threads:
         vectors: PretrainedVectors | None = None
         if start_from is None:
@@ -112,28 +113,31 @@ def fit(
         network.encoder.parallel = threads > 1 and by_direction(config.model)
         initialise(network, vectors, vocabulary)
         if start_from is not None:
-            yield from _load_weights(network, start_from, labels)
+            yield from _load_weights(network, start_from, labels, train.many)
         if config.training.freeze_embeddings:
             network.embedding.weight.requires_grad_(False)
         network.to(device)
         kind = f"{'bidirectional ' if config.model.bidirectional else ''}{config.model.cell.upper()}"
         size = sum(p.numel() for p in network.parameters())
-        yield Note(f"network: {kind}, hidden size {config.model.hidden_size}, {size:,} weights; {device}, {threads} threads")
+        yield Note(f"network: {kind}, hidden size {config.model.hidden_size}, {size:,} weights; {device}, threads: {threads}")
 
-        train_split = LabelledSplit(encoded, labels.encode(train.single_labels), labels.texts)
+        train_split = LabelledSplit(encoded, train.targets(labels), labels.texts)
         validation_split = None if validation is None else labelled_split(encoder, labels, validation)
         if validation_split is None:
             yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
-        elif (validation_split.targets >= len(labels)).all():
-            raise DataError("no validation row has a label that the training rows have: check data.validation and data.label")
+        elif not _has_known_labels(validation_split, len(labels)):
+            column = "data.labels" if train.many else "data.label"
+            raise DataError(f"no validation row has a label that the training rows have: check data.validation and {column}")
         yield from training_loop(network, train_split, validation_split, config.training, should_stop)
 
         temperature, metrics, probabilities = 1.0, {}, None
+        thresholds = np.full(len(labels), _DEFAULT_THRESHOLD, np.float32) if train.many else None
         if validation_split is not None:
             logits = score(network, validation_split.encoded)
-            temperature = fit_temperature(logits, validation_split.targets)
-            probabilities = softmax(logits, temperature)
-            metrics = {"validation": _report(probabilities, validation_split)}
+            temperature = _temperature(logits, validation_split)
+            probabilities = probabilities_of(logits, temperature, many=train.many)
+            thresholds = best_thresholds(probabilities, validation_split)
+            metrics = {"validation": _report(probabilities, validation_split, thresholds)}
     provenance = {
         "textcls_version": textcls.__version__,
         "torch_version": torch.__version__,
@@ -144,27 +148,49 @@ def fit(
         "vectors": _origin(vectors) if start_from is None else start_from.provenance.get("vectors"),
     }
     weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
-    artifact = Artifact(_without_paths(config), vocabulary, labels.labels, weights, temperature, metrics, provenance)
+    artifact = Artifact(
+        config=_without_paths(_with_label_column(config, train.many)),
+        vocabulary=vocabulary,
+        labels=labels.labels,
+        weights=weights,
+        temperature=temperature,
+        many=train.many,
+        thresholds=None if thresholds is None else tuple(thresholds.tolist()),
+        metrics=metrics,
+        provenance=provenance,
+    )
     targets = None if validation_split is None else validation_split.targets
     return Fitted(artifact, network, labels, encoder, probabilities, targets)
 
 
 def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
     """Encode the rows of a split other than train; labels that training does not know get classes beyond the model's."""
-    together = labels.extended(rows.single_labels)
-    return LabelledSplit(encoder.encode(rows.texts), together.encode(rows.single_labels), together.texts)
+    together = labels.extended(rows.all_labels)
+    return LabelledSplit(encoder.encode(rows.texts), rows.targets(together), together.texts)
 
 
-def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[np.float64], NDArray[np.int64]]:
-    """Evaluate a trained network on rows; return the report, calibrated probabilities [n, classes] and targets [n]."""
+def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[np.float64], Targets]:
+    """Evaluate a trained network on rows; return the report, calibrated probabilities [n, classes] and targets."""
     split = labelled_split(fitted.encoder, fitted.labels, rows)
-    probabilities = softmax(score(fitted.network, split.encoded), fitted.artifact.temperature)
-    return _report(probabilities, split), probabilities, split.targets
+    model = fitted.artifact
+    probabilities = probabilities_of(score(fitted.network, split.encoded), model.temperature, many=model.many)
+    thresholds = None if model.thresholds is None else np.array(model.thresholds, np.float32)
+    return _report(probabilities, split, thresholds), probabilities, split.targets
 
 
-def _report(probabilities: NDArray[np.float64], split: LabelledSplit) -> dict[str, Any]:
+def _report(probabilities: NDArray[np.float64], split: LabelledSplit, thresholds: NDArray[np.float32] | None) -> dict[str, Any]:
     """Evaluate in single precision, as a loaded model gives its probabilities: the log loss of a sure error depends on it."""
-    return evaluate_single(probabilities.astype(np.float32), split.targets, split.labels)
+    return evaluate(probabilities.astype(np.float32), split.targets, split.labels, thresholds)
+
+
+def _temperature(logits: NDArray[np.float32], split: LabelledSplit) -> float:
+    if split.many:
+        return fit_temperature_multi(logits, split.targets[:, : logits.shape[1]].astype(np.bool_))
+    return fit_temperature(logits, split.targets.astype(np.int64))
+
+
+def _has_known_labels(split: LabelledSplit, known: int) -> bool:
+    return bool(split.targets[:, :known].any() if split.many else (split.targets < known).any())
 
 
 @contextmanager
@@ -221,6 +247,14 @@ def _settings_of(artifact: Artifact, config: Config) -> Config:
     return config.model_copy(update={"text": artifact.config.text, "model": model})
 
 
+def _with_label_column(config: Config, many: bool) -> Config:
+    """Return the settings with a column for lists of labels also where rows came from memory, so that files can be evaluated."""
+    if not many or config.data.labels is not None:
+        return config
+    data = config.data.model_copy(update={"label": None, "labels": config.data.label or "labels"})
+    return config.model_copy(update={"data": data})
+
+
 def _without_paths(config: Config) -> Config:
     """Return the settings with files by name alone: a model must not tell where it was made."""
 
@@ -235,10 +269,10 @@ def _without_paths(config: Config) -> Config:
     return config.model_copy(update={"data": config.data.model_copy(update=changes), "text": text})
 
 
-def _load_weights(network: Network, artifact: Artifact, labels: LabelSet) -> Iterator[Note]:
+def _load_weights(network: Network, artifact: Artifact, labels: LabelSet, many: bool) -> Iterator[Note]:
     """Start from trained weights; the classifier too where the labels are the same."""
     state = {name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()}
-    if LabelSet(artifact.labels).texts != labels.texts:
+    if LabelSet(artifact.labels).texts != labels.texts or artifact.many != many:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("classifier.")}
         yield Note("the labels differ from those of the trained model: the classifier layer starts anew")
     network.load_state_dict(state, strict=False)

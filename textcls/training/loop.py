@@ -15,17 +15,18 @@ from torch import Tensor, nn
 
 from textcls.config import TrainingSettings
 from textcls.errors import ConfigError, TrainingError
-from textcls.evaluation import evaluate_single, softmax
+from textcls.evaluation import Targets, choose_thresholds, evaluate, in_single_precision, probabilities_of
 from textcls.model import Network, PackedBatch, pack
 from textcls.model.device import full_precision
 from textcls.model.packing import batches_of_tokens
 from textcls.text import UNK, Encoded
 from textcls.training.average import MovingAverage
 from textcls.training.batches import shuffled_batches
-from textcls.training.events import EpochEnd, Event, Progress
+from textcls.training.events import EpochEnd, Event, Note, Progress
 
 _REPORT_SECONDS = 0.2  # between two progress events; only then is the loss read from the device
 _SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 bytes a hidden unit for each
+_MOST_WEIGHT = 20  # of having a label, where balanced: the few texts of a rare one would else outweigh all others
 _LOWER_IS_BETTER = frozenset({"log_loss"})
 
 
@@ -35,13 +36,19 @@ class LabelledSplit:
 
     Attributes:
         encoded: The texts.
-        targets: Class of each text, int64 [n]; a class beyond the model's is a label it does not know.
+        targets: Class of each text, int64 [n]; or with many labels a text whether it has each one, bool [n, labels]. A class
+            beyond the model's is a label it does not know.
         labels: Text of each class: the model's first, then those that only this split has.
     """
 
     encoded: Encoded
-    targets: NDArray[np.int64]
+    targets: Targets
     labels: tuple[str, ...]
+
+    @property
+    def many(self) -> bool:
+        """Whether a text may have many labels, or none."""
+        return self.targets.ndim == 2
 
 
 def training_loop(
@@ -61,7 +68,7 @@ def training_loop(
         should_stop: Asked after each step; once true, the best weights so far are kept and the loop ends.
 
     Yields:
-        `Progress` several times a second, and `EpochEnd`.
+        `Progress` several times a second, `EpochEnd`, and a `Note` where early stopping ends it.
 
     Raises:
         ConfigError: `training.class_weights` does not fit the labels.
@@ -120,7 +127,10 @@ def training_loop(
         epochs_without_better = 0 if better else epochs_without_better + 1
         train_loss = epoch_loss.item() / step
         yield EpochEnd(epoch, train_loss, metrics, rate, speed, seconds, better)
-        if should_stop() or (validation is not None and epochs_without_better >= settings.patience):
+        if should_stop():
+            break
+        if validation is not None and epochs_without_better >= settings.patience:
+            yield Note(f"stopped after epoch {epoch}: {settings.metric} is best in epoch {epoch - epochs_without_better}")
             break
     assert best_state is not None
     network.load_state_dict(best_state)
@@ -139,12 +149,27 @@ def train_step(
     batch = pack(train.encoded.ids, train.encoded.offsets, rows).to(device)
     targets = torch.from_numpy(train.targets[rows]).to(device)
     logits = network(drop_words(batch, settings.word_dropout))  # (batch, classes)
-    loss = nn.functional.cross_entropy(logits, targets, weights, label_smoothing=settings.label_smoothing)
+    loss = loss_of(logits, targets, weights, settings.label_smoothing)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), settings.clip, foreach=True)
     optimizer.step()
     return loss.detach(), len(batch.ids)
+
+
+def loss_of(logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+    """Return the cross-entropy, a mean over the texts by weight; with many labels a text the binary one, a mean over texts and labels.
+
+    Args:
+        logits: (batch, classes).
+        targets: Classes, int64 (batch,), or whether each text has each label, bool (batch, classes).
+        weights: Of each class, (classes,); with many labels a text they weigh having the label alone.
+        smoothing: Share of the target spread over all classes, or over having the label and not having it.
+    """
+    if targets.dim() == 1:
+        return nn.functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
+    drawn = targets * (1 - smoothing) + smoothing / 2  # to 0.5
+    return nn.functional.binary_cross_entropy_with_logits(logits, drawn, pos_weight=weights)
 
 
 def drop_words(batch: PackedBatch, share: float) -> PackedBatch:
@@ -187,6 +212,10 @@ def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
             odd = sorted(set(given) ^ set(train.labels))
             raise ConfigError(f"training.class_weights must name each label of the training rows once; check {', '.join(odd)}")
         return torch.tensor([given[label] for label in train.labels])
+    if settings.class_weights == "balanced" and train.many:
+        having = train.targets.sum(axis=0)
+        ratios = (len(train.targets) - having) / np.maximum(having, 1)
+        return torch.tensor(ratios.clip(1 / _MOST_WEIGHT, _MOST_WEIGHT), dtype=torch.float32)
     if settings.class_weights == "balanced":
         counts = np.bincount(train.targets, minlength=classes)
         return torch.tensor(len(train.targets) / (classes * counts), dtype=torch.float32)
@@ -206,9 +235,18 @@ def score(network: Network, encoded: Encoded) -> NDArray[np.float32]:
 
 
 def validation_metrics(network: Network, validation: LabelledSplit) -> dict[str, Any]:
-    """Evaluate the network as it is on the validation split."""
-    report = evaluate_single(softmax(score(network, validation.encoded)), validation.targets, validation.labels)
+    """Evaluate the network as it is on the validation split, with the thresholds that are best there."""
+    probabilities = probabilities_of(score(network, validation.encoded), many=validation.many)
+    report = evaluate(probabilities, validation.targets, validation.labels, best_thresholds(probabilities, validation))
     return {name: value for name, value in report.items() if name != "per_class"}
+
+
+def best_thresholds(probabilities: NDArray[np.float64], split: LabelledSplit) -> NDArray[np.float32] | None:
+    """Choose the threshold of each label on a split, float32 [classes]; None where a text has one label."""
+    if not split.many:
+        return None
+    known = split.targets[:, : probabilities.shape[1]].astype(np.bool_)
+    return in_single_precision(choose_thresholds(probabilities.astype(np.float32), known))
 
 
 class _Clock:

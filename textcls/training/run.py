@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from textcls.artifact import Artifact, read_artifact, write_artifact
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
@@ -115,8 +117,9 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> 
     if probabilities is not None and targets is not None:
         name = "test" if "test" in metrics else "validation"
         labels = list(metrics[name]["per_class"])
-        matrix = confusion_matrix(probabilities.argmax(1), targets, len(labels))
-        plot_confusion_matrix(matrix, labels, log.folder / "confusion_matrix.png")
+        if not artifact.many:  # one label taken for another: with many a text there is no such thing
+            matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
+            plot_confusion_matrix(matrix, labels, log.folder / "confusion_matrix.png")
         plot_reliability(probabilities, targets, log.folder / "reliability.png")
     return Run(log.folder, artifact, metrics, interrupted)
 
