@@ -177,11 +177,12 @@ def test_an_error_in_the_middle_leaves_no_half_model(data: str, tmp_path: Path) 
         if isinstance(event, EpochEnd):
             raise RuntimeError("the caller's own")
 
-    with pytest.raises(RuntimeError, match="the caller's own"):
+    with pytest.raises(RuntimeError, match="the caller's own") as caught:
         train(config(data, **{"training.threads": 3}), tmp_path / "run", report=report)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.yaml", "splits.json", "log.jsonl"}
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
+    assert caught.tb  # its frames still hold the run, which is over all the same
 
 
 def test_a_loss_that_is_no_number_leaves_no_model(data: str, tmp_path: Path) -> None:
