@@ -193,6 +193,11 @@ def _has_known_labels(split: LabelledSplit, known: int) -> bool:
     return bool(split.targets[:, :known].any() if split.many else (split.targets < known).any())
 
 
+def available_cores() -> int:
+    """Return the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def torch_settings(config: Config) -> Iterator[int]:
     """Seed torch and settle its threads for the length of a block; yields the number of threads.
@@ -201,7 +206,7 @@ def torch_settings(config: Config) -> Iterator[int]:
     other at every one of them: on a busy machine that made training twenty times slower.
     """
     before = torch.get_num_threads()
-    threads = config.training.threads or os.cpu_count() or 1
+    threads = config.training.threads or available_cores()
     torch.set_num_threads(max(1, threads // 2) if by_direction(config.model) else threads)
     try:
         with torch.random.fork_rng():
