@@ -36,6 +36,8 @@ class Answer:
 class ByLength:
     """Gives the class `length modulo classes` 0.75 and the next 0.25; texts over nine characters count as truncated."""
 
+    thresholds: NDArray[np.float32] | None = None
+
     def __init__(self, *labels: Label) -> None:
         self.labels = labels or ("even", "odd")
         self.seen: list[list[str]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_artifact, write_artifact
 from textcls.config import Config, load_config, parse_config
-from textcls.data import Label, LabelSet, Rows, label_text, load_splits, read_labelled, rows_from_dataset, split_rows
-from textcls.errors import DataError, ModelError
-from textcls.evaluation import evaluate_single
+from textcls.data import Label, LabelSet, Rows, label_text, load_splits, read_labelled, split_rows
+from textcls.data.memory import checked_texts, rows_from_memory
+from textcls.errors import ModelError
+from textcls.evaluation import evaluate as evaluate_probabilities
 from textcls.inference.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 class TextClassifier:
     """A text classifier with scikit-learn's interface.
+
+    Where `data.labels` is set, or every label that `fit` gets is a list, a tuple or a set, a text may have many labels, or none.
 
     Args:
         config: Settings: a `Config`, a nested dictionary, a YAML file, or None for the defaults.
@@ -52,7 +55,7 @@ class TextClassifier:
     def fit(
         self,
         texts: Iterable[str] | Dataset | None = None,
-        labels: Iterable[Label] | None = None,
+        labels: Iterable[Label | Collection[Label]] | None = None,
         *,
         report: Callable[[Event], None] = lambda _event: None,
     ) -> TextClassifier:
@@ -61,7 +64,7 @@ class TextClassifier:
         Args:
             texts: Training texts, [n]; or a Hugging Face `Dataset` whose columns `data.text` and `data.label` name; or nothing:
                 then the data that the settings name are read.
-            labels: The label of each text, [n].
+            labels: The label of each text, or the labels, [n].
             report: Called with each event of training.
 
         Returns:
@@ -79,7 +82,7 @@ class TextClassifier:
             splits = load_splits(config.data)
             train, validation, notes = splits.train, splits.validation, splits.notes
         else:
-            rows = _rows(texts, labels, config)
+            rows = rows_from_memory(texts, labels, config.data, many=True if config.data.labels else None)
             cut = split_rows(rows, config.data.validation_share, 0.0, config.data.split_seed)
             train, validation = rows.select(cut.train), rows.select(cut.validation) if len(cut.validation) else None
             notes = rows.notes + cut.notes
@@ -94,7 +97,16 @@ class TextClassifier:
                     return self
 
     def predict(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Return the label of each text, [n], with the type it had in training."""
+        """Return the label of each text, [n], with the type it had in training.
+
+        With many labels a text: a tuple of them for each text, in the order of `classes_`, in an object array [n].
+        """
+        predictor = self._trained()
+        if predictor.thresholds is not None:
+            found = np.empty(len(texts), object)
+            for row, selected in enumerate(self.predict_proba(texts) >= predictor.thresholds):
+                found[row] = tuple(label for label, has in zip(predictor.labels, selected, strict=True) if has)
+            return found
         chosen: NDArray[Any] = self.classes_[self.predict_proba(texts).argmax(axis=1)]
         return chosen
 
@@ -104,24 +116,27 @@ class TextClassifier:
         Raises:
             DataError: `texts` is one string, or holds something that is no text.
         """
-        return self._trained().predict(_texts(texts)).probabilities
+        return self._trained().predict(checked_texts(texts)).probabilities
 
-    def score(self, texts: Sequence[str], labels: Iterable[Label]) -> float:
-        """Return the share of texts whose label is predicted."""
+    def score(self, texts: Sequence[str], labels: Iterable[Label | Collection[Label]]) -> float:
+        """Return the share of texts whose label is predicted, or whose labels are, all of them and no other."""
         return float(self.evaluate(texts, labels)["accuracy"])
 
-    def evaluate(self, texts: Iterable[str] | Dataset, labels: Iterable[Label] | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, texts: Iterable[str] | Dataset, labels: Iterable[Label | Collection[Label]] | None = None
+    ) -> dict[str, Any]:
         """Evaluate on labelled texts.
 
         Args:
             texts: Texts, [n], or a Hugging Face `Dataset` with the columns that `data.text` and `data.label` name.
-            labels: The label of each text, [n].
+            labels: The label of each text, or the labels, [n].
 
         Returns:
             `rows`, `accuracy`, `macro_f1`, `micro_f1`, `weighted_f1`, `log_loss`, `expected_calibration_error`,
             `unseen_label_rows` and `per_class`.
         """
-        return evaluate_rows(self._trained(), _rows(texts, labels, self._resolved()))[0]
+        predictor = self._trained()
+        return evaluate_rows(predictor, rows_from_memory(texts, labels, self._resolved().data, many=predictor.many))[0]
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -270,6 +285,8 @@ class Evaluation:
     Attributes:
         report: Metrics over all rows.
         errors: The rows labelled wrongly, the most confident first: `file`, `row`, `text`, `label`, `predicted`, `confidence`.
+            With many labels a text `label` and `predicted` are lists, and the confidence is that of the surest label that is
+            wrongly given or wrongly left out.
         notes: What reading the rows found.
     """
 
@@ -293,7 +310,7 @@ def evaluate(
         model: The folder or the file.
         data: Files, folders or named sources of labelled rows, as `data.test`.
         text: Column or columns of the text; those of training where not given.
-        label: Column of the label; that of training where not given.
+        label: Column of the label or labels; that of training where not given.
         header: Whether csv and tsv files have a line of column names; as in training where not given.
         encoding_errors: `strict` or `replace`, as the setting.
 
@@ -301,11 +318,10 @@ def evaluate(
         InputError: The model or the rows cannot be read.
     """
     predictor = Predictor.load(model)
-    given = {"text": text, "label": label, "header": header, "encoding_errors": encoding_errors}
+    column = "labels" if predictor.many else "label"
+    given = {"text": text, column: label, "header": header, "encoding_errors": encoding_errors}
     trained = dict(predictor.record.get("data", {}))
     columns = trained | {name: value for name, value in given.items() if value is not None}
-    if label is not None:
-        columns["labels"] = None
     settings = parse_config({"data": columns}, "evaluate").data
     source = data if isinstance(data, str) else tuple(data)
     rows = read_labelled(source, settings, "test")
@@ -315,52 +331,47 @@ def evaluate(
 
 def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the report over some rows, and those labelled wrongly, the most confident first."""
-    labels = rows.single_labels
-    known = LabelSet(predictor.labels)
-    together = known.extended(labels)
-    targets = together.encode(labels)
+    together = LabelSet(predictor.labels).extended(rows.all_labels)
+    targets = rows.targets(together)
     probabilities = predictor.predict(rows.texts).probabilities
-    report = evaluate_single(probabilities, targets, together.texts)
-    predicted = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != targets)
+    report = evaluate_probabilities(probabilities, targets, together.texts, predictor.thresholds)
+    true: list[Any]
+    predicted: list[Any]
+    if predictor.thresholds is None:
+        true, predicted = (
+            [label_text(label) for label in rows.single_labels],
+            [together.texts[i] for i in probabilities.argmax(1)],
+        )
+        confidence = probabilities.max(axis=1)
+    else:
+        selected = np.zeros(targets.shape, bool)
+        selected[:, : len(predictor.labels)] = probabilities >= predictor.thresholds
+        true, predicted = _label_lists(targets, together), _label_lists(selected, together)
+        confidence = _surest_error(probabilities, selected, selected != targets)
+    wrong = [i for i in np.argsort(-confidence, kind="stable").tolist() if true[i] != predicted[i]]
     errors = [
         {
             "file": rows.sources[rows.source[i]],
             "row": int(rows.row[i]),
             "text": rows.texts[i],
-            "label": label_text(labels[i]),
-            "predicted": known.texts[predicted[i]],
+            "label": true[i],
+            "predicted": predicted[i],
             "confidence": round(float(confidence[i]), 6),
         }
-        for i in wrong[np.argsort(-confidence[wrong], kind="stable")]
+        for i in wrong
     ]
     return report, errors
 
 
-def _rows(texts: Iterable[str] | Dataset, labels: Iterable[Label] | None, config: Config) -> Rows:
-    """Return rows given in memory."""
-    if labels is None:
-        if hasattr(texts, "column_names") and hasattr(texts, "features"):
-            return rows_from_dataset(texts, config.data)
-        raise DataError("labels are missing: give a label for each text, or a Hugging Face Dataset that holds both")
-    plain = _texts(texts)
-    found = [value.item() if isinstance(value, np.generic) else value for value in labels]
-    if len(found) != len(plain):
-        raise DataError(f"there are {len(plain):,} texts, but {len(found):,} labels")
-    if not plain:
-        raise DataError("there are no rows")
-    for place, value in enumerate(found):
-        if not isinstance(value, str | int | float | bool) or value == "" or value != value:
-            raise DataError(f"the label at index {place} is {value!r}: give text, a number or a bool")
-    return Rows(plain, found, ("memory",), np.zeros(len(plain), np.int32), np.arange(1, len(plain) + 1))
+def _label_lists(has: NDArray[Any], labels: LabelSet) -> list[list[str]]:
+    """Return the labels of each row in the order of the set, from bool [n, labels]."""
+    return [[labels.texts[column] for column in np.flatnonzero(row)] for row in has]
 
 
-def _texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise DataError("texts is one string: give a list of texts")
-    found = [str(text) if isinstance(text, np.str_) else text for text in texts]
-    for place, text in enumerate(found):
-        if not isinstance(text, str):
-            raise DataError(f"the text at index {place} is {text!r}: give strings")
-    return found
+def _surest_error(
+    probabilities: NDArray[np.float32], selected: NDArray[np.bool_], wrong: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return how sure a model was of its surest wrong decision on each row, [n]; of a label it does not know, that it is not there."""
+    given = np.zeros(selected.shape, np.float32)
+    given[:, : probabilities.shape[1]] = probabilities
+    return np.asarray((np.where(selected, given, 1 - given) * wrong).max(axis=1))

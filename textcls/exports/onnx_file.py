@@ -1,4 +1,4 @@
-"""One ONNX file: raw text in for `unicode` models, ids and lengths for the others; label and probabilities out."""
+"""One ONNX file: raw text in for `unicode` models, ids and lengths for the others; label (or labels) and probabilities out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,13 +113,13 @@ def file_runner(artifact: Artifact, path: Path) -> Run:
         raise ExportError(f"ONNX Runtime refuses the export: {str(error).strip().splitlines()[0]}") from error
     encoder = Encoder.from_settings(artifact.config.text, artifact.vocabulary)
 
-    def run(texts: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
+    def run(texts: Sequence[str]) -> tuple[Sequence[Any], NDArray[np.float32]]:
         if takes_text(artifact):
             feed = {"text": np.array(replace_surrogates(texts), dtype=object)}  # UTF-8 has no lone surrogates
         else:
             encoded = encoder.encode(texts)
             feed = pad(encoded.ids, encoded.offsets, np.arange(len(texts)))
-        labels, probabilities = session.run(["label", "probabilities"], feed)
-        return labels.tolist(), probabilities
+        answers, probabilities = session.run(["selected" if artifact.many else "label", "probabilities"], feed)
+        return answers, probabilities
 
     return run

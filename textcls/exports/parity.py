@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +13,16 @@ from numpy.typing import NDArray
 from textcls.artifact import Artifact
 from textcls.data import label_text
 from textcls.errors import ExportError
-from textcls.evaluation import softmax
+from textcls.evaluation import probabilities_of
 from textcls.model import Network
 from textcls.text import Encoder
 
 TOLERANCE = 1e-5
 BATCH_SIZES = (1, 7, 64)
 
-Run = Callable[[Sequence[str]], tuple[list[str], NDArray[np.float32]]]
-"""Runs an export on texts: their labels and probabilities, float32 [texts, classes]."""
+Run = Callable[[Sequence[str]], tuple[Sequence[Any], NDArray[np.float32]]]
+"""Runs an export on texts: its answers, which are the label of each text, or with many labels a text which of them it has,
+bool [texts, classes]; and probabilities, float32 [texts, classes]."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def expected_probabilities(artifact: Artifact, texts: Sequence[str]) -> NDArray[
         _, state = network.encoder.rnn(network.embedding(ids)[None])  # (1, tokens, embedding)
         final = (state[0] if isinstance(state, tuple) else state)[-directions:]  # (directions, 1, hidden)
         logits[row] = network.classifier(final.transpose(0, 1).reshape(1, -1))[0].numpy()
-    return softmax(logits, artifact.temperature)
+    return probabilities_of(logits, artifact.temperature, many=artifact.many)
 
 
 def compare(artifact: Artifact, run: Run, texts: Sequence[str], tolerance: float = TOLERANCE) -> Parity:
@@ -65,12 +67,11 @@ def compare(artifact: Artifact, run: Run, texts: Sequence[str], tolerance: float
         ExportError: They differ; the message quotes the text.
     """
     expected = expected_probabilities(artifact, texts)
-    classes = [label_text(label) for label in artifact.labels]
     largest = 0.0
     for size in BATCH_SIZES:
         for start in range(0, len(texts), size):
             batch = texts[start : start + size]
-            labels, probabilities = run(batch)
+            answers, probabilities = run(batch)
             wanted = expected[start : start + size]
             if probabilities.shape != wanted.shape:
                 raise ExportError(f"the export gave probabilities of shape {probabilities.shape}, not {wanted.shape}")
@@ -81,11 +82,22 @@ def compare(artifact: Artifact, run: Run, texts: Sequence[str], tolerance: float
                         f"the export differs from the model by {difference:.2g} (allowed {tolerance:g}), "
                         f"in batches of {size}, on the text {_quoted(text)}"
                     )
-            for text, label, scores in zip(batch, labels, wanted, strict=True):
-                if label not in classes or scores.max() - scores[classes.index(label)] > 2 * tolerance:
-                    raise ExportError(f"the export labels the text {_quoted(text)} as {label!r}, the model does not")
+            for text, answer, scores in zip(batch, answers, wanted, strict=True):
+                if fault := _fault(artifact, answer, scores, tolerance):
+                    raise ExportError(f"the export labels the text {_quoted(text)} as {fault}, the model does not")
             largest = max(largest, float(differences.max()))
     return Parity(len(texts), largest)
+
+
+def _fault(artifact: Artifact, answer: Any, scores: NDArray[np.float64], tolerance: float) -> str | None:
+    """Name the label or labels of a text where the model would give others, unless a rounding can have made the difference."""
+    classes = [label_text(label) for label in artifact.labels]
+    if artifact.many:
+        over = scores - np.array(artifact.thresholds)
+        wrong = ((over >= 0) != answer) & (np.abs(over) > tolerance)
+        return repr([label for label, chosen in zip(classes, answer, strict=True) if chosen]) if wrong.any() else None
+    right = answer in classes and scores.max() - scores[classes.index(answer)] <= 2 * tolerance
+    return None if right else repr(answer)
 
 
 def _quoted(text: str) -> str:

@@ -48,7 +48,7 @@ def explain(predictor: Predictor, text: str, label: str | None = None) -> Explan
     Args:
         predictor: The model.
         text: The text.
-        label: The label to explain; the one the model gives where not named.
+        label: The label to explain; the most probable one where not named.
 
     Raises:
         InputError: The model has no such label.

@@ -50,6 +50,10 @@ class SomePredictor(Protocol):
     def labels(self) -> tuple[Label, ...]:
         """The classes by index."""
 
+    @property
+    def thresholds(self) -> NDArray[np.float32] | None:
+        """With many labels a text, the probability from which each label is given, float32 [classes]; else None."""
+
     def predict(self, texts: Sequence[str], /) -> SomePredictions:
         """Classify texts."""
 
@@ -60,7 +64,9 @@ class Summary:
 
     Attributes:
         rows: How many there were, and are in the output.
-        counts: Rows by the text of their label, every label of the model among them; rows with an error have none.
+        counts: Rows by the text of their label, every label of the model among them; rows with an error have none. With many
+            labels a text a row counts for each of its labels.
+        unlabelled: Rows without a label, where a text may have many.
         errors: Rows that could not be read: their label is empty and `error` says why.
         empty: Rows without a token in their text; they have the label that the model gives to nothing.
         truncated: Rows whose text was cut at the model's `text.max_tokens`.
@@ -70,6 +76,7 @@ class Summary:
 
     rows: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    unlabelled: int = 0
     errors: int = 0
     empty: int = 0
     truncated: int = 0
@@ -96,10 +103,11 @@ def classify_files(
     """Classify the rows of files, folders or standard input, and write them with labels beside them.
 
     Added to the input's columns: `label` and `confidence`; with `top_k` N also `label_2`, `confidence_2`, … up to N; with
-    `all_scores` also `score:<label>` for every label. Then `note`, which says `empty` where a text has no token and
-    `truncated` where it was cut, and `error`, which says why a row could not be read; its other answers are empty. csv, tsv and
-    Parquet always have these two columns, JSON lines only the rows that need them. An input column with a name of ours comes
-    back as `input_<name>`, and the notes say so.
+    `all_scores` also `score:<label>` for every label. A model that gives a text many labels adds `labels` and `confidences`,
+    lists with the most probable first, and with `top_k` from 2 on also the N most probable labels as above. Then `note`, which
+    says `empty` where a text has no token and `truncated` where it was cut, and `error`, which says why a row could not be
+    read; its other answers are empty. csv, tsv and Parquet always have these two columns, JSON lines only the rows that need
+    them. An input column with a name of ours comes back as `input_<name>`, and the notes say so.
 
     Args:
         predictor: What classifies; called once for each block of rows.
@@ -129,7 +137,7 @@ def classify_files(
     format = _format(format, output, stream)
     found = find_inputs(inputs, text=text, lines=lines, header=header, glob=glob)
     _check_output(output, inputs, found, force)
-    answers = _Answers(predictor.labels, top_k, all_scores)
+    answers = _Answers(predictor.labels, predictor.thresholds, top_k, all_scores)
     names = _Names(answers.names)
     summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)))
     with _sink(output, stream) as sink:
@@ -152,25 +160,29 @@ class _Answers:
 
     Args:
         labels: The classes by index.
+        thresholds: Where a row may have many labels, the probability from which each is given, [classes].
         top_k: How many labels a row gets, at most.
         all_scores: Whether every label's probability is given.
     """
 
-    def __init__(self, labels: Sequence[Label], top_k: int, all_scores: bool) -> None:
+    def __init__(self, labels: Sequence[Label], thresholds: NDArray[np.float32] | None, top_k: int, all_scores: bool) -> None:
         self.label_texts = [label_text(label) for label in labels]
         one_type = len(set(map(type, labels))) == 1
         self.labels: list[Label] = list(labels if one_type else self.label_texts)
-        self.label_names = ["label", "confidence"]
+        self._thresholds = thresholds
+        self.list_names = [] if thresholds is None else ["labels", "confidences"]
+        self.label_names = ["label", "confidence"] if thresholds is None or top_k > 1 else []
         for rank in range(2, min(top_k, len(labels)) + 1):
             self.label_names += [f"label_{rank}", f"confidence_{rank}"]
         self._score_names = [f"score:{text}" for text in self.label_texts] if all_scores else []
-        self.names = [*self.label_names, *self._score_names, "note", "error"]
+        self.names = [*self.list_names, *self.label_names, *self._score_names, "note", "error"]
 
     def columns(self, predictions: SomePredictions, block: Block, summary: Summary) -> dict[str, list[Any]]:
         """Return the columns for a block and count its rows; `note` and `error` are there where a row has one."""
         probabilities = np.round(predictions.probabilities.astype(np.float64), _DIGITS)
         order = np.argsort(-predictions.probabilities, axis=1, kind="stable")  # of equals the first
-        columns: dict[str, list[Any]] = {}
+        selected = self._selected(predictions.probabilities)
+        columns = self._lists(selected, order, probabilities)
         for rank, (label, confidence) in enumerate(zip(self.label_names[::2], self.label_names[1::2], strict=True)):
             best = order[:, rank]
             columns[label] = [self.labels[index] for index in best.tolist()]
@@ -186,13 +198,31 @@ class _Answers:
             columns["note"] = [note or MISSING for note in notes]
         if block.errors:
             columns["error"] = [MISSING if error is None else error for error in block.errors]
-        counts = np.bincount(order[~failed, 0], minlength=len(self.label_texts))
+        counts = selected[~failed].sum(axis=0)
+        summary.unlabelled += int((~selected[~failed].any(axis=1)).sum())
         summary.counts.update(dict(zip(self.label_texts, counts.tolist(), strict=True)))
         summary.rows += len(block)
         summary.errors += int(failed.sum())
         summary.empty += int(empty.sum())
         summary.truncated += int(truncated.sum())
         return columns
+
+    def _selected(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return whether each row gets each label, bool [n, classes]: the most probable one, or all that reach their threshold."""
+        if self._thresholds is not None:
+            return np.asarray(probabilities >= self._thresholds)
+        return np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(len(self.labels)))
+
+    def _lists(
+        self, selected: NDArray[np.bool_], order: NDArray[np.int64], probabilities: NDArray[Any]
+    ) -> dict[str, list[Any]]:
+        """Return the columns of lists, where rows may have many labels."""
+        if not self.list_names:
+            return {}
+        chosen = [[index for index in row if has[index]] for row, has in zip(order.tolist(), selected.tolist(), strict=True)]
+        labels = [[self.labels[index] for index in row] for row in chosen]
+        confidences = [[scores[index] for index in row] for row, scores in zip(chosen, probabilities.tolist(), strict=True)]
+        return dict(zip(self.list_names, (labels, confidences), strict=True))
 
 
 class _Names:
@@ -290,7 +320,7 @@ def _writer(format: str, sink: Sink, found: Inputs, names: _Names, answers: _Ans
     if format == "jsonl":
         return JsonlWriter(sink)
     if format == "table":
-        return TableWriter(sink, answers.label_names, answers.label_texts)
+        return TableWriter(sink, [*answers.list_names, *answers.label_names], answers.label_texts)
     if format == "parquet":
         from textcls.inference.parquet import ParquetWriter, answer_types, column_types
 

@@ -79,6 +79,7 @@ def column_types(inputs: Inputs) -> dict[str, pa.DataType]:
 def answer_types(names: Sequence[str], labels: Sequence[Label]) -> dict[str, pa.DataType]:
     """Return the type of each column that classifying adds: that of the labels, or one for probabilities or remarks."""
     kinds = {"label": value_type(labels), "confidence": pa.float64(), "score": pa.float64()}
+    kinds |= {"labels": pa.list_(kinds["label"]), "confidences": pa.list_(pa.float64())}
     return {name: kinds.get(re.split("[:_]", name)[0], pa.string()) for name in names}
 
 

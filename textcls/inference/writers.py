@@ -103,7 +103,7 @@ class TableWriter:
 
     Args:
         sink: Where it goes.
-        answers: The label columns and their confidence columns, in order.
+        answers: The label columns and their confidence columns, in order; those of lists are shown with commas.
         label_texts: Every label that can occur, to align by.
     """
 
@@ -112,7 +112,7 @@ class TableWriter:
         self._answers = list(answers)
         longest = max(map(_width, label_texts), default=0)
         self._widths = [max(longest if name.startswith("label") else 0, len(name)) for name in answers]
-        self._place_width = len("file")  # grows with the names, so that blocks of one file each stand in line
+        self._widths.append(len("file"))  # widths grow with the cells, so that blocks of one file each stand in line
         self._headed = False
 
     def write(self, columns: Columns, texts: Sequence[str]) -> None:
@@ -122,9 +122,10 @@ class TableWriter:
         errors = columns.get("error", [None] * len(texts))
         starts = [_start(error if isinstance(error, str) else text) for text, error in zip(texts, errors, strict=True)]
         names = [*self._answers, *(["file"] if places else []), "text"]
-        self._place_width = max(self._place_width, *map(_width, places)) if places else self._place_width
-        widths = [*self._widths, self._place_width] if places else self._widths
-        rows = list(zip(*cells, *([places] if places else []), starts, strict=True))
+        shown = [*cells, places] if places else cells
+        widths = [max([width, *map(_width, column)]) for width, column in zip(self._widths, shown, strict=False)]
+        self._widths[: len(widths)] = widths
+        rows = list(zip(*shown, starts, strict=True))
         lines = [_aligned(row, widths) for row in (rows if self._headed else [names, *rows])]
         self._headed = True
         self._sink.write("".join(lines).encode("utf-8", "replace"))
@@ -189,6 +190,8 @@ def _members(name: str, values: list[Any]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "–"
     return f"{value:.3f}" if type(value) is float else _printable(cell(value))
 
 

@@ -1,0 +1,80 @@
+"""Labelled rows from Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textcls.config import DataSettings
+from textcls.data.labels import Label, label_text
+from textcls.data.reading import rows_from_dataset
+from textcls.data.rows import Rows
+from textcls.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def rows_from_memory(
+    texts: Iterable[str] | Dataset,
+    labels: Iterable[Label | Collection[Label]] | None,
+    settings: DataSettings,
+    *,
+    many: bool | None = None,
+) -> Rows:
+    """Return rows given in memory.
+
+    Args:
+        texts: Texts, [n], or a `datasets.Dataset`.
+        labels: The label of each text, or the labels, [n]; None for a `Dataset`.
+        settings: Which columns of a `Dataset` to read.
+        many: Whether each text has a list of labels; where not given, whether all labels are lists, tuples or sets.
+
+    Raises:
+        DataError: There are no rows, not as many labels as texts, or something is no text or no label.
+    """
+    if labels is None:
+        if hasattr(texts, "column_names") and hasattr(texts, "features"):
+            return rows_from_dataset(texts, settings)
+        raise DataError("labels are missing: give a label for each text, or a Hugging Face Dataset that holds both")
+    plain = checked_texts(texts)
+    found = list(labels)
+    if len(found) != len(plain):
+        raise DataError(f"there are {len(plain):,} texts, but {len(found):,} labels")
+    if not plain:
+        raise DataError("there are no rows")
+    if many is None:
+        many = all(isinstance(value, list | tuple | set | frozenset) for value in found)
+    checked: list[Any] = [_label_list(value, place) if many else _label(value, place) for place, value in enumerate(found)]
+    return Rows(plain, checked, ("memory",), np.zeros(len(plain), np.int32), np.arange(1, len(plain) + 1))
+
+
+def _label(value: Any, place: int) -> Label:
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, str | int | float | bool) or value == "" or value != value:
+        raise DataError(f"the label at index {place} is {value!r}: give text, a number or a bool")
+    return value
+
+
+def _label_list(values: Any, place: int) -> list[Label]:
+    """Return the labels of one text, each once."""
+    if not isinstance(values, list | tuple | set | frozenset):
+        raise DataError(f"the labels at index {place} are {values!r}: give a list of labels for each text")
+    return list({label_text(label): label for label in (_label(value, place) for value in values)}.values())
+
+
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """Return texts as a list.
+
+    Raises:
+        DataError: `texts` is one string, or holds something that is no text.
+    """
+    if isinstance(texts, str):
+        raise DataError("texts is one string: give a list of texts")
+    found = [str(text) if isinstance(text, np.str_) else text for text in texts]
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            raise DataError(f"the text at index {place} is {text!r}: give strings")
+    return found
