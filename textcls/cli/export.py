@@ -23,6 +23,10 @@ differ, the command fails and writes nothing. Vocabulary, labels and settings tr
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="What to write: onnx; by the ending of OUT if not given.", show_default=False),
+    ] = None,
     locale: Annotated[
         str, typer.Option(metavar="NAME", help="Locale of the machine that will run it, in which text is lower-cased.")
     ] = "C.UTF-8",
@@ -39,7 +43,7 @@ def export(
     """Export a model as one ONNX file."""
     from textcls.exports import export as export_model
 
-    report = export_model(model, out, locale=locale, texts=texts, force=force)
+    report = export_model(model, out, to=to, locale=locale, texts=texts, force=force)
     if report.takes_text:
         typer.echo("takes raw text, gives label and probabilities")
     else:

@@ -1,5 +1,6 @@
-"""One ONNX file from a trained model, compared with it before it takes its place."""
+"""Other forms of a trained model, each compared with it before it takes its place."""
 
-from textcls.exports.onnx_file import ExportReport, export
+from textcls.exports.formats import FORMATS, export
+from textcls.exports.onnx_file import ExportReport
 
-__all__ = ["ExportReport", "export"]
+__all__ = ["FORMATS", "ExportReport", "export"]
