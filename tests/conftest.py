@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, however busy the machine: a test that fails here fails everywhere.
+settings.register_profile("textcls", deadline=None, derandomize=True)
+settings.load_profile("textcls")
 
 # As the command line does: threads that wait sleep, so that tests are quick where other processes share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

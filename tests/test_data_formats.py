@@ -213,7 +213,7 @@ class TestBytes:
         ("content", "what"),
         [
             (b"PAR1....", "Parquet"),
-            (gzip.compress(TABLE), "gzip"),
+            (gzip.compress(TABLE, mtime=0), "gzip"),
             (b"PK\x03\x04..", "Excel"),
             (TABLE.decode().encode("utf-16"), "UTF-16"),
         ],

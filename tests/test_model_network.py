@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def model_settings(**changes: Any) -> ModelSettings:
 
 def by_cells(rnn: nn.RNNBase, text: Tensor) -> tuple[Tensor, Tensor]:
     """The definition: a loop of single cells over one unpadded text; outputs and final states."""
-    kind = {nn.LSTM: nn.LSTMCell, nn.GRU: nn.GRUCell, nn.RNN: nn.RNNCell}[type(rnn)]
+    kind: Any = {nn.LSTM: nn.LSTMCell, nn.GRU: nn.GRUCell, nn.RNN: nn.RNNCell}[type(rnn)]
     finals: list[Tensor] = []
     for layer in range(rnn.num_layers):
         halves = []
@@ -82,7 +83,7 @@ def test_outputs_hold_the_final_states(cell: str) -> None:
 
 
 @pytest.mark.parametrize(("cell", "module"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)])
-def test_parameters_have_torchs_names_and_shapes(cell: str, module: type[nn.RNNBase]) -> None:
+def test_parameters_have_torchs_names_and_shapes(cell: str, module: Callable[..., nn.RNNBase]) -> None:
     ours = Encoder(4, model_settings(cell=cell, layers=2)).rnn
     theirs = module(4, 3, 2, bidirectional=True)
     assert {k: v.shape for k, v in ours.named_parameters()} == {k: v.shape for k, v in theirs.named_parameters()}
@@ -156,6 +157,6 @@ def test_encoder_takes_a_numeric_series() -> None:
         logits = head(encoder.final_states(pack_sequence(series, enforce_sorted=False)))
         loss = nn.functional.cross_entropy(logits, targets)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     assert (logits.argmax(1) == targets).float().mean() == 1.0
