@@ -38,7 +38,8 @@ class DataSettings(Settings):
     label: str | None = None
     """The column that holds the label; `label` where neither this nor `labels` is given."""
     labels: str | None = None
-    """The column that holds a list of labels, for texts with many labels; excludes `label`."""
+    """The column that holds all labels of a text, or none: a list, also as JSON, or text with `,`, `;` or `|` between them;
+    excludes `label`."""
     header: bool = True
     """Whether csv and tsv files start with a line of column names; without one the columns are named 0, 1, 2, …"""
     encoding_errors: Literal["strict", "replace"] = "strict"
@@ -129,9 +130,10 @@ class TrainingSettings(Settings):
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient; a longer one is scaled down to it."""
     label_smoothing: float = Field(0.05, ge=0, lt=1)
-    """Share of the target that is spread over all classes."""
+    """Share of the target that is spread over all classes; with `data.labels` it draws each label's target to 0.5."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    """Weight of each class in the loss: `none`, `balanced` (rows / (classes * rows of the class)) or a weight by label."""
+    """Weight of each class in the loss: `none`, `balanced` (rows / (classes * rows of the class)) or a weight by label. With
+    `data.labels` it is that of having the label, and `balanced` is rows without it / rows with it, from 1/20 to 20."""
     word_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of the training tokens replaced by `<unk>`, drawn anew in each step."""
     average: float = Field(0.998, ge=0, lt=1)

@@ -24,7 +24,8 @@ EXAMPLES = """Examples:
   echo "Shares fell on Monday" | textcls classify news.onnx -
 
 Inputs end in .txt, .csv, .tsv, .jsonl or .parquet (text also compressed: .gz, .bz2, .zst); - reads lines from standard input.
-Every row of the input comes back in its place, with its own columns and with label and confidence.
+Every row of the input comes back in its place, with its own columns and with label and confidence; from a model that gives a
+text many labels with labels and confidences, lists with the most probable first.
 """
 _MOST_COUNTS = 12  # labels that a summary counts
 _MOMENT = 1.0  # seconds; what takes no longer needs no bar
@@ -163,6 +164,8 @@ def show(summary: Summary, output: Path | None) -> None:
     others = sum(number > 0 for number in summary.counts.values()) - len(given)
     if given and summary.rows > 1:
         tell("  " + ", ".join(f"{label} {number:,}" for label, number in given) + (f" and {others} more" if others else ""))
+    if summary.unlabelled:
+        tell(f"  {summary.unlabelled:,} with none of the labels")
     if summary.empty:
         tell(f"  {summary.empty:,} without a token: their label is the model's answer to nothing")
     if summary.truncated:

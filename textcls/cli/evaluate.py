@@ -34,7 +34,7 @@ def evaluate(
         typer.Option(metavar="FILE", help="Write the wrong rows, the most confident first, to .jsonl, .csv or .tsv."),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column with the text; may be repeated.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the label.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the label or labels.")] = None,
     no_header: Annotated[
         bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
     ] = False,
@@ -80,7 +80,8 @@ def check_ending(path: Path) -> None:
 
 
 def _by_label(report: dict[str, Any]) -> str:
-    names = ("precision", "recall", "f1", "support")
-    rows = [["label", "precision", "recall", "F1", "rows"]]
-    rows += [[label, *(figure(scores[name]) for name in names)] for label, scores in report["per_class"].items()]
+    names = {"precision": "precision", "recall": "recall", "f1": "F1", "support": "rows", "threshold": "threshold"}
+    shown = [name for name in names if any(name in scores for scores in report["per_class"].values())]
+    rows = [["label", *(names[name] for name in shown)]]
+    rows += [[label, *(figure(scores[name]) for name in shown)] for label, scores in report["per_class"].items()]
     return table(rows)

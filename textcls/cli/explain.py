@@ -31,7 +31,7 @@ def explain(
     ],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The text; - reads it from standard input.", show_default=False)],
     label: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Label to explain; the predicted one if not given.")
+        str | None, typer.Option(metavar="LABEL", help="Label to explain; the most probable one if not given.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with every word in the order of the text.")] = False,
 ) -> None:

@@ -45,7 +45,7 @@ def export(
 
     report = export_model(model, out, to=to, locale=locale, texts=texts, force=force)
     if report.takes_text:
-        typer.echo("takes raw text, gives label and probabilities")
+        typer.echo(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
     else:
         typer.echo(
             "takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)"

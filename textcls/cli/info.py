@@ -34,13 +34,15 @@ def info(
     labels = [label_text(label) for label in record["labels"]]
     more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
     made = record["provenance"]
+    thresholds = record["thresholds"]
     facts = [
         ["model", f"{model}, {size(record['bytes'])}"],
-        ["labels", f"{len(labels)}: {', '.join(labels[:_MOST_LABELS])}{more}"],
+        ["labels", f"{len(labels)}{', many a text' if thresholds else ''}: {', '.join(labels[:_MOST_LABELS])}{more}"],
         ["vocabulary", f"{record['vocabulary_size']:,} tokens"],
         ["text", _settings(record["text"])],
         ["network", _settings(record["model"])],
         ["temperature", f"{record['temperature']:.4f}"],
+        *([["thresholds", f"{min(thresholds):.4f} to {max(thresholds):.4f}"]] if thresholds else []),
         ["fingerprint", record["fingerprint"]],
         ["trained", f"{made.get('created', '?')} with textcls {made.get('textcls_version', '?')}"],
         ["rows", f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate"],

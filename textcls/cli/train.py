@@ -27,6 +27,7 @@ A folder holds one folder of text files per class. The run folder holds the mode
 While it trains, * marks the best epoch so far. Ctrl-C ends training early and keeps the best model so far.
 """
 _SHOWN = ("rows", "accuracy", "macro_f1", "log_loss", "expected_calibration_error", "unseen_label_rows")
+_SHOWN_OF_MANY = (*_SHOWN[:3], "micro_f1", *_SHOWN[3:])  # with one label a text it equals the accuracy
 
 
 def train(
@@ -73,7 +74,7 @@ def _show(run: Run) -> None:
     """Print the result table, where the model is, and what to do with it."""
     if run.metrics:
         tell()
-        typer.echo(metrics_table(run.metrics, _SHOWN))
+        typer.echo(metrics_table(run.metrics, _SHOWN_OF_MANY if run.artifact.many else _SHOWN))
     model = shlex.quote(str(run.folder / "model"))
     tell(f"\nmodel: {model}   log, metrics and pictures: {shlex.quote(str(run.folder))}")
     tell("\nNext:")

@@ -33,6 +33,7 @@ class ExportReport:
         largest_difference: Of any probability, between file and model.
         bytes: Size of the file.
         sha256: Of its bytes.
+        many: Whether it gives which of many labels each text has; else the label of each text.
     """
 
     takes_text: bool
@@ -41,6 +42,7 @@ class ExportReport:
     largest_difference: float
     bytes: int
     sha256: str
+    many: bool = False
 
 
 def export(
@@ -81,7 +83,8 @@ def export(
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
     digest = hashlib.sha256(content).hexdigest()
-    return ExportReport(takes_text(artifact), parity.texts, source, parity.largest_difference, len(content), digest)
+    largest = parity.largest_difference
+    return ExportReport(takes_text(artifact), parity.texts, source, largest, len(content), digest, artifact.many)
 
 
 def prove(artifact: Artifact, path: Path, real: Sequence[str]) -> Parity:
