@@ -126,3 +126,10 @@ def test_the_scripts_are_doors_to_the_commands(script: str) -> None:
     path = Path(__file__).parent.parent / "scripts" / f"{script}.py"
     done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0].startswith(f"Usage: textcls {script} ")
+
+
+def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow"))
+    result = runner.invoke(app, ["check", "data.csv"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "textcls: this needs the package pyarrow, which is not installed: pip install pyarrow\n"

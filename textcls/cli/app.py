@@ -21,7 +21,7 @@ from textcls.cli.export import export
 from textcls.cli.info import info
 from textcls.cli.output import INTERRUPTED, complain
 from textcls.cli.train import train
-from textcls.errors import TextclsError
+from textcls.errors import InputError, TextclsError
 
 _EXAMPLES = """Examples:
 
@@ -51,6 +51,9 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # whoever read our output has enough of it
             _drop_standard_output()
             raise typer.Exit(1) from None
+        except ModuleNotFoundError as error:  # textcls without its dependencies, to classify with an exported file
+            complain(f"this needs the package {error.name}, which is not installed: pip install {error.name}")
+            raise typer.Exit(InputError.exit_code) from None
         except OSError as error:
             _drop_standard_output()
             complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
