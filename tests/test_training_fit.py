@@ -13,7 +13,7 @@ import torch
 
 from textcls.artifact import Artifact
 from textcls.config import Config
-from textcls.data import Label, Rows
+from textcls.data import Label, LabelSet, Rows
 from textcls.errors import ConfigError, DataError
 from textcls.evaluation import evaluate_single, fit_temperature, softmax
 from textcls.inference.predictor import Predictor
@@ -127,12 +127,13 @@ def test_temperature_comes_from_validation() -> None:
     muddled = rows(["good film", "bad film", "good", "bad"] * 3, ["pos", "neg", "pos", "pos"] * 3)  # one in four is wrong
     result = fitted(config(**{"training.learning_rate": 0.05, "training.epochs": 6}), validation=muddled)
     assert result.probabilities is not None
-    assert result.targets is not None
+    targets = LabelSet(("neg", "pos")).encode(muddled.single_labels)
+    np.testing.assert_array_equal(result.targets, targets)
     logits = score(result.network, result.encoder.encode(muddled.texts))
-    assert result.artifact.temperature == pytest.approx(fit_temperature(logits, result.targets))
+    assert result.artifact.temperature == pytest.approx(fit_temperature(logits, targets))
     assert result.artifact.temperature != 1.0
     np.testing.assert_allclose(result.probabilities, softmax(logits, result.artifact.temperature), rtol=1e-6)
-    report = evaluate_single(result.probabilities.astype(np.float32), result.targets, ["neg", "pos"])
+    report = evaluate_single(result.probabilities.astype(np.float32), targets, ["neg", "pos"])
     assert result.artifact.metrics == {"validation": report}
 
 
@@ -149,7 +150,8 @@ def test_the_artifact_gives_what_the_network_gives() -> None:
     model = learnt()
     result = replace(model, artifact=replace(model.artifact, temperature=0.05))
     wrong = rows(VALIDATION.texts, ["neg", "pos", "neg", "pos"])
-    report, _, targets = evaluate_rows(result, wrong)
+    report, _, _ = evaluate_rows(result, wrong)
+    targets = LabelSet(("neg", "pos")).encode(wrong.single_labels)
     probabilities = Predictor.from_artifact(result.artifact, threads=1).predict(wrong.texts).probabilities
     assert report["log_loss"] == pytest.approx(evaluate_single(probabilities, targets, ["neg", "pos"])["log_loss"], abs=1e-4)
     assert probabilities.min() < 1e-6  # or there would be nothing to cut

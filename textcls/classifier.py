@@ -302,7 +302,7 @@ def evaluate(
     text: str | Sequence[str] | None = None,
     label: str | None = None,
     header: bool | None = None,
-    encoding_errors: str = "strict",
+    encoding_errors: str | None = None,
 ) -> Evaluation:
     """Evaluate a model folder or an exported file on labelled files.
 
@@ -312,7 +312,7 @@ def evaluate(
         text: Column or columns of the text; those of training where not given.
         label: Column of the label or labels; that of training where not given.
         header: Whether csv and tsv files have a line of column names; as in training where not given.
-        encoding_errors: `strict` or `replace`, as the setting.
+        encoding_errors: `strict` or `replace`; as in training where not given.
 
     Raises:
         InputError: The model or the rows cannot be read.

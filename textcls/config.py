@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from textcls.errors import ConfigError
 
+_YAML_BREAKS = frozenset("\x85\u2028\u2029")
+
 
 class Settings(BaseModel):
     """What every section shares: no unknown names, no changes after the check, a docstring under each field as its help."""
@@ -161,6 +163,13 @@ class TrainingSettings(Settings):
             return value
         return {str(label).lower() if isinstance(label, bool) else str(label): weight for label, weight in value.items()}
 
+    @field_validator("class_weights")
+    @classmethod
+    def _no_negative_weight(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and any(weight < 0 for weight in value.values()):
+            raise ValueError("training.class_weights must not be negative")
+        return value
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
@@ -180,7 +189,11 @@ class Config(Settings):
 
     def to_yaml(self) -> str:
         """Return the resolved tree as YAML, every setting written out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        tree = self.model_dump(mode="json")
+        readable = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
+        if not _YAML_BREAKS.intersection(readable):
+            return readable
+        return yaml.safe_dump(tree, sort_keys=False, width=120)  # escaped: as they are, YAML would read these as ends of lines
 
     def replace(self, changes: Mapping[str, Any]) -> Config:
         """Return a copy with dotted settings changed, for example `{"training.epochs": 3}`.

@@ -39,8 +39,9 @@ def evaluate(
         bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
     ] = False,
     encoding_errors: Annotated[
-        str, typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8.")
-    ] = "strict",
+        str | None,
+        typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8; as in training by default."),
+    ] = None,
 ) -> None:
     """Evaluate a model on labelled rows."""
     from textcls.classifier import evaluate as evaluate_model

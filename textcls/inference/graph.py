@@ -26,6 +26,7 @@ OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
 IR_VERSION = 10  # what ONNX Runtime 1.20 reads
 # Places of torch's gates in ONNX's order: LSTM i, f, g, o → i, o, f, g; GRU r, z, n → z, r, n.
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
+_READING = {"text", "label", "labels", "header", "encoding_errors"}  # settings of `data` that reading more rows needs
 TEXT_PART, LABEL_PART = "text/", "label/"
 
 
@@ -82,7 +83,7 @@ def metadata(artifact: Artifact) -> dict[str, str]:
         "format_version": FORMAT_VERSION,
         "text": artifact.config.text.model_dump(mode="json"),
         "model": artifact.config.model.model_dump(mode="json"),
-        "data": artifact.config.data.model_dump(mode="json", include={"text", "label", "labels", "header"}),
+        "data": artifact.config.data.model_dump(mode="json", include=_READING),
         "labels": list(artifact.labels),
         "many": artifact.many,
         "temperature": artifact.temperature,
