@@ -93,7 +93,7 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
         InputError: Something stands there that is no model; it would be lost.
         OSError: The folder cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the model")
@@ -104,7 +104,9 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
     with replacing_folder(folder) as new:
         (new / "config.yaml").write_text(artifact.config.to_yaml(), encoding="utf-8", newline="\n")
         (new / "vocabulary.txt").write_text("\n".join(artifact.vocabulary.tokens) + "\n", encoding="utf-8", newline="\n")
-        save_file({k: np.ascontiguousarray(v) for k, v in artifact.weights.items()}, new / "model.safetensors")
+        (new / "model.safetensors").write_bytes(
+            save({k: np.ascontiguousarray(v) for k, v in artifact.weights.items()})
+        )  # `save_file` would let the owner alone read it
         _write_json(new / "labels.json", labels)
         _write_json(new / "calibration.json", calibration)
         _write_json(new / "metrics.json", {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance)})
