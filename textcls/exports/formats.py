@@ -7,8 +7,9 @@ from pathlib import Path
 from textcls.errors import InputError
 from textcls.exports import onnx_file
 from textcls.exports.onnx_file import ExportReport
+from textcls.exports.web import export_web
 
-FORMATS = ("onnx",)
+FORMATS = ("onnx", "web")
 
 
 def export(
@@ -19,21 +20,28 @@ def export(
     locale: str = "C.UTF-8",
     texts: str | Path | None = None,
     force: bool = False,
+    runtime: str | Path | None = None,
 ) -> ExportReport:
     """Write a trained model in another form, once that form has shown that it gives what the model gives.
 
     Args:
         model: The model folder.
-        out: The file to write.
+        out: The file to write; a folder for `web`.
         to: One of `FORMATS`; by the ending of `out` if not given.
         locale: Locale of the machine that will run it, in which text is lower-cased.
         texts: A file of texts, one a line, to compare on; the run's validation split, or texts drawn from the vocabulary, if not given.
         force: Write over what exists.
+        runtime: For `web` alone: where the files of the browser's runtime are; fetched once with npm, and cached, if not given.
 
     Raises:
-        InputError: There is no model or no such format, or the place cannot be written.
+        InputError: There is no model or no such format, the format does not suit the model, or the place cannot be written.
+        TextclsError: Something that the format needs could not be fetched.
         ExportError: The export differs from the model; nothing was written.
     """
+    if runtime is not None and to != "web":
+        raise InputError("--runtime goes with --to web alone")
     if to in (None, "onnx"):
         return onnx_file.export(model, out, locale=locale, texts=texts, force=force)
+    if to == "web":
+        return export_web(model, out, locale=locale, texts=texts, force=force, runtime=runtime)
     raise InputError(f"--to {to}: no such format; there is {', '.join(FORMATS)}")

@@ -1,0 +1,114 @@
+"""The `web` export: a folder that any static file server serves, in which the model runs in the browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import textcls
+from textcls.artifact import Artifact, read_artifact
+from textcls.data import label_text
+from textcls.errors import InputError
+from textcls.exports import onnx_file, web_runtime
+from textcls.exports.onnx_file import ExportReport
+from textcls.files import replacing_folder
+from textcls.inference.graph import takes_text
+from textcls.text import UNICODE_TOKEN
+
+PAGE = Path(__file__).parent / "web_page"
+MARK = "model.json"  # by which an earlier export is told from a folder of something else
+
+
+def export_web(
+    model: str | Path,
+    out: str | Path,
+    *,
+    locale: str = "C.UTF-8",
+    texts: str | Path | None = None,
+    force: bool = False,
+    runtime: str | Path | None = None,
+) -> ExportReport:
+    """Write a page that classifies in the browser, with the model and the runtime beside it: nothing is loaded from elsewhere.
+
+    Args:
+        model: The model folder.
+        out: The folder to write.
+        locale: Locale in which text is lower-cased.
+        texts: A file of texts, one a line, to compare on; chosen as in `onnx_file.export` if not given.
+        force: Write over an earlier export.
+        runtime: A folder with the files of `web_runtime.FILES`; fetched once and cached if not given.
+
+    Raises:
+        InputError: There is no model, it does not take raw text or gives many labels a text, or the folder cannot be written.
+        TextclsError: The runtime cannot be fetched.
+        ExportError: The export differs from the model; nothing was written.
+    """
+    model, out = Path(model), Path(out)
+    _check_place(out, force)
+    artifact = read_artifact(model)
+    if not takes_text(artifact):
+        raise InputError(
+            f"{model}: has the tokenizer {artifact.config.text.tokenizer}, which a browser does not; "
+            "--to web needs a model with text.tokenizer unicode"
+        )
+    if artifact.many:
+        raise InputError(f"{model}: gives a text many labels; --to web is for models that give one label")
+    parts = web_runtime.runtime_files(runtime)
+    try:
+        with replacing_folder(out) as new:
+            report = onnx_file.export(model, new / "model.onnx", locale=locale, texts=texts)
+            _copy_page(new, parts)
+            facts = json.dumps(page_facts(artifact, report), ensure_ascii=False, indent=1)
+            (new / MARK).write_text(facts + "\n", encoding="utf-8", newline="\n")
+            size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file())
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    return replace(report, bytes=size)
+
+
+def page_facts(artifact: Artifact, report: ExportReport) -> dict[str, Any]:
+    """Return what the page knows of the model: how to read a file, and the model card at its foot."""
+    made, settings = artifact.provenance, artifact.config
+    return {
+        "labels": [label_text(label) for label in artifact.labels],
+        "token": UNICODE_TOKEN,
+        "max_tokens": settings.text.max_tokens,
+        "text_column": settings.data.text,
+        "network": f"{'bidirectional ' if settings.model.bidirectional else ''}{settings.model.cell.upper()}, "
+        f"{settings.model.hidden_size} units",
+        "vocabulary_size": len(artifact.vocabulary),
+        "temperature": artifact.temperature,
+        "bytes": report.bytes,
+        "metrics": {split: _short(metrics) for split, metrics in artifact.metrics.items()},
+        "train_rows": made.get("train_rows"),
+        "created": made.get("created"),
+        "versions": {"textcls": textcls.__version__, "onnxruntime-web": web_runtime.VERSION},
+        "sha256": report.sha256,
+    }
+
+
+def _short(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: metrics.get(name) for name in ("rows", "accuracy", "macro_f1", "expected_calibration_error")}
+
+
+def _check_place(out: Path, force: bool) -> None:
+    """Refuse a place that is taken; even `force` gives way to an earlier export alone."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --to web writes a folder")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / MARK).is_file() or not (out / "index.html").is_file():
+            raise InputError(f"{out}: holds other files than an export; name a new or an empty folder")
+        if not force:
+            raise InputError(f"{out}: exists already; name another folder, or --force to write over it")
+
+
+def _copy_page(folder: Path, runtime: list[Path]) -> None:
+    """Copy the page and the runtime; the latter under `.js`, since not every server knows that `.mjs` is JavaScript."""
+    shutil.copytree(PAGE, folder, dirs_exist_ok=True)
+    (folder / "runtime").mkdir()
+    for path in runtime:
+        shutil.copyfile(path, folder / "runtime" / path.name.replace(".mjs", ".js"))
