@@ -458,6 +458,8 @@ def test_text_classifier_learns_lists(tmp_path: Path) -> None:
     assert classifier.score(CLASSIFIED, EXPECTED) == 1
     assert classifier.score(CLASSIFIED, [["red"], [], ["round"]]) == pytest.approx(2 / 3)  # exact match
     assert classifier.evaluate(CLASSIFIED, predicted)["macro_f1"] == 1
+    dataset = datasets.Dataset.from_dict({"text": CLASSIFIED, "labels": EXPECTED})
+    assert classifier.evaluate(dataset)["accuracy"] == 1
     classifier.save(tmp_path / "model")
     assert TextClassifier.load(tmp_path / "model").predict(CLASSIFIED).tolist() == predicted.tolist()
     write_jsonl(tmp_path / "more.jsonl", CLASSIFIED, EXPECTED)

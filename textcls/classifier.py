@@ -103,9 +103,10 @@ class TextClassifier:
         """
         predictor = self._trained()
         if predictor.thresholds is not None:
-            found = np.empty(len(texts), object)
-            for row, selected in enumerate(self.predict_proba(texts) >= predictor.thresholds):
-                found[row] = tuple(label for label, has in zip(predictor.labels, selected, strict=True) if has)
+            selected = self.predict_proba(texts) >= predictor.thresholds
+            found = np.empty(len(selected), object)
+            for row, has in enumerate(selected):
+                found[row] = tuple(predictor.labels[column] for column in np.flatnonzero(has))
             return found
         chosen: NDArray[Any] = self.classes_[self.predict_proba(texts).argmax(axis=1)]
         return chosen
@@ -136,7 +137,10 @@ class TextClassifier:
             `unseen_label_rows` and `per_class`.
         """
         predictor = self._trained()
-        return evaluate_rows(predictor, rows_from_memory(texts, labels, self._resolved().data, many=predictor.many))[0]
+        columns = parse_config(
+            {"data": predictor.record["data"]}, "the model"
+        ).data  # of many labels also where `fit` found out
+        return evaluate_rows(predictor, rows_from_memory(texts, labels, columns, many=predictor.many))[0]
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -338,10 +342,8 @@ def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], lis
     true: list[Any]
     predicted: list[Any]
     if predictor.thresholds is None:
-        true, predicted = (
-            [label_text(label) for label in rows.single_labels],
-            [together.texts[i] for i in probabilities.argmax(1)],
-        )
+        true = [label_text(label) for label in rows.single_labels]
+        predicted = [together.texts[column] for column in probabilities.argmax(axis=1)]
         confidence = probabilities.max(axis=1)
     else:
         selected = np.zeros(targets.shape, bool)
