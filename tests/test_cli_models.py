@@ -111,7 +111,12 @@ def test_export_of_other_tokenizers_says_so_on_its_first_line(tiny_run: TinyRun,
     monkeypatch.setattr("textcls.exports.export", export)
     result = runner.invoke(app, ["export", "model", "a.onnx", "--texts", "lines.txt", "--locale", "C", "--force"])
     assert result.stdout.splitlines()[0].startswith("takes token ids and lengths, not raw text")
-    assert asked == [((Path("model"), Path("a.onnx")), {"to": None, "locale": "C", "texts": Path("lines.txt"), "force": True, "runtime": None})]
+    assert asked == [
+        (
+            (Path("model"), Path("a.onnx")),
+            {"to": None, "quantize": None, "locale": "C", "texts": Path("lines.txt"), "force": True, "runtime": None},
+        )
+    ]
 
 
 def test_an_export_that_differs_fails(monkeypatch: pytest.MonkeyPatch) -> None:

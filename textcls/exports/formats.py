@@ -17,6 +17,7 @@ def export(
     out: str | Path,
     *,
     to: str | None = None,
+    quantize: str | None = None,
     locale: str = "C.UTF-8",
     texts: str | Path | None = None,
     force: bool = False,
@@ -28,6 +29,7 @@ def export(
         model: The model folder.
         out: The file to write; a folder for `web`.
         to: One of `FORMATS`; by the ending of `out` if not given.
+        quantize: For `onnx` alone: `int8` for weights of eight bits.
         locale: Locale of the machine that will run it, in which text is lower-cased.
         texts: A file of texts, one a line, to compare on; the run's validation split, or texts drawn from the vocabulary, if not given.
         force: Write over what exists.
@@ -40,8 +42,10 @@ def export(
     """
     if runtime is not None and to != "web":
         raise InputError("--runtime goes with --to web alone")
+    if quantize is not None and to not in (None, "onnx"):
+        raise InputError("--quantize goes with .onnx files alone")
     if to in (None, "onnx"):
-        return onnx_file.export(model, out, locale=locale, texts=texts, force=force)
+        return onnx_file.export(model, out, quantize=quantize, locale=locale, texts=texts, force=force)
     if to == "web":
         return export_web(model, out, locale=locale, texts=texts, force=force, runtime=runtime)
     raise InputError(f"--to {to}: no such format; there is {', '.join(FORMATS)}")

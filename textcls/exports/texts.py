@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textcls.artifact import Artifact
 from textcls.config import load_config
-from textcls.data import load_splits
+from textcls.data import Rows, load_splits
 from textcls.errors import InputError, TextclsError
 from textcls.text import SPECIAL_TOKENS
 
@@ -67,15 +67,20 @@ def real_texts(artifact: Artifact, model: Path, file: Path | None) -> tuple[list
         if not texts:
             raise InputError(f"{file}: has no text; put one on each line")
         return texts, f"texts of {file.name}"
-    settings = model.resolve().parent / "config.yaml"
-    if settings.is_file():
-        try:
-            validation = load_splits(load_config(settings).data).validation
-        except TextclsError:
-            validation = None  # the run's data has moved: the vocabulary's own texts serve
-        if validation is not None:
-            return validation.texts[:MOST_TEXTS], "texts of the run's validation split"
+    if (validation := validation_rows(model)) is not None:
+        return validation.texts[:MOST_TEXTS], "texts of the run's validation split"
     return drawn_texts(artifact), "texts drawn from the vocabulary (the run's data is not at hand)"
+
+
+def validation_rows(model: Path) -> Rows | None:
+    """Return the validation split of the run in which a model folder lies, where its data is at hand."""
+    settings = model.resolve().parent / "config.yaml"
+    if not settings.is_file():
+        return None
+    try:
+        return load_splits(load_config(settings).data).validation
+    except TextclsError:
+        return None  # the run's data has moved
 
 
 def drawn_texts(artifact: Artifact, count: int = MOST_TEXTS) -> list[str]:

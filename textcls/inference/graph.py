@@ -99,6 +99,13 @@ def metadata(artifact: Artifact) -> dict[str, str]:
     }
 
 
+def add_to_record(model: onnx.ModelProto, **entries: Any) -> None:
+    """Add entries to what a graph says of itself."""
+    for entry in model.metadata_props:
+        if entry.key == "textcls":
+            entry.value = json.dumps(json.loads(entry.value) | entries, ensure_ascii=False, sort_keys=True)
+
+
 def _text_part(artifact: Artifact, locale: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     """From `text` to `ids` and `lengths`, with the regular expression that Python uses too."""
 

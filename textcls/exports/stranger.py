@@ -1,0 +1,71 @@
+"""A fresh process that runs an exported file with nothing of textcls behind it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from textcls.errors import ExportError, InputError
+
+PROGRAM = Path(__file__).with_name("_stranger.py")
+Ask = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Gives the outputs of a file by name for inputs by name, as nested lists."""
+
+
+@contextmanager
+def stranger(path: Path, program: Path = PROGRAM) -> Iterator[Ask]:
+    """Start a process that runs an exported file, and end it with the block.
+
+    Args:
+        path: The file.
+        program: What runs it: the name of the file is its argument, and it answers lines of JSON with lines of JSON.
+
+    Raises:
+        ExportError: The file is refused, or the process ended; also raised where outputs are asked for.
+        InputError: This machine lacks the locale in which the file lower-cases.
+    """
+    with tempfile.TemporaryFile() as complaints:
+        command = [sys.executable, "-P", str(program), str(path)]  # -P: the neighbours of the program are no modules of it
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, encoding="utf-8"
+        )
+        assert process.stdin
+        assert process.stdout
+        given, answers = process.stdin, process.stdout
+
+        def receive() -> dict[str, Any]:
+            if not (line := answers.readline()):
+                complaints.seek(0)
+                last = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+                raise ExportError(f"the process that ran the export ended with code {process.wait()}: {''.join(last)}")
+            answer: dict[str, Any] = json.loads(line)
+            if "error" in answer:
+                raise _refusal(answer["error"])
+            return answer
+
+        def ask(inputs: Mapping[str, Any]) -> dict[str, Any]:
+            try:
+                given.write(json.dumps(inputs) + "\n")
+                given.flush()
+            except BrokenPipeError:
+                pass  # receive says how the process ended
+            return receive()
+
+        try:
+            receive()  # it is loaded
+            yield ask
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _refusal(reason: str) -> ExportError | InputError:
+    if "construct locale" in reason:
+        return InputError("--locale: this machine has no such locale, so the export cannot be proven here")
+    return ExportError(f"ONNX Runtime refuses the export: {reason.splitlines()[0]}")
