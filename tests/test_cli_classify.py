@@ -11,9 +11,10 @@ import pytest
 from conftest import TinyRun
 from typer.testing import CliRunner
 
+from textcls.artifact import Artifact
 from textcls.cli import app
 from textcls.cli.classify import ProgressBar, show
-from textcls.inference.files import Summary
+from textcls.inference.answers import Summary
 from textcls.inference.predictor import Predictor
 
 LABELS = {"money", "science", "sport"}
@@ -138,6 +139,42 @@ def test_bad_input_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_strict_rejects_and_unsure_reach_the_library(tiny_run: TinyRun, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_bytes(b"text\nthe team\n\xff\nthe bank\n")
+    command = ["classify", str(tiny_run.model), str(table)]
+    stopped = runner.invoke(app, [*command, "--strict", "-o", str(tmp_path / "out.csv")])
+    assert (stopped.exit_code, stopped.stderr) == (2, f"textcls: {table}, row 3: not UTF-8; save the file as UTF-8\n")
+    options = ["--rejects", str(tmp_path / "bad.jsonl"), "--min-confidence", "1", "--unsure-label", "look"]
+    result = runner.invoke(app, [*command, *options])
+    assert result.exit_code == 1
+    assert [row["label"] for row in records(result.stdout)] == ["look", None, "look"]
+    assert "2 unsure" in result.stderr
+    assert [row["text"] for row in records((tmp_path / "bad.jsonl").read_text())] == ["\ufffd"]
+
+
+def test_another_device_runs_the_model_folder_alone(
+    tiny_run: TinyRun, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = runner.invoke(app, ["classify", str(tiny_onnx), str(tiny_run.test), "--device", "cuda"])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "name the model folder" in refused.stderr
+    from textcls.model import engine
+
+    here = engine.TorchEngine
+    asked: list[str] = []
+
+    def on_the_cpu(artifact: Artifact, device: str) -> engine.TorchEngine:
+        asked.append(device)
+        return here(artifact, "cpu")
+
+    monkeypatch.setattr(engine, "TorchEngine", on_the_cpu)
+    torch = records(runner.invoke(app, ["classify", str(tiny_run.model), str(tiny_run.test), "--device", "cuda"]).stdout)
+    onnx = records(runner.invoke(app, ["classify", str(tiny_run.model), str(tiny_run.test)]).stdout)
+    assert asked == ["cuda"]
+    assert [row["confidence"] for row in torch] == pytest.approx([row["confidence"] for row in onnx], abs=1e-5)
+
+
 def test_the_summary_counts_what_a_person_should_look_at(capsys: pytest.CaptureFixture[str]) -> None:
     show(Summary(1200, Counter(a=1000, b=198, c=0), errors=2, empty=3, truncated=4, seconds=1.5), Path("out.csv"))
     assert capsys.readouterr().err.splitlines() == [
@@ -160,4 +197,4 @@ def test_what_takes_long_has_a_bar_on_a_terminal_alone(monkeypatch: pytest.Monke
         monkeypatch.setattr("sys.stderr", terminal)
         with ProgressBar(shown=True) as progress:
             progress(8192, 0.5)
-        assert ("8,192 rows" in terminal.getvalue()) is drawn
+        assert ("8,192 rows, " in terminal.getvalue() and "rows/s" in terminal.getvalue()) is drawn

@@ -23,7 +23,8 @@ from pyarrow import parquet
 
 from textcls.data.labels import Label
 from textcls.errors import DataError, InputError
-from textcls.inference.files import Summary, classify_files
+from textcls.inference.answers import Summary
+from textcls.inference.files import classify_files
 
 
 @dataclass
@@ -42,8 +43,11 @@ class ByLength:
         self.labels = labels or ("even", "odd")
         self.seen: list[list[str]] = []
 
-    def predict(self, texts: Sequence[str], /) -> Answer:
+    def encode(self, texts: Sequence[str], /) -> list[str]:
         self.seen.append(list(texts))
+        return list(texts)
+
+    def score(self, texts: list[str], /) -> Answer:
         lengths = np.array(list(map(len, texts)), int)
         probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
         rows = np.arange(len(texts))
@@ -170,6 +174,87 @@ def test_labels_keep_their_type_where_all_have_one(tmp_path: Path) -> None:
     assert parquet.read_schema(tmp_path / "o.parquet").field("label").type == pa.int64()
     classify_files(ByLength(False, True), [path], tmp_path / "o.csv")
     assert read_back(tmp_path / "o.csv")[0]["label"] == "true"
+
+
+def test_unsure_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"text\na\n\xff\n")
+    rows, summary = classify(path, predictor=ByLength(0, 1), min_confidence=0.8, unsure_label="?", top_k=2)
+    assert [(row["label"], row["confidence"], row["label_2"]) for row in rows] == [("?", 0.75, "0"), (None, None, None)]
+    assert (summary.unsure, summary.errors, summary.counts) == (1, 1, {"0": 0, "1": 0})
+    rows, summary = classify(path, predictor=ByLength("x", "y"), min_confidence=0.75)
+    assert (rows[0]["label"], summary.unsure) == ("y", 0)
+    classify_files(ByLength(0, 1), [path], tmp_path / "o.parquet", min_confidence=0.8)
+    assert parquet.read_table(tmp_path / "o.parquet").column("label").to_pylist() == ["unsure", None]
+    assert "above 0 and at most 1" in message([path], min_confidence=1.5)
+    assert "is a label of the model" in message([path], min_confidence=0.5, unsure_label="even")
+    many = ByLength()
+    many.thresholds = np.array([0.5, 0.5], np.float32)
+    with pytest.raises(InputError, match="a threshold for each label"):
+        classify_files(many, [path], min_confidence=0.5)
+
+
+def test_strict_stops_at_the_first_row_and_keeps_the_old_output(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": 1}\n{}\n')
+    there = write(tmp_path / "o.jsonl", "old")
+    assert message([path], there, strict=True, force=True) == f"{path}, row 2: 'text' is not text but a number"
+    assert there.read_text() == "old"
+    assert names_in(tmp_path) == ["a.jsonl", "o.jsonl"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "jsonl.gz"])
+def test_rejected_rows_are_also_written_apart(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / "a.csv", b"id,label,text\n1,x,a\n2,y,\xff\n3,z,b\n")
+    classify(path, rejects=tmp_path / f"r.{ending}")
+    if ending.endswith("gz"):
+        (tmp_path / "r.jsonl").write_bytes(gzip.decompress((tmp_path / f"r.{ending}").read_bytes()))
+    [row] = read_back(tmp_path / f"r.{ending.removesuffix('.gz')}")
+    error = f"{path}, row 3: not UTF-8; save the file as UTF-8"
+    assert row == {"id": "2", "input_label": "y", "text": "\ufffd", "error": error}
+
+
+def test_rejected_rows_of_parquet(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"text": ["a", None], "n": [1, 2]}), tmp_path / "a.parquet")
+    classify(tmp_path / "a.parquet", rejects=tmp_path / "r.jsonl")
+    assert [(row["text"], row["n"]) for row in read_back(tmp_path / "r.jsonl")] == [(None, 2)]
+
+
+def test_places_for_rejected_rows_that_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text\na\n")
+    there = write(tmp_path / "there.csv", "kept")
+    assert "exists already" in message([path], rejects=there)
+    assert "use .jsonl, .csv or .tsv" in message([path], rejects=tmp_path / "r.parquet")
+    assert "is the output itself" in message([path], tmp_path / "o.csv", rejects=tmp_path / "o.csv")
+    assert names_in(tmp_path) == ["a.csv", "there.csv"]
+
+
+def test_zstandard(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "a\n" * 20_000)
+    classify_files(ByLength(), [path], tmp_path / "o.jsonl", lines=True)
+    classify_files(ByLength(), [path], tmp_path / "o.jsonl.zst", lines=True)
+    with pa.input_stream(str(tmp_path / "o.jsonl.zst"), compression="zstd") as stream:
+        assert stream.read() == (tmp_path / "o.jsonl").read_bytes()
+    summary = classify_files(ByLength(), [tmp_path / "o.jsonl.zst"], tmp_path / "p.csv", text="label")
+    assert summary.rows == 20_000
+
+
+def test_what_is_read_meanwhile_changes_nothing(tmp_path: Path) -> None:
+    texts = [f"{'x' * (number % 9)}{number}" for number in range(30_000)]
+    path = write(tmp_path / "a.txt", "\n".join(texts))
+    rows, _ = classify(path, lines=True)
+    assert [(row["line"], row["label"]) for row in rows] == [
+        (line, "odd" if len(text) % 2 else "even") for line, text in enumerate(texts, start=1)
+    ]
+
+
+def test_an_error_while_scoring_is_raised(tmp_path: Path) -> None:
+    class Broken(ByLength):
+        def score(self, texts: list[str], /) -> Answer:
+            raise ZeroDivisionError
+
+    path = write(tmp_path / "a.txt", "a\n" * 30_000)
+    with pytest.raises(ZeroDivisionError):
+        classify_files(Broken(), [path], tmp_path / "o.csv", lines=True)
+    assert names_in(tmp_path) == ["a.txt"]
 
 
 def test_the_predictor_is_called_once_a_block_and_progress_follows(tmp_path: Path) -> None:
@@ -324,8 +409,8 @@ def test_outputs_that_are_refused(tmp_path: Path) -> None:
     assert "does not exist; make it first" in message([path], tmp_path / "no/o.csv")
     assert "is a folder" in message([path], tmp_path / "in", format="csv")
     assert "the ending names no format" in message([path], tmp_path / "o.txt")
-    assert "only .gz can be written" in message([path], tmp_path / "o.csv.zst")
-    assert "only .gz can be written" in message([path], tmp_path / "o.parquet.gz")
+    assert "only .gz and .zst can be written" in message([path], tmp_path / "o.csv.bz2")
+    assert "only .gz and .zst can be written" in message([path], tmp_path / "o.parquet.gz")
     assert "is no output format" in message([path], tmp_path / "o.csv", format="xml")
     assert "Parquet is written to a file alone" in message([path], format="parquet")
     assert there.read_text() == "kept"

@@ -12,7 +12,8 @@ import typer
 from textcls.cli.output import tell
 
 if TYPE_CHECKING:
-    from textcls.inference.files import Summary
+    from textcls.inference.answers import Summary
+    from textcls.inference.predictor import Predictor
 
 EXAMPLES = """Examples:
 
@@ -24,6 +25,7 @@ EXAMPLES = """Examples:
   echo "Shares fell on Monday" | textcls classify news.onnx -
 
 Inputs end in .txt, .csv, .tsv, .jsonl or .parquet (text also compressed: .gz, .bz2, .zst); - reads lines from standard input.
+The output is written whole or not at all: a run that fails or is interrupted leaves what was there before.
 Every row of the input comes back in its place, with its own columns and with label and confidence; from a model that gives a
 text many labels with labels and confidences, lists with the most probable first.
 """
@@ -64,16 +66,30 @@ def classify(
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", metavar="N", help="Give the N most probable labels.")] = 1,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="Give the probability of every label.")] = False,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option("--min-confidence", metavar="P", help="Label rows unsure below this probability.", show_default=False),
+    ] = None,
+    unsure_label: Annotated[
+        str, typer.Option("--unsure-label", metavar="NAME", help="What --min-confidence calls such rows.")
+    ] = "unsure",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read.")] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the rows that cannot be read to .jsonl, .csv or .tsv, too.", show_default=False
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda, cuda:1, …: a model folder with torch.")] = "cpu",
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; every core where not given.", show_default=False)
     ] = None,
 ) -> None:
     """Classify text files, or the rows of tables."""
     from textcls.inference.files import classify_files
-    from textcls.inference.predictor import Predictor
 
-    predictor = Predictor.load(model, threads=threads)
+    predictor = _load(model, device, threads)
     with ProgressBar(shown=output is not None) as progress:
         summary = classify_files(
             predictor,
@@ -86,12 +102,33 @@ def classify(
             glob=glob,
             top_k=top_k,
             all_scores=all_scores,
+            min_confidence=min_confidence,
+            unsure_label=unsure_label,
+            rejects=rejects,
+            strict=strict,
             force=force,
             progress=progress,
         )
     show(summary, output)
     if summary.errors:
         raise typer.Exit(1)  # the rows are all there, those that could not be read with an empty label
+
+
+def _load(model: Path, device: str, threads: int | None) -> Predictor:
+    """Return the model, with torch's engine where another device than the CPU is asked for."""
+    from textcls.inference.predictor import Predictor
+
+    predictor = Predictor.load(model, threads=threads)
+    if device != "cpu":
+        from textcls.artifact import read_artifact
+        from textcls.errors import InputError
+
+        if not model.is_dir():
+            raise InputError(f"--device {device}: an exported file runs on the CPU alone; name the model folder")
+        from textcls.model.engine import TorchEngine
+
+        predictor.engine = TorchEngine(read_artifact(model), device)
+    return predictor
 
 
 def _text_column(record: Mapping[str, Any], inputs: Sequence[str], *, header: bool, glob: str | None) -> str | tuple[str, ...]:
@@ -136,7 +173,8 @@ class ProgressBar:
             self._bar = _bar()
             self._bar.start()
             self._bar.add_task("", total=1)
-        self._bar.update(0, completed=share or 0, description=f"{rows:,} rows")
+        rate = rows / (time.monotonic() - self._started)
+        self._bar.update(0, completed=share or 0, description=f"{rows:,} rows, {rate:,.0f} rows/s")
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -164,6 +202,8 @@ def show(summary: Summary, output: Path | None) -> None:
     others = sum(number > 0 for number in summary.counts.values()) - len(given)
     if given and summary.rows > 1:
         tell("  " + ", ".join(f"{label} {number:,}" for label, number in given) + (f" and {others} more" if others else ""))
+    if summary.unsure:
+        tell(f"  {summary.unsure:,} unsure: less probable than asked for")
     if summary.unlabelled:
         tell(f"  {summary.unlabelled:,} with none of the labels")
     if summary.empty:

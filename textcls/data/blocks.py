@@ -20,7 +20,7 @@ from textcls.data.files import Decoder, open_bytes, read_text
 from textcls.errors import DataError
 
 _CHUNK: Final = 1 << 20
-_BLOCK_CHARACTERS: Final = 8 << 20  # a block of long rows ends here, before it has its number of rows
+_BLOCK_CHARACTERS: Final = 2 << 20  # a block of long rows ends here, before it has its number of rows
 LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _NOT_UTF8: Final = "not UTF-8; save the file as UTF-8"
 
@@ -55,6 +55,11 @@ class Block:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.texts)
+
+    @property
+    def failed(self) -> list[int]:
+        """The rows that could not be read."""
+        return [row for row, error in enumerate(self.errors or ()) if error is not None]
 
 
 @dataclass(frozen=True)

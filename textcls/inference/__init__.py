@@ -1,7 +1,8 @@
 """Classifying texts and files with a trained model or an exported file. No torch at import."""
 
+from textcls.inference.answers import Summary
 from textcls.inference.explain import Explanation, Word, explain
-from textcls.inference.files import Summary, classify_files
+from textcls.inference.files import classify_files
 from textcls.inference.predictor import Predictions, Predictor
 
 __all__ = ["Explanation", "Predictions", "Predictor", "Summary", "Word", "classify_files", "explain"]

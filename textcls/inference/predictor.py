@@ -20,7 +20,7 @@ from textcls.errors import ModelError
 from textcls.files import replacing
 from textcls.inference.engine import OnnxEngine
 from textcls.inference.graph import build_graph
-from textcls.text import Encoder, Vocabulary
+from textcls.text import Encoded, Encoder, Vocabulary
 
 Engine = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
 
@@ -116,7 +116,14 @@ class Predictor:
         Args:
             texts: Raw texts, [n_texts]; none is fine.
         """
-        encoded = self.encoder.encode(texts)
+        return self.score(self.encode(texts))
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return texts as token ids; one thread at a time may call it."""
+        return self.encoder.encode(texts)
+
+    def score(self, encoded: Encoded) -> Predictions:
+        """Classify encoded texts."""
         return Predictions(self.engine(encoded.ids, encoded.offsets), encoded.empty, encoded.truncated)
 
 

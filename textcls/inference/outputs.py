@@ -1,0 +1,145 @@
+"""Where classified rows go: a stream, or files that take their places when they are whole."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from textcls.data.files import COMPRESSIONS, ending
+from textcls.data.unlabelled import Inputs
+from textcls.errors import InputError
+from textcls.files import replacing
+from textcls.inference.writers import Sink
+
+FORMATS = ("jsonl", "csv", "tsv", "parquet", "table")
+REJECT_FORMATS = ("jsonl", "csv", "tsv")
+
+
+def stream_format(given: str | None, stream: TextIO) -> str:
+    """Settle the format of rows that go to a stream.
+
+    Raises:
+        InputError: There is no such format, or it needs a file.
+    """
+    _check_format(given)
+    if given == "parquet":
+        raise InputError("Parquet is written to a file alone: name one as the output")
+    return given or ("table" if stream.isatty() else "jsonl")
+
+
+def file_format(given: str | None, output: str | Path, formats: Sequence[str] = FORMATS) -> str:
+    """Settle the format of a file, by its ending where none is given.
+
+    Raises:
+        InputError: There is no such format, or it cannot be compressed so.
+    """
+    _check_format(given)
+    format = given or ending(output).removeprefix(".")
+    if format not in formats or (given is None and format == "table"):
+        endings = [f".{name}" for name in formats if name != "table"]
+        also = "" if formats is not FORMATS else ", or name the format"
+        raise InputError(f"{output}: the ending names no format; use {', '.join(endings[:-1])} or {endings[-1]}{also}")
+    suffix = Path(output).suffix.lower()
+    if suffix in COMPRESSIONS and (suffix not in _COMPRESS or format == "parquet"):
+        raise InputError(f"{output}: only .gz and .zst can be written, and of text formats alone; Parquet is compressed inside")
+    return format
+
+
+def _check_format(given: str | None) -> None:
+    if given is not None and given not in FORMATS:
+        raise InputError(f"{given}: is no output format; there are {', '.join(FORMATS)}")
+
+
+def check_file(output: str | Path, inputs: Sequence[str | Path], found: Inputs, force: bool) -> None:
+    """Make sure that a file can be written and is not among the inputs.
+
+    Raises:
+        InputError: It cannot, or is.
+    """
+    path = Path(output)
+    real = path.resolve()
+    if not path.parent.is_dir():
+        raise InputError(f"{output}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise InputError(f"{output}: is a folder; name a file")
+    for given in map(Path, inputs):
+        if given.is_dir() and real.is_relative_to(given.resolve()):
+            raise InputError(f"{output}: lies inside the input folder {given}; write it elsewhere")
+    if path.exists():
+        if any(source.path.exists() and source.path.samefile(path) for source in found.sources):
+            raise InputError(f"{output}: is the input itself; name another file")
+        if not force:
+            raise InputError(f"{output}: exists already; name another file, or replace it with --force")
+
+
+class _TextSink:
+    """Bytes for a stream that takes text alone, such as `io.StringIO`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes, /) -> None:
+        """Write UTF-8 bytes as text."""
+        self._stream.write(data.decode())
+
+
+def stream_sink(stream: TextIO) -> Sink:
+    """Return the place for a stream's bytes; what was written to it as text comes before them."""
+    stream.flush()
+    return getattr(stream, "buffer", None) or _TextSink(stream)
+
+
+def _zstd(data: bytes) -> bytes:
+    import pyarrow
+
+    return bytes(pyarrow.compress(data, "zstd", asbytes=True))
+
+
+# Equal rows give equal bytes: no name and no time.
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gz": lambda data: gzip.compress(data, 6, mtime=0), ".zst": _zstd}
+
+
+class _CompressedSink:
+    """Each block compressed on its own, one after the other, as both formats allow; so a file can be cut behind any of them."""
+
+    def __init__(self, file: BinaryIO, compress: Callable[[bytes], bytes]) -> None:
+        self._file, self._compress = file, compress
+
+    def write(self, data: bytes, /) -> None:
+        """Compress and write some bytes."""
+        self._file.write(self._compress(data))
+
+
+def compressed(path: Path, file: BinaryIO) -> Any:
+    """Return a sink that compresses what the ending of a file says; one for nothing compressed is the file itself."""
+    compress = _COMPRESS.get(path.suffix.lower())
+    if compress is None:
+        return file
+    file.write(compress(b""))  # without a row, too, the file is one of its kind
+    return _CompressedSink(file, compress)
+
+
+@contextmanager
+def file_sink(output: str | Path) -> Iterator[Any]:
+    """Give a sink for a file, which takes its place when the block ends without an error.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    path = Path(output)
+    with writing(output), replacing(path) as neighbour, neighbour.open("wb") as file:
+        yield compressed(path, file)
+
+
+@contextmanager
+def writing(output: str | Path) -> Iterator[None]:
+    """Say in one line that a file cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:  # of the terminal's side, not of the file's
+        raise
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error
