@@ -1,0 +1,182 @@
+"""The classifiers that `benchmark.py classify` compares: each reads a csv file with a column `text` and writes it with a `label`."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import importlib.util
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+
+from textcls.artifact import Artifact
+from textcls.inference import Predictor, classify_files
+from textcls.inference.graph import build_graph
+
+Classify = Callable[[Path, Path], None]
+Labelled = tuple[list[str], list[str]]
+
+
+def contestants(artifact: Artifact, train: Labelled, folder: Path, only: Sequence[str] | None) -> dict[str, Classify]:
+    """Return the classifiers by name, loaded or trained.
+
+    Args:
+        artifact: The model that ours and the hand-written script run.
+        train: Texts and labels for those with a training of their own.
+        folder: For their files.
+        only: The names of those that are wanted; all where not given.
+    """
+    makers: dict[str, Callable[[], Classify]] = {
+        "ours fp32": lambda: ours(artifact, folder),
+        "hand-written": lambda: hand_written(artifact),
+        "spaCy textcat": lambda: spacy_textcat(train),
+        "TF-IDF + LR": lambda: tfidf(train),
+    }
+    if importlib.util.find_spec("fasttext"):
+        makers["fastText"] = lambda: fasttext_predict(train, folder)
+    return {name: make() for name, make in makers.items() if not only or name in only}
+
+
+def ours(artifact: Artifact, folder: Path) -> Classify:
+    """Classify with an exported file, as `textcls classify model.onnx texts.csv -o out.csv` does."""
+    path = folder / "model.onnx"
+    path.write_bytes(build_graph(artifact).SerializeToString())
+    predictor = Predictor.load(path)
+    return lambda source, out: void(classify_files(predictor, [source], out, force=True))
+
+
+class HandWritten(nn.Module):
+    """The network as people write it: padded batches, packed for the LSTM."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__()
+        weights = {name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()}
+        tokens, size = weights["embedding.weight"].shape
+        self.embedding = nn.Embedding(tokens, size, padding_idx=0)
+        self.embedding.load_state_dict({"weight": weights["embedding.weight"]})
+        hidden = weights["encoder.rnn.weight_hh_l0"].shape[1]
+        self.lstm = nn.LSTM(size, hidden, batch_first=True, bidirectional=True)
+        self.lstm.load_state_dict(
+            {n.removeprefix("encoder.rnn."): w for n, w in weights.items() if n.startswith("encoder.rnn.")}
+        )
+        self.linear = nn.Linear(2 * hidden, len(artifact.labels))
+        self.linear.load_state_dict({"weight": weights["classifier.weight"], "bias": weights["classifier.bias"]})
+
+    def forward(self, padded: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits, [texts, classes], of padded ids, [texts, longest]."""
+        packed = pack_padded_sequence(self.embedding(padded), lengths, batch_first=True, enforce_sorted=False)
+        _, (states, _) = self.lstm(packed)
+        logits: Tensor = self.linear(torch.cat([states[-2], states[-1]], dim=1))
+        return logits
+
+
+def hand_written(artifact: Artifact) -> Classify:
+    """The script: spaCy's tokenizer, a dictionary of words, batches of 64 in the order of the file."""
+    import spacy
+
+    tokenizer = spacy.blank("en").tokenizer
+    index, labels = artifact.vocabulary.index, artifact.labels
+    model = HandWritten(artifact).eval()
+
+    @torch.no_grad()
+    def predict(texts: Sequence[str]) -> list[Any]:
+        ids = [torch.tensor([index.get(token.text.lower(), 1) for token in tokenizer(text)] or [0]) for text in texts]
+        lengths = torch.tensor([len(one) for one in ids])
+        probabilities = model(pad_sequence(ids, batch_first=True), lengths).softmax(dim=1)
+        return [labels[best] for best in probabilities.argmax(dim=1).tolist()]
+
+    def run(source: Path, out: Path) -> None:
+        texts = read_texts(source)
+        write_labels(out, texts, (label for some in slices(texts, 64) for label in predict(some)))
+
+    return run
+
+
+def spacy_textcat(train: Labelled) -> Classify:
+    """The text categorizer of spaCy in its default architecture, trained for some steps; `nlp.pipe` classifies."""
+    import spacy
+    from spacy.training import Example
+
+    nlp = spacy.blank("en")
+    categorizer: Any = nlp.add_pipe("textcat")
+    labels = sorted(set(train[1]))
+    examples = [
+        Example.from_dict(nlp.make_doc(text), {"cats": {label: float(label == own) for label in labels}})
+        for text, own in islice(zip(*train, strict=True), 512)
+    ]
+    for label in labels:
+        categorizer.add_label(label)
+    optimizer = nlp.initialize(lambda: examples[:64])
+    random.Random(0).shuffle(examples)
+    for some in slices(examples, 64):
+        nlp.update(some, sgd=optimizer)
+
+    def run(source: Path, out: Path) -> None:
+        texts = read_texts(source)
+        write_labels(out, texts, (max(doc.cats, key=doc.cats.__getitem__) for doc in nlp.pipe(texts)))
+
+    return run
+
+
+def tfidf(train: Labelled) -> Classify:
+    """scikit-learn's TF-IDF of words and pairs of words, with logistic regression."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=300))
+    pipeline.fit(*train)
+
+    def run(source: Path, out: Path) -> None:
+        texts = read_texts(source)
+        write_labels(out, texts, pipeline.predict(texts))
+
+    return run
+
+
+def fasttext_predict(train: Labelled, folder: Path) -> Classify:
+    """Classify with fastText and pairs of words, its defaults otherwise."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fasttext = importlib.import_module("fasttext")
+
+    path = folder / "fasttext.txt"
+    lines = (f"__label__{label} {' '.join(text.split())}\n" for text, label in zip(*train, strict=True))
+    path.write_text("".join(lines), encoding="utf-8")
+    model = fasttext.train_supervised(str(path), wordNgrams=2, verbose=0)
+
+    def run(source: Path, out: Path) -> None:
+        texts = read_texts(source)
+        found, _ = model.predict([" ".join(text.split()) for text in texts])
+        write_labels(out, texts, (str(best).removeprefix("__label__") for (best, *_) in found))
+
+    return run
+
+
+def read_texts(source: Path) -> list[str]:
+    """Return the column `text`."""
+    with source.open(encoding="utf-8", newline="") as file:
+        return [row["text"] for row in csv.DictReader(file)]
+
+
+def write_labels(out: Path, texts: Sequence[str], labels: Any) -> None:
+    """Write texts with their labels."""
+    with out.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *zip(texts, labels, strict=True)])
+
+
+def slices(items: Sequence[Any], size: int) -> Iterator[Any]:
+    """Yield slices of `size` items, the last one shorter."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def void(_: object) -> None:
+    """Return nothing."""
