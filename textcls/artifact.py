@@ -5,7 +5,7 @@ vocabulary.txt     one token a line, by id
 labels.json        format version, labels with their JSON types, whether a text may have many of them
 model.safetensors  weights under the names of the network's parameters
 calibration.json   temperature, and with many labels a text the threshold of each
-metrics.json       what was measured, on what
+metrics.json       what was measured, on what; the SHA-256 of the files above
 README.md          the model card
 """
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from textcls.config import Config, ModelSettings, load_config
 from textcls.errors import ConfigError, InputError, ModelError
-from textcls.files import replacing_folder
+from textcls.files import file_sha256, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
 FORMAT_VERSION = 1
@@ -109,7 +109,11 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
         )  # `save_file` would let the owner alone read it
         _write_json(new / "labels.json", labels)
         _write_json(new / "calibration.json", calibration)
-        _write_json(new / "metrics.json", {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance)})
+        hashes = {
+            file.name: file_sha256(file) for file in sorted(new.iterdir())
+        }  # by which `textcls info --verify` tells changes
+        record = {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance), "sha256": hashes}
+        _write_json(new / "metrics.json", record)
         (new / "README.md").write_text(card, encoding="utf-8", newline="\n")
 
 

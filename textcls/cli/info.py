@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, metrics_table, size, table, write_json
+from textcls.cli.output import STANDARD_OUTPUT, complain, metrics_table, size, table, write_json
 
 EXAMPLES = """Examples:
 
 \b
   textcls info runs/trec/model
   textcls info trec.onnx --json
+  textcls info trec.onnx --verify
+
+--verify exits with 1 where weights, vocabulary, labels, settings or graph are not what textcls wrote.
 """
 _MOST_LABELS = 30
 
@@ -23,8 +26,12 @@ def info(
         Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
     ],
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Tell whether it is still what was written, by its hashes.")] = False,
 ) -> None:
     """Show a model's labels, settings, metrics and origin."""
+    if verify:
+        _verify(model)
+        return
     record = describe(model)
     if json:
         write_json(record, STANDARD_OUTPUT)
@@ -43,7 +50,9 @@ def info(
         ["network", _settings(record["model"])],
         ["temperature", f"{record['temperature']:.4f}"],
         *([["thresholds", f"{min(thresholds):.4f} to {max(thresholds):.4f}"]] if thresholds else []),
+        *([["int8", _moved(record["quantized"])]] if "quantized" in record else []),
         ["fingerprint", record["fingerprint"]],
+        ["weights", f"SHA-256 {record['weights_sha256']}"],
         ["trained", f"{made.get('created', '?')} with textcls {made.get('textcls_version', '?')}"],
         ["rows", f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate"],
     ]
@@ -53,7 +62,25 @@ def info(
         facts.append(["vectors", f"{made['vectors']['name']} ({str(made['vectors']['sha256'])[:12]}…)"])
     typer.echo(table(facts, numbers=False))
     if record["metrics"]:  # validation before test
-        typer.echo(f"\n{metrics_table(dict(sorted(record['metrics'].items(), reverse=True)))}")  # validation, test
+        typer.echo(f"\n{metrics_table(dict(sorted(record['metrics'].items(), reverse=True)))}")
+
+
+def _verify(model: Path) -> None:
+    from textcls.inference.seal import verify
+
+    changes = verify(model)
+    for change in changes:
+        complain(change)
+    if changes:
+        raise typer.Exit(1)
+    typer.echo(f"{model}: unchanged since textcls wrote it")
+
+
+def _moved(quantized: dict[str, Any]) -> str:
+    return (
+        f"probabilities within {quantized['largest_difference']:g} of the model's, "
+        f"within {quantized['across_batchings']:g} across batches; {quantized['agreement']:.2%} of the labels agree"
+    )
 
 
 def describe(model: Path) -> dict[str, Any]:

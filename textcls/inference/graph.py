@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from textcls.artifact import FORMAT_VERSION, Artifact, weights_sha256
 from textcls.config import ModelSettings
 from textcls.data.labels import label_text
+from textcls.inference.seal import seal
 from textcls.text import PAD, SPECIAL_TOKENS, UNICODE_TOKEN, UNK
 
 OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
@@ -68,6 +69,7 @@ def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8") -> onnx.ModelPro
         producer_name="textcls",
     )
     helper.set_model_props(model, metadata(artifact))
+    seal(model)
     return model
 
 
@@ -104,6 +106,7 @@ def add_to_record(model: onnx.ModelProto, **entries: Any) -> None:
     for entry in model.metadata_props:
         if entry.key == "textcls":
             entry.value = json.dumps(json.loads(entry.value) | entries, ensure_ascii=False, sort_keys=True)
+    seal(model)
 
 
 def _text_part(artifact: Artifact, locale: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
