@@ -8,12 +8,14 @@ const FEW_LABELS = 12; // up to this many keep their order and are all shown
 const TOP_LABELS = 8; // of more, the most probable
 const SHOWN_ROWS = 200;
 const NAMED_WORDS = 3; // on either side
+const COUNTED_LABELS = 12; // that a file's summary names
 const NOTED_EFFECT = 0.005; // half a percentage point: less is no colour
 
 const $ = (id) => document.getElementById(id);
 const share = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const points = new Intl.NumberFormat("en", { maximumFractionDigits: 1, signDisplay: "exceptZero" });
+const points = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
 const whole = new Intl.NumberFormat("en");
+const signed = (effect) => points.format(effect * 100).replace("-", "\u2212"); // the minus sign is as wide as the plus
 
 const worker = new Worker("./classifier.js", { type: "module" });
 let facts;
@@ -92,10 +94,15 @@ function showBars() {
     const bar = bars.children[place];
     const [name, track, number] = bar.children;
     bar.classList.toggle("best", answer?.label === facts.labels[at]);
-    name.textContent = name.title = facts.labels[at];
+    name.replaceChildren(...breakable(facts.labels[at]));
     track.firstChild.style.transform = `scaleX(${probability(at)})`;
     number.textContent = answer ? percent(probability(at)) : "–";
   });
+}
+
+/** Return the pieces of a label, between which a line may end. */
+function breakable(label) {
+  return label.split(/(?<=[_/.:-])/).flatMap((piece, at) => (at ? [make("wbr"), piece] : [piece]));
 }
 
 function newBar() {
@@ -125,7 +132,7 @@ function coloured(word, effect, strongest) {
   if (Math.abs(effect) < NOTED_EFFECT) return word;
   const mark = make("span", effect > 0 ? "for" : "against", word);
   mark.style.setProperty("--strength", (0.2 + (0.8 * Math.abs(effect)) / strongest).toFixed(3));
-  mark.title = `${points.format(effect * 100)} points`;
+  mark.title = `${signed(effect)} points`;
   return mark;
 }
 
@@ -135,8 +142,7 @@ function summary(words, strongest) {
   if (!noted.length) return [`No single word changes the probability of ${answer.label} by half a point.`];
   const named = ({ start, end, effect }, place) => [
     place ? ", " : "",
-    coloured(asked.text.slice(start, end), effect, strongest),
-    ` ${points.format(effect * 100)}`,
+    make("span", "whole", coloured(asked.text.slice(start, end), effect, strongest), ` ${signed(effect)}`),
   ];
   const forIt = noted.filter((word) => word.effect > 0).slice(0, NAMED_WORDS);
   const against = noted.filter((word) => word.effect < 0).slice(-NAMED_WORDS).reverse();
@@ -198,9 +204,11 @@ function showFile() {
   const counts = new Map();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
   const sorted = [...counts].sort((one, other) => other[1] - one[1]);
+  const named = sorted.slice(0, COUNTED_LABELS);
   $("counts").replaceChildren(
-    ...sorted.map(([label, count]) => make("li", "", `${label} `, make("span", "", whole.format(count)))),
+    ...named.map(([label, count]) => make("li", "", `${label} `, make("span", "", whole.format(count)))),
   );
+  if (sorted.length > named.length) $("counts").append(make("li", "", `and ${sorted.length - named.length} labels more`));
   $("rows").replaceChildren(
     ...table.rows
       .slice(0, SHOWN_ROWS)
