@@ -81,6 +81,9 @@ def classify(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was killed; give it from the start, then again.")
+    ] = False,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda, cuda:1, …: a model folder with torch.")] = "cpu",
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; every core where not given.", show_default=False)
@@ -107,6 +110,7 @@ def classify(
             rejects=rejects,
             strict=strict,
             force=force,
+            resume=resume,
             progress=progress,
         )
     show(summary, output)

@@ -188,23 +188,27 @@ def _check(top_k: int, min_confidence: float | None, unsure_label: str, labels: 
 
 
 class Names:
-    """What the input's columns are called in the output: as before, but for those that have a name of ours."""
+    """What the input's columns are called in the output: as before, but for those that have a name of ours.
+
+    Attributes:
+        renamed: The new name of each column that has one.
+    """
 
     def __init__(self, ours: Iterable[str]) -> None:
         self._ours = frozenset(ours)
-        self._renamed: dict[str, str] = {}
+        self.renamed: dict[str, str] = {}
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Which columns have another name in the output."""
-        return tuple(f"the input's column {old} is named {new} in the output" for old, new in self._renamed.items())
+        return tuple(f"the input's column {old} is named {new} in the output" for old, new in self.renamed.items())
 
     def in_output(self, columns: Collection[str]) -> list[str]:
         """Return the name in the output of each column."""
         for name in columns:
-            if name not in self._renamed and (name in self._ours or name in self._renamed.values()):
+            if name not in self.renamed and (name in self._ours or name in self.renamed.values()):
                 new = f"input_{name}"
-                while new in columns or new in self._ours or new in self._renamed.values():
+                while new in columns or new in self._ours or new in self.renamed.values():
                     new = f"input_{new}"
-                self._renamed[name] = new
-        return [self._renamed.get(name, name) for name in columns]
+                self.renamed[name] = new
+        return [self.renamed.get(name, name) for name in columns]

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +24,7 @@ from textcls.inference.outputs import (
     stream_format,
     stream_sink,
 )
+from textcls.inference.resume import Journal
 from textcls.inference.writers import Columns, CsvWriter, JsonlWriter, Sink, TableWriter, Writer
 
 
@@ -43,6 +45,7 @@ def classify_files(
     rejects: str | Path | None = None,
     strict: bool = False,
     force: bool = False,
+    resume: bool = False,
     stream: TextIO | None = None,
     progress: Callable[[int, float | None], None] | None = None,
 ) -> Summary:
@@ -73,6 +76,8 @@ def classify_files(
         rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`.
         strict: Stop at the first row that cannot be read.
         force: Replace an output that exists.
+        resume: Keep what is written beside the output until it is whole, and go on from there where a run with the same
+            arguments, model and input files was killed; the output is the same byte for byte. Not for Parquet.
         stream: Where rows go without `output`; standard output where not given. It is flushed after each block.
         progress: Called after each block with the rows done and the share of the input's bytes, None where it is unknown.
 
@@ -88,17 +93,34 @@ def classify_files(
     answers = Answers(predictor, top_k, all_scores, min_confidence, unsure_label)
     found = find_inputs(inputs, text=text, lines=lines, header=header, glob=glob)
     _check_files(output, rejects, inputs, found, force)
+    files = [Path(file) for file in (output, rejects) if file is not None]
     names = Names(answers.names)
     summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)))
     total = found.total_bytes
     with ExitStack() as stack:
-        sink = stream_sink(stream) if output is None else stack.enter_context(file_sink(output))
-        rejected = None
-        if rejects is not None:
-            rejects_sink = stack.enter_context(file_sink(rejects))
-            rejected = stack.enter_context(closing(_rejects_writer(file_format(None, rejects), rejects_sink, found, names)))
-        writer = stack.enter_context(closing(_writer(format, sink, found, names, answers)))
-        for block, predictions in stack.enter_context(closing(_classified(predictor, found))):
+        journal = None
+        if resume:
+            _check_resume(output, format, found)
+            options = [
+                format,
+                text,
+                lines,
+                header,
+                top_k,
+                all_scores,
+                min_confidence,
+                unsure_label,
+                strict,
+                list(map(str, files)),
+            ]
+            journal = stack.enter_context(Journal(files, _what_decides(predictor, found, options)))
+        sinks = journal.sinks if journal else [stack.enter_context(file_sink(file)) for file in files]
+        writer = _writer(format, stream_sink(stream) if output is None else sinks[0], found, names, answers)
+        stack.enter_context(closing(writer))
+        rejected = _rejects_writer(file_format(None, rejects), sinks[-1], found, names) if rejects is not None else None
+        done = _go_on(journal, summary, names) if journal else 0
+        classified = stack.enter_context(closing(_classified(predictor, found, done)))
+        for number, (block, predictions) in enumerate(classified, start=done + 1):
             if strict and block.failed:
                 raise DataError(str(block.errors[block.failed[0]] if block.errors else ""))
             columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
@@ -107,6 +129,8 @@ def classify_files(
                 rejected.write(_failed_rows(block, columns), [])
             if output is None:
                 stream.flush()
+            if journal:
+                journal.save(number, {"summary": vars(summary), "renamed": names.renamed})
             if progress:
                 progress(summary.rows, min(1.0, block.bytes_read / total) if total else None)
     summary.notes = (*found.notes, *names.notes)
@@ -114,8 +138,8 @@ def classify_files(
     return summary
 
 
-def _classified(predictor: SomePredictor, found: Inputs) -> Generator[tuple[Block, SomePredictions]]:
-    """Yield each block with its predictions, in order.
+def _classified(predictor: SomePredictor, found: Inputs, done: int) -> Generator[tuple[Block, SomePredictions]]:
+    """Yield each block with its predictions, in order, but for the first ones that are done.
 
     While a block is scored, which needs no Python, the one before it is written and the next one is read and encoded. Only what
     is read from a stream is answered before more is waited for.
@@ -124,13 +148,13 @@ def _classified(predictor: SomePredictor, found: Inputs) -> Generator[tuple[Bloc
     waiting: deque[tuple[Block, Future[SomePredictions]]] = deque()
     pool = ThreadPoolExecutor(1, thread_name_prefix="textcls-score")
     try:
-        for block in found.blocks():
+        for block in islice(found.blocks(), done, None):
             waiting.append((block, pool.submit(predictor.score, predictor.encode(block.texts))))
             if len(waiting) > ahead:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for done, future in waiting:
-            yield done, future.result()
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -146,6 +170,33 @@ def _check_files(
         file_format(None, rejects, REJECT_FORMATS)
         if output is not None and Path(rejects).resolve() == Path(output).resolve():
             raise InputError(f"{rejects}: is the output itself; name another file for the rejected rows")
+
+
+def _check_resume(output: str | Path | None, format: str, found: Inputs) -> None:
+    """Make sure that a killed run can be gone on with."""
+    if output is None:
+        raise InputError("only a run that writes a file can be resumed: name one as the output")
+    if format == "parquet":
+        raise InputError("Parquet cannot be resumed; write .jsonl or .csv, compressed or not")
+    if found.total_bytes is None:
+        raise InputError("standard input (-) is gone after a kill and cannot be resumed; put it into a file first")
+
+
+def _what_decides(predictor: SomePredictor, found: Inputs, options: Sequence[Any]) -> dict[str, Any]:
+    """Return what decides the bytes of the output: model, input files, options."""
+    stats = [(str(source.path.resolve()), source.path.stat()) for source in found.sources]
+    model = getattr(predictor, "record", None)
+    return {"model": model, "inputs": [(path, s.st_size, s.st_mtime_ns) for path, s in stats], "options": options}
+
+
+def _go_on(journal: Journal, summary: Summary, names: Names) -> int:
+    """Return to where the journal says that the run was, and return the blocks that are done."""
+    journal.cut()
+    if journal.blocks:
+        saved = journal.state["summary"]
+        vars(summary).update(saved | {"counts": Counter(saved["counts"]), "notes": ()})
+        names.renamed.update(journal.state["renamed"])
+    return journal.blocks
 
 
 def _failed_rows(block: Block, columns: Columns) -> dict[str, Any]:
