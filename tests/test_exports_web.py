@@ -13,23 +13,28 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from clients import model_for, node, npm_install, program, some_texts, well_formed
+from helpers import tiny_artifact
 from typer.testing import CliRunner
 
+from textcls.artifact import write_artifact
 from textcls.cli.app import app
 from textcls.errors import ExportError, InputError, TextclsError
-from textcls.exports import export, onnx_file, web_runtime
+from textcls.exports import export, onnx_file, web_proof, web_runtime
 from textcls.exports.texts import HARD_TEXTS, drawn_texts
 from textcls.exports.web import PAGE
 from textcls.inference import Predictor
 from textcls.inference.explain import explain
+from textcls.inference.graph import build_graph
 
 TEXTS = [text for text in HARD_TEXTS if len(text) < 200]
 PLAYWRIGHT, AXE = "playwright-core@1.65.1", "axe-core@4.14.1"
@@ -39,10 +44,11 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="the false npm is a POSIX scr
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prove on few texts, and take a small false runtime for the right one."""
+    """Prove on few texts and without WebAssembly, and take a small false runtime for the right one."""
     monkeypatch.setattr("textcls.exports.texts.MOST_TEXTS", 20)
     monkeypatch.setattr(drawn_texts, "__defaults__", (20,))
     monkeypatch.setattr(onnx_file, "LONG_TEXT_TOKENS", 1200)
+    monkeypatch.setattr(web_proof, "prove", lambda *_: None)
     monkeypatch.setattr(web_runtime, "FILES", {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()})
 
 
@@ -76,6 +82,7 @@ def test_the_folder_has_all_that_the_page_needs(model: Path, runtime: Path, tmp_
         [*own, "model.json", "model.onnx", "runtime/ort-wasm-simd-threaded.wasm", "runtime/ort.wasm.bundle.min.js"]
     )
     assert report.bytes == sum((page / name).stat().st_size for name in files_of(page))
+    assert report.source.endswith("(not in WebAssembly, since Node.js is not installed here)")
     assert report.sha256 == hashlib.sha256((page / "model.onnx").read_bytes()).hexdigest()
     facts = json.loads((page / "model.json").read_text(encoding="utf-8"))
     assert facts["labels"] == ["no", "yes", "maybe"]
@@ -121,10 +128,6 @@ def test_an_export_that_differs_leaves_the_old_folder(
 
 
 def test_models_that_a_page_cannot_show(runtime: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from textcls.artifact import write_artifact
-
     artifact = model_for(TEXTS, tmp_path / "english", tokenizer="basic_english")
     with pytest.raises(InputError, match="has the tokenizer basic_english, which a browser does not"):
         export(tmp_path / "english", tmp_path / "page", to="web", runtime=runtime)
@@ -232,6 +235,36 @@ def test_what_is_pinned_is_what_npm_would_check() -> None:
     assert all(len(bytes.fromhex(digest)) == 32 for digest in web_runtime.FILES.values())
 
 
+@pytest.fixture
+def right_runtime() -> list[Path]:
+    """The files of the runtime that was pinned, fetched where the cache lacks them."""
+    program("npm")
+    try:
+        return web_runtime.runtime_files()
+    except TextclsError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.node
+def test_a_file_that_differs_in_webassembly_is_refused(right_runtime: list[Path], tmp_path: Path) -> None:
+    artifact = model_for(TEXTS, tmp_path / "model")
+    onnx.save(build_graph(artifact), tmp_path / "right.onnx")
+    difference = web_proof.prove(artifact, tmp_path / "right.onnx", right_runtime[0], ["a text"])
+    assert difference is not None
+    assert 0 < difference < 1e-5
+    onnx.save(build_graph(replace(artifact, temperature=1.31)), tmp_path / "wrong.onnx")
+    with pytest.raises(ExportError, match="the export differs from the model by"):
+        web_proof.prove(artifact, tmp_path / "wrong.onnx", right_runtime[0], ["a text"])
+    (tmp_path / "none.onnx").write_bytes(b"no model")
+    with pytest.raises(ExportError, match="ONNX Runtime refuses the export"):
+        web_proof.prove(artifact, tmp_path / "none.onnx", right_runtime[0], ["a text"])
+
+
+def test_without_node_there_is_no_proof_in_webassembly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert web_proof.prove(tiny_artifact(), tmp_path / "any.onnx", tmp_path / "any.mjs", []) is None
+
+
 # The page
 
 
@@ -308,14 +341,15 @@ def serve() -> Iterator[Any]:
 
 
 @pytest.mark.browser
-def test_the_page_gives_what_python_gives(tmp_path: Path, serve: Any) -> None:
+def test_the_page_gives_what_python_gives(right_runtime: list[Path], tmp_path: Path, serve: Any) -> None:
     """One visit in a real browser: type, read, drop files, download; nobody complains and nothing leaves this machine."""
     chromium = program("chromium", "chromium-browser", "google-chrome")
     npm_install(tmp_path, PLAYWRIGHT, AXE)
     hard = well_formed(HARD_TEXTS)
     texts = [*hard, *some_texts(200 - len(hard))]
     model_for(texts, tmp_path / "model")
-    export(tmp_path / "model", tmp_path / "page", to="web")
+    report = export(tmp_path / "model", tmp_path / "page", to="web")
+    assert report.source.endswith("(in WebAssembly too)")
     shutil.copyfile(Path(__file__).parent / "web_client.cjs", tmp_path / "client.cjs")
 
     table = io.StringIO(newline="")

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,27 @@ from typing import Any
 from textcls.errors import ExportError, InputError
 
 PROGRAM = Path(__file__).with_name("_stranger.py")
+PYTHON = (sys.executable, "-P")  # -P: the neighbours of the program are no modules of it
 Ask = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Gives the outputs of a file by name for inputs by name, as nested lists."""
 
 
 @contextmanager
-def stranger(path: Path, program: Path = PROGRAM) -> Iterator[Ask]:
+def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interpreter: Sequence[str] = PYTHON) -> Iterator[Ask]:
     """Start a process that runs an exported file, and end it with the block.
 
     Args:
         path: The file.
-        program: What runs it: the name of the file is its argument, and it answers lines of JSON with lines of JSON.
+        program: What runs it: the name of the file is its first argument, and it answers lines of JSON with lines of JSON.
+        arguments: Its other arguments.
+        interpreter: What runs the program.
 
     Raises:
         ExportError: The file is refused, or the process ended; also raised where outputs are asked for.
         InputError: This machine lacks the locale in which the file lower-cases.
     """
     with tempfile.TemporaryFile() as complaints:
-        command = [sys.executable, "-P", str(program), str(path)]  # -P: the neighbours of the program are no modules of it
+        command = [*interpreter, *map(str, (program, path, *arguments))]
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True, encoding="utf-8"
         )

@@ -13,8 +13,9 @@ import textcls
 from textcls.artifact import Artifact, read_artifact
 from textcls.data import label_text
 from textcls.errors import InputError
-from textcls.exports import onnx_file, web_runtime
+from textcls.exports import onnx_file, web_proof, web_runtime
 from textcls.exports.onnx_file import ExportReport
+from textcls.exports.texts import real_texts
 from textcls.files import replacing_folder
 from textcls.inference.graph import takes_text
 from textcls.text import UNICODE_TOKEN
@@ -61,13 +62,18 @@ def export_web(
     try:
         with replacing_folder(out) as new:
             report = onnx_file.export(model, new / "model.onnx", locale=locale, texts=texts)
+            real, source = real_texts(artifact, model, None if texts is None else Path(texts))
+            difference = web_proof.prove(artifact, new / "model.onnx", parts[0], real)
             _copy_page(new, parts)
             facts = json.dumps(page_facts(artifact, report), ensure_ascii=False, indent=1)
             (new / MARK).write_text(facts + "\n", encoding="utf-8", newline="\n")
             size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file())
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    return replace(report, bytes=size)
+    if difference is None:
+        return replace(report, bytes=size, source=f"{source} (not in WebAssembly, since Node.js is not installed here)")
+    largest = max(report.largest_difference, difference)
+    return replace(report, bytes=size, largest_difference=largest, source=f"{source} (in WebAssembly too)")
 
 
 def page_facts(artifact: Artifact, report: ExportReport) -> dict[str, Any]:

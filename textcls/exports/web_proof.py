@@ -1,0 +1,47 @@
+"""The proof of the `web` export: the file in the browser's runtime, under Node.js, gives what the trained model gives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.artifact import Artifact
+from textcls.exports.parity import compare
+from textcls.exports.stranger import stranger
+from textcls.exports.texts import hard_texts
+from textcls.text.encoding import replace_surrogates
+
+PROGRAM = Path(__file__).with_name("_stranger.mjs")
+
+
+def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str]) -> float | None:
+    """Compare an exported file, in WebAssembly, with the model on real and hard texts.
+
+    Args:
+        artifact: The trained model; it gives one label a text.
+        path: The file.
+        runtime: The JavaScript of the runtime; its WebAssembly lies beside it.
+        real: Real texts.
+
+    Returns:
+        The largest difference of a probability; None where Node.js, which runs the runtime, is not installed.
+
+    Raises:
+        ExportError: They differ.
+    """
+    node = shutil.which("node")
+    if node is None:
+        return None
+    texts = [text for text in (*real, *hard_texts()) if "\0" not in text]  # JavaScript's runtimes end a string there
+    with stranger(path, PROGRAM, runtime, interpreter=[node]) as ask:
+
+        def run(texts: Sequence[str]) -> tuple[Sequence[Any], NDArray[np.float32]]:
+            outputs = ask({"text": replace_surrogates(texts)})
+            return outputs["label"], np.array(outputs["probabilities"], np.float32)
+
+        return max(compare(artifact, run, batch).largest_difference for batch in (texts, ["", " ", "\u3000"]))
