@@ -4,6 +4,10 @@ import csv
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -113,6 +117,48 @@ def test_an_output_that_exists_needs_force(tiny_run: TinyRun, tmp_path: Path) ->
     assert len(records(out.read_text())) == 9
 
 
+@pytest.fixture
+def many_lines(tmp_path: Path) -> Path:
+    path = tmp_path / "many.txt"
+    path.write_text("the team won twice and the bank lost ground\n" * 300_000)
+    return path
+
+
+def test_an_interrupted_run_is_one_line_and_keeps_the_old_output(tiny_onnx: Path, many_lines: Path) -> None:
+    out = many_lines.with_name("out.csv")
+    out.write_text("old")
+    command = [
+        sys.executable,
+        "-m",
+        "textcls",
+        "classify",
+        str(tiny_onnx),
+        str(many_lines),
+        "--lines",
+        "--force",
+        "-o",
+        str(out),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        while running.poll() is None and not any(many_lines.parent.glob(".out.csv.*")):
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate()
+    assert (running.returncode, said) == (130, "textcls: interrupted\n")
+    assert out.read_text() == "old"
+    assert sorted(path.name for path in many_lines.parent.iterdir()) == ["many.txt", "out.csv"]
+
+
+def test_a_reader_that_has_enough_ends_it_silently(tiny_onnx: Path, many_lines: Path) -> None:
+    command = [sys.executable, "-m", "textcls", "classify", str(tiny_onnx), str(many_lines), "--lines"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert b"label" in running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -122,6 +168,11 @@ def test_an_output_that_exists_needs_force(tiny_run: TinyRun, tmp_path: Path) ->
         (["MODEL", "missing.csv"], "missing.csv: there is no such file"),
         (["MODEL", "DATA", "--text", "txt"], "text"),
         (["MODEL", "DATA", "--top-k", "0"], "at least 1"),
+        (["MODEL", "DATA", "--min-confidence", "2"], "at most 1"),
+        (["MODEL", "DATA", "--rejects", "bad.doc"], "bad.doc: the ending names no format"),
+        (["MODEL", "DATA", "--follow"], "only one growing file can be followed"),
+        (["MODEL", "DATA", "--resume"], "name one as the output"),
+        (["MODEL", "DATA", "--device", "cuda:99"], "CUDA"),
         (["MODEL", "DATA", "--format", "xml"], "xml: is no output format"),
         (["MODEL", "DATA", "-o", "out.doc"], "out.doc: the ending names no format"),
         (["MODEL", "DATA", "-o", "no/such/out.csv"], "does not exist"),

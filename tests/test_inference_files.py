@@ -8,7 +8,10 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -385,6 +388,44 @@ def test_standard_input_is_answered_line_by_line(monkeypatch: pytest.MonkeyPatch
         {"line": 1, "label": "odd", "confidence": 0.75},
         {"line": 2, "label": "even", "confidence": 0.75},
     ]
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl"])
+def test_a_growing_file_is_answered_line_by_line(tmp_path: Path, kind: str) -> None:
+    lines = [b"a\n", b"bb\n"] if kind == "txt" else [b'{"text": "a"}\n', b'{"text": "bb"}\n']
+    path = write(tmp_path / f"a.{kind}", lines[0])
+    hear, answers = os.pipe()
+    waits = []
+    with (
+        os.fdopen(hear, "rb", buffering=0) as reader,
+        path.open("ab", buffering=0) as file,
+        ThreadPoolExecutor(1) as pool,
+        os.fdopen(answers, "w") as stream,
+    ):
+        running = pool.submit(classify_files, ByLength(), [path], stream=stream, follow=True)
+        assert json.loads(reader.read(999))["label"] == "odd"
+        for _ in range(5):
+            file.write(lines[1][:-1])  # no answer before the line is whole
+            time.sleep(0.03)
+            started = time.perf_counter()
+            file.write(lines[1][-1:])
+            assert json.loads(reader.read(999))["label"] == "even"
+            waits.append(time.perf_counter() - started)
+        reader.close()
+        file.write(lines[0])
+        with pytest.raises(BrokenPipeError):
+            running.result(10)
+        with suppress(BrokenPipeError):
+            stream.close()
+    assert min(waits) < 0.05
+
+
+def test_what_cannot_be_followed(tmp_path: Path) -> None:
+    table, lines = write(tmp_path / "a.csv", "text\n"), write(tmp_path / "a.txt", "a")
+    for inputs in ([table], [lines, lines], [write(tmp_path / "a.txt.gz", gzip.compress(b"a", mtime=0))]):
+        assert "only one growing file" in message(inputs, follow=True)
+    assert "line by line" in message([lines], tmp_path / "o.jsonl", follow=True)
+    assert "line by line" in message([lines], format="csv", follow=True)
 
 
 def test_a_reader_that_went_away_is_a_broken_pipe(tmp_path: Path) -> None:

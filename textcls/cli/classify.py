@@ -74,6 +74,9 @@ def classify(
         str, typer.Option("--unsure-label", metavar="NAME", help="What --min-confidence calls such rows.")
     ] = "unsure",
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for more lines of a growing .txt or .jsonl file; answer each as it comes.")
+    ] = False,
     rejects: Annotated[
         Path | None,
         typer.Option(
@@ -109,6 +112,7 @@ def classify(
             unsure_label=unsure_label,
             rejects=rejects,
             strict=strict,
+            follow=follow,
             force=force,
             resume=resume,
             progress=progress,

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from textcls.data.files import Decoder, open_bytes, read_text
+from textcls.data.files import Decoder, open_bytes, open_growing, read_text
 from textcls.errors import DataError
 
 _CHUNK: Final = 1 << 20
@@ -71,12 +71,14 @@ class Reading:
         header: Whether csv and tsv files start with a line of names; without one the columns are named 0, 1, 2, …
         encoding_errors: `strict` makes an error of a row with bytes that are not UTF-8, `replace` reads them as U+FFFD.
         block_rows: The most rows in a block.
+        follow: Whether `.txt` and `.jsonl` files are still growing: at their end, wait for more.
     """
 
     text: tuple[str, ...] = ("text",)
     header: bool = True
     encoding_errors: Literal["strict", "replace"] = "strict"
     block_rows: int = 8192
+    follow: bool = False
 
 
 def column_values(column: Any) -> list[Any]:
@@ -157,7 +159,7 @@ def csv_blocks(path: Path, name: str, separator: str, reading: Reading) -> Itera
 def jsonl_blocks(path: Path, name: str, reading: Reading) -> Iterator[Block]:
     """Read a file with one JSON object a line, one text each; blank lines are no rows."""
     parse = json.JSONDecoder().decode
-    with open_bytes(path) as stream:
+    with open_growing(path) if reading.follow else open_bytes(path) as stream:
         for first, lines, line_faults in _lines(stream, reading):
             rows: list[dict[str, Any]] = []
             numbers: list[int] = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from textcls.errors import DataError
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
 _CHUNK = 1 << 20
+_LOOK_AGAIN = 0.01  # seconds after which a growing file may have grown
 # First bytes of what people give a text ending by mistake; none of them can start a sensible UTF-8 text.
 _SIGNATURES = {
     b"PAR1": "a Parquet file",
@@ -100,6 +102,41 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedIOBase]:
         if compression is None:
             raise
         raise DataError(f"{path}: is not {compression} data, or is damaged; copy it again or correct its ending") from None
+
+
+class _Growing(io.RawIOBase):
+    """A file that is still being written: at its end, reading waits for more."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = io.FileIO(path)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not (count := self._file.readinto(buffer)):
+            time.sleep(_LOOK_AGAIN)
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def open_growing(path: str | Path) -> Iterator[io.BufferedIOBase]:
+    """Open a file, or a named pipe, for its bytes and for those that are still to come; reading it never ends.
+
+    Raises:
+        DataError: It cannot be opened or read.
+    """
+    try:
+        with io.BufferedReader(_Growing(Path(path)), _CHUNK) as stream:
+            yield stream
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # of whom the rows were written to
+            raise
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def iter_lines(path: str | Path, decoder: Decoder) -> Iterator[tuple[int, str]]:

@@ -28,7 +28,7 @@ from textcls.data.blocks import (
     parquet_blocks,
     whole_file_blocks,
 )
-from textcls.data.files import COMPRESSIONS, ending, open_bytes
+from textcls.data.files import COMPRESSIONS, ending, open_bytes, open_growing
 from textcls.data.formats import check_columns
 from textcls.errors import DataError, InputError
 
@@ -76,8 +76,8 @@ class Inputs:
 
     @property
     def total_bytes(self) -> int | None:
-        """Bytes of all files on disk; None where standard input is among them."""
-        if any(source.kind == STANDARD_INPUT for source in self.sources):
+        """Bytes of all files on disk; None where standard input or a growing file is among them."""
+        if self.reading.follow or any(source.kind == STANDARD_INPUT for source in self.sources):
             return None
         return sum(source.size for source in self.sources)
 
@@ -140,6 +140,7 @@ def find_inputs(
     glob: str | None = None,
     encoding_errors: Literal["strict", "replace"] = "strict",
     block_rows: int = 8192,
+    follow: bool = False,
 ) -> Inputs:
     """Find the files behind `inputs` and make sure that they can be read and have the text column.
 
@@ -152,6 +153,7 @@ def find_inputs(
         glob: Read only those files of a folder that match, such as `*.csv` or `2024/*.txt`.
         encoding_errors: `strict` makes an error of a row with bytes that are not UTF-8, `replace` reads them as U+FFFD.
         block_rows: The most rows in a block.
+        follow: Wait for more at the end of the one input, a `.txt` file (then of lines) or a `.jsonl` file that is still growing.
 
     Raises:
         InputError: A file or folder is missing, cannot be read, holds nothing to read, or lacks the text column.
@@ -168,10 +170,12 @@ def find_inputs(
             sources += _in_folder(Path(path), glob, notes, alone=len(paths) == 1)
         else:
             sources.append(_named(path))
-    reading = Reading((text,) if isinstance(text, str) else tuple(text), header, encoding_errors, block_rows)
+    reading = Reading((text,) if isinstance(text, str) else tuple(text), header, encoding_errors, block_rows, follow)
+    if follow:
+        _check_growing(sources)
     for source in sources:
         _check(source, reading)
-    return Inputs(tuple(sources), lines, reading, tuple(notes))
+    return Inputs(tuple(sources), lines or follow, reading, tuple(notes))
 
 
 def read_blocks(inputs: Sequence[str | Path], **options: Any) -> Iterator[Block]:
@@ -226,6 +230,13 @@ def _in_folder(folder: Path, glob: str | None, notes: list[str], *, alone: bool)
         kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(left_out.items()))
         notes.append(f"{folder}: left out files of other kinds: {kinds}")
     return sorted(found, key=lambda source: source.path.relative_to(folder).parts)
+
+
+def _check_growing(sources: Sequence[Source]) -> None:
+    """Make sure that the input is one that can be read while it grows."""
+    growing = [source for source in sources if source.kind in {".txt", ".jsonl", STANDARD_INPUT}]
+    if len(sources) > 1 or not growing or sources[0].path.suffix.lower() in COMPRESSIONS:
+        raise InputError("only one growing file can be followed: a .txt or .jsonl file that is not compressed, or -")
 
 
 def _check(source: Source, reading: Reading) -> None:
@@ -288,7 +299,7 @@ def parquet_schema(path: Path) -> Any:
 
 
 def _text_line_blocks(source: Source, reading: Reading) -> Iterator[Block]:
-    with open_bytes(source.path) as stream:
+    with open_growing(source.path) if reading.follow else open_bytes(source.path) as stream:
         yield from line_blocks(stream, source.name, reading)
 
 

@@ -44,6 +44,7 @@ def classify_files(
     unsure_label: str = "unsure",
     rejects: str | Path | None = None,
     strict: bool = False,
+    follow: bool = False,
     force: bool = False,
     resume: bool = False,
     stream: TextIO | None = None,
@@ -75,6 +76,8 @@ def classify_files(
         unsure_label: The label of such rows.
         rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`.
         strict: Stop at the first row that cannot be read.
+        follow: Wait for more lines at the end of a `.txt` or `.jsonl` file that is still growing, and answer each as it comes;
+            to a stream alone, as JSON lines or a table. It ends with the process, or with the reader of the stream.
         force: Replace an output that exists.
         resume: Keep what is written beside the output until it is whole, and go on from there where a run with the same
             arguments, model and input files was killed; the output is the same byte for byte. Not for Parquet.
@@ -91,7 +94,9 @@ def classify_files(
     stream = stream or sys.stdout
     format = stream_format(format, stream) if output is None else file_format(format, output)
     answers = Answers(predictor, top_k, all_scores, min_confidence, unsure_label)
-    found = find_inputs(inputs, text=text, lines=lines, header=header, glob=glob)
+    found = find_inputs(inputs, text=text, lines=lines, header=header, glob=glob, follow=follow)
+    if follow and (output is not None or rejects is not None or format not in {"jsonl", "table"}):
+        raise InputError("a growing file is answered line by line: without files to write, as jsonl or table")
     _check_files(output, rejects, inputs, found, force)
     files = [Path(file) for file in (output, rejects) if file is not None]
     names = Names(answers.names)

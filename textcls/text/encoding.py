@@ -19,7 +19,7 @@ from textcls.config import TextSettings
 from textcls.text.tokenizers import Tokenizer, build_tokenizer
 from textcls.text.vocabulary import PAD, UNK, Vocabulary
 
-_MOST_CHUNKS = 1 << 19  # distinct chunks remembered; about 100 MB of strings, ids and dictionary
+_MOST_CHUNKS = 1 << 18  # distinct chunks remembered; about 40 MB of strings, ids and dictionary
 _MOST_IDS = 1 << 22  # and their ids: a chunk that is not remembered, such as a whole Chinese text, leaves its ids behind too
 _LONGEST_REMEMBERED = 200  # characters of a chunk; longer ones hardly come again
 _replace_surrogates = regex.compile("[\ud800-\udfff]").sub
