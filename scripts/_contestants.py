@@ -12,11 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from textcls.artifact import Artifact
+from textcls.exports.quantized import quantize
 from textcls.inference import Predictor, classify_files
 from textcls.inference.graph import build_graph
 
@@ -34,7 +36,8 @@ def contestants(artifact: Artifact, train: Labelled, folder: Path, only: Sequenc
         only: The names of those that are wanted; all where not given.
     """
     makers: dict[str, Callable[[], Classify]] = {
-        "ours fp32": lambda: ours(artifact, folder),
+        "ours fp32": lambda: ours(build_graph(artifact), folder / "model.onnx"),
+        "ours int8": lambda: ours(quantize(build_graph(artifact)), folder / "int8.onnx"),
         "hand-written": lambda: hand_written(artifact),
         "spaCy textcat": lambda: spacy_textcat(train),
         "TF-IDF + LR": lambda: tfidf(train),
@@ -44,10 +47,9 @@ def contestants(artifact: Artifact, train: Labelled, folder: Path, only: Sequenc
     return {name: make() for name, make in makers.items() if not only or name in only}
 
 
-def ours(artifact: Artifact, folder: Path) -> Classify:
+def ours(graph: onnx.ModelProto, path: Path) -> Classify:
     """Classify with an exported file, as `textcls classify model.onnx texts.csv -o out.csv` does."""
-    path = folder / "model.onnx"
-    path.write_bytes(build_graph(artifact).SerializeToString())
+    path.write_bytes(graph.SerializeToString())
     predictor = Predictor.load(path)
     return lambda source, out: void(classify_files(predictor, [source], out, force=True))
 
