@@ -95,7 +95,7 @@ function showBars() {
     const [name, track, number] = bar.children;
     bar.classList.toggle("best", answer?.label === facts.labels[at]);
     name.replaceChildren(...breakable(facts.labels[at]));
-    track.firstChild.style.transform = `scaleX(${probability(at)})`;
+    track.firstChild.style.transform = `translateX(${(probability(at) - 1) * 100}%)`;
     number.textContent = answer ? percent(probability(at)) : "–";
   });
 }
@@ -179,9 +179,7 @@ function classifyFile() {
   $("download").disabled = true;
   $("progress").hidden = false;
   $("progress").value = 0;
-  $("counts").replaceChildren();
-  $("rows").replaceChildren();
-  $("shown").textContent = "";
+  $("answers").hidden = true;
   $("file-status").textContent = `${file.name}: classifying ${whole.format(texts.length)} rows`;
   worker.postMessage({ kind: "rows", id: file.id, texts });
 }
@@ -198,6 +196,7 @@ function takeRows({ at, labels, confidences }) {
 function showFile() {
   const { name, table, column, labels, confidences } = file;
   $("progress").hidden = true;
+  $("answers").hidden = false;
   $("download").disabled = false;
   $("file-status").textContent = `${name}: ${whole.format(labels.length)} rows classified`;
   $("text-name").textContent = table.names[column];
