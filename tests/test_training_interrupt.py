@@ -77,7 +77,7 @@ def test_a_run_keeps_the_best_model_so_far(when: type, data: Path, tmp_path: Pat
     run = train(config(data, **{"training.epochs": 50}), tmp_path / "run", report=report)
     assert run.interrupted
     assert sum(isinstance(event, EpochEnd) for event in events) <= 2
-    assert Note("interrupted: training ends here, with the best weights so far") in events
+    assert Note("interrupted: training ends here, with the best weights so far; --resume goes on") in events
     assert read_artifact(tmp_path / "run" / "model").labels == ("neg", "pos")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]["rows"] == 8
 
@@ -114,7 +114,7 @@ def test_sigint_from_outside_leaves_a_whole_model(data: Path, tmp_path: Path) ->
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err == ""
-    assert "interrupted: training ends here, with the best weights so far" in out.splitlines()
+    assert "interrupted: training ends here, with the best weights so far; --resume goes on" in out.splitlines()
     assert len(read_artifact(tmp_path / "run" / "model").vocabulary) > 40
     last = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1]
     assert json.loads(last)["text"].startswith("interrupted")

@@ -152,6 +152,8 @@ class TrainingSettings(Settings):
     """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps` (checked against the CPU first)."""
     threads: int | None = Field(None, ge=1)
     """CPU threads: every core where not given. Weights are identical only for the same number."""
+    checkpoint_minutes: float = Field(10.0, gt=0)
+    """Minutes between two checkpoints within an epoch; each epoch ends with one. `textcls train --resume` goes on from them."""
     tensorboard: bool = False
     """Write TensorBoard's event files beside the log (needs the `tensorboard` extra)."""
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from itertools import count
+import time
+from collections.abc import Iterator
+from itertools import count, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from textcls.cli.output import INTERRUPTED, metrics_table, tell
 from textcls.cli.source import SetOption, SourceArgument, read_settings, stem
+from textcls.errors import InputError
 
 if TYPE_CHECKING:
+    from textcls.config import Config
     from textcls.training import Run
 
 EXAMPLES = """Examples:
@@ -22,10 +27,13 @@ EXAMPLES = """Examples:
   textcls train reviews.csv --set data.text=body --set data.label=stars
   textcls train news/ --set text.vectors=glove.6B.50d --run runs/news
   textcls train new.csv --from runs/news/model
+  textcls train news/ --set text.vectors=glove.6B.50d --run runs/news --resume
 
 A folder holds one folder of text files per class. The run folder holds the model (model/), its metrics, pictures and log.
-While it trains, * marks the best epoch so far. Ctrl-C ends training early and keeps the best model so far.
+While it trains, * marks the best epoch so far. Ctrl-C ends training early and keeps the best model so far. What was
+interrupted, or killed, goes on with the same command and --resume.
 """
+_PATIENCE = 5.0  # seconds: bad input is met by all processes, and torchrun ends them with the first that leaves
 _SHOWN = ("rows", "accuracy", "macro_f1", "log_loss", "expected_calibration_error", "unseen_label_rows")
 _SHOWN_OF_MANY = (*_SHOWN[:3], "micro_f1", *_SHOWN[3:])  # with one label a text it equals the accuracy
 
@@ -42,32 +50,62 @@ def train(
         Path | None,
         typer.Option("--from", metavar="MODEL", help="Start from the weights and vocabulary of a trained model."),
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed.")] = False,
 ) -> None:
     """Train a classifier on a dataset and evaluate it."""
-    config = read_settings(source, overrides)
-    folder = run or _default_folder(stem(source), force)
+    first = os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ  # of those that torchrun started
+    try:
+        config = read_settings(source, overrides)
+        if force and resume:
+            raise InputError("--force and --resume exclude each other: write over the run, or go on with it")
+        folder = run or (_last_folder(stem(source)) if resume else _default_folder(stem(source), force))
+        result = _train(config, folder, first, force=force, resume=resume, start_from=start_from)
+    except InputError as error:
+        if first:
+            raise
+        time.sleep(_PATIENCE)
+        raise typer.Exit(error.exit_code) from None
+    if first:
+        _show(result)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
+    """Train, and where this process is the one that speaks show how."""
     from textcls.cli.progress import TrainingDisplay
     from textcls.training import train as train_model
 
-    if config.text.tokenizer != "unicode" and start_from is None:
+    if not first:
+        return train_model(config, folder, **options)
+    if config.text.tokenizer != "unicode" and options["start_from"] is None:
         tell(
             f"note: an export of this model will take token ids, not raw text: the tokenizer {config.text.tokenizer} "
             "cannot be written in ONNX (text.tokenizer unicode can)"
         )
     with TrainingDisplay(config.training.metric) as display:
-        result = train_model(config, folder, force=force, start_from=start_from, report=display)
-    _show(result)
-    if result.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        return train_model(config, folder, report=display, **options)
 
 
 def _default_folder(name: str, force: bool) -> Path:
     """Return `runs/NAME`, or where that is not empty the first of `runs/NAME-2`, `runs/NAME-3`, … that is."""
-    for number in count(1):
-        folder = Path("runs", name if number == 1 else f"{name}-{number}")
+    for folder in _folders(name):
         if force or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return folder
     raise AssertionError
+
+
+def _last_folder(name: str) -> Path:
+    """Return the last of `runs/NAME`, `runs/NAME-2`, … that is there."""
+    for folder, after in pairwise(_folders(name)):
+        if not after.exists():
+            return folder
+    raise AssertionError
+
+
+def _folders(name: str) -> Iterator[Path]:
+    yield Path("runs", name)
+    yield from (Path("runs", f"{name}-{number}") for number in count(2))
 
 
 def _show(run: Run) -> None:

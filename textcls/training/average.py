@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,17 @@ class MovingAverage:
             yield
         finally:
             self._swap()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"updates": self.updates, "average": self._average}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.updates = state["updates"]
+        for average, saved in zip(self._average, state["average"], strict=True):
+            average.copy_(saved)
 
     def _swap(self) -> None:
         for weight, average in zip(self._weights, self._average, strict=True):

@@ -18,12 +18,14 @@ import textcls
 from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings
 from textcls.data import LabelSet, Rows
-from textcls.errors import ConfigError, DataError
+from textcls.errors import ConfigError, DataError, TrainingError
 from textcls.evaluation import Targets, evaluate, fit_temperature, fit_temperature_multi, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
 from textcls.text import PAD, UNK, Encoded, Encoder, Vocabulary, encode_training
 from textcls.text.vectors import PretrainedVectors, load_vectors
+from textcls.training.checkpoint import Checkpoints
+from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
 from textcls.training.loop import LabelledSplit, best_thresholds, score, training_loop
 
@@ -53,6 +55,18 @@ class Fitted:
     targets: Targets | None = None
 
 
+class TrainingStoppedError(TrainingError):
+    """Training failed, but an epoch before that left a model.
+
+    Attributes:
+        fitted: That model.
+    """
+
+    def __init__(self, message: str, fitted: Fitted) -> None:
+        super().__init__(message)
+        self.fitted = fitted
+
+
 def fit(
     config: Config,
     train: Rows,
@@ -60,6 +74,8 @@ def fit(
     *,
     start_from: Artifact | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    checkpoints: Checkpoints | None = None,
+    world: World = ALONE,
 ) -> Generator[Event, None, Fitted]:
     """Train a model on rows in memory.
 
@@ -70,6 +86,8 @@ def fit(
         validation: Rows that choose the best epoch, the temperature and the thresholds.
         start_from: A trained model whose vocabulary, text and network settings and weights to start from.
         should_stop: Asked after each step; once true, the best weights so far are kept.
+        checkpoints: Where training goes on from, and what it leaves behind.
+        world: The processes that train together; each yields its own events.
 
     Yields:
         Notes, progress and the end of each epoch.
@@ -79,16 +97,20 @@ def fit(
 
     Raises:
         InputError: The rows or settings cannot be used.
-        TrainingError: The loss is no longer a finite number.
+        TrainingStoppedError: Training failed after its first epoch; the error holds the best model until then.
+        TrainingError: It failed before: the loss is no longer a finite number, or memory or disk is full.
     """
     started = time.perf_counter()
+    checkpoints = checkpoints or Checkpoints()
     if start_from is not None:
+        yield from _setting_notes(start_from, config)
         config = _settings_of(start_from, config)
     labels = LabelSet.from_rows(train.all_labels)
     if len(labels) < 2:
         what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
         raise DataError(f"the training rows have {what}: a classifier needs at least two")
-    with torch_settings(config) as threads:
+    threads = checkpoints.settled("threads", config.training.threads or max(1, available_cores() // world.local_size))
+    with torch_settings(config, threads):
         vectors: PretrainedVectors | None = None
         if start_from is None:
             encoded, vocabulary, counts = encode_training(train.texts, config.text)
@@ -100,6 +122,7 @@ def fit(
                     extend=config.text.extend,
                     accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
                 )
+                checkpoints.expect("text.vectors", _origin(vectors))
                 vocabulary = vocabulary.extended(vectors.extra_words)
                 yield Note(_coverage(vectors, counts))
         else:
@@ -108,7 +131,7 @@ def fit(
         encoder = Encoder.from_settings(config.text, vocabulary)
         yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
-        device = resolve_device(config.training.device, config.model)
+        device = world.device(resolve_device(config.training.device, config.model))
         network = Network(config.model, len(vocabulary), len(labels))
         network.encoder.parallel = threads > 1 and by_direction(config.model)
         initialise(network, vectors, vocabulary)
@@ -128,7 +151,9 @@ def fit(
         elif not _has_known_labels(validation_split, len(labels)):
             column = "data.labels" if train.many else "data.label"
             raise DataError(f"no validation row has a label that the training rows have: check data.validation and {column}")
-        yield from training_loop(network, train_split, validation_split, config.training, should_stop)
+        failure = yield from training_loop(
+            network, train_split, validation_split, config.training, should_stop, checkpoints, world
+        )
 
         temperature, metrics, probabilities = 1.0, {}, None
         thresholds = np.full(len(labels), _DEFAULT_THRESHOLD, np.float32) if train.many else None
@@ -147,6 +172,8 @@ def fit(
         "training_seconds": round(time.perf_counter() - started, 1),
         "vectors": _origin(vectors) if start_from is None else start_from.provenance.get("vectors"),
     }
+    if start_from is not None:
+        provenance["started_from"] = start_from.fingerprint
     weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
     artifact = Artifact(
         config=_without_paths(_with_label_column(config, train.many)),
@@ -160,7 +187,10 @@ def fit(
         provenance=provenance,
     )
     targets = None if validation_split is None else validation_split.targets
-    return Fitted(artifact, network, labels, encoder, probabilities, targets)
+    fitted = Fitted(artifact, network, labels, encoder, probabilities, targets)
+    if failure is not None:
+        raise TrainingStoppedError(str(failure), fitted)
+    return fitted
 
 
 def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
@@ -199,19 +229,18 @@ def available_cores() -> int:
 
 
 @contextmanager
-def torch_settings(config: Config) -> Iterator[int]:
-    """Seed torch and settle its threads for the length of a block; yields the number of threads.
+def torch_settings(config: Config, threads: int) -> Iterator[None]:
+    """Seed torch and settle its threads for the length of a block.
 
     A thread for each direction (see `textcls.model.recurrence`) comes before threads inside the operations, which wait for each
     other at every one of them: on a busy machine that made training twenty times slower.
     """
     before = torch.get_num_threads()
-    threads = config.training.threads or available_cores()
     torch.set_num_threads(max(1, threads // 2) if by_direction(config.model) else threads)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(config.training.seed)
-            yield threads
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -250,6 +279,16 @@ def _settings_of(artifact: Artifact, config: Config) -> Config:
     dropouts = {name: getattr(config.model, name) for name in ("embedding_dropout", "layer_dropout", "output_dropout")}
     model = artifact.config.model.model_copy(update=dropouts)
     return config.model_copy(update={"text": artifact.config.text, "model": model})
+
+
+def _setting_notes(artifact: Artifact, config: Config) -> Iterator[Note]:
+    """Name the settings that were asked for and give way to those of the trained model."""
+    settled = _settings_of(artifact, config)
+    for section in ("text", "model"):
+        asked, has, default = (getattr(tree, section).model_dump() for tree in (config, settled, Config()))
+        for name in asked:
+            if asked[name] not in (has[name], default[name]):
+                yield Note(f"{section}.{name} {asked[name]} is not used: the trained model has {has[name]}")
 
 
 def _with_label_column(config: Config, many: bool) -> Config:

@@ -10,8 +10,10 @@ from types import FrameType
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible(under_way: Callable[[], bool] = lambda: True) -> Iterator[Callable[[], bool]]:
     """Give a function that is true once Ctrl-C was pressed; a second Ctrl-C interrupts at once, as it does elsewhere.
+
+    So does the first one until training is `under_way`: there is nothing to keep.
 
     Outside the main thread, where Python takes no signal handlers, Ctrl-C is left as it is.
     """
@@ -22,8 +24,10 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     before = signal.getsignal(signal.SIGINT)
 
     def press(_number: int, _frame: FrameType | None) -> None:
-        pressed.set()
         signal.signal(signal.SIGINT, before)
+        if not under_way():
+            raise KeyboardInterrupt
+        pressed.set()
 
     signal.signal(signal.SIGINT, press)
     try:

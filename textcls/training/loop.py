@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,13 +21,14 @@ from textcls.model.device import full_precision
 from textcls.model.packing import batches_of_tokens
 from textcls.text import UNK, Encoded
 from textcls.training.average import MovingAverage
-from textcls.training.batches import shuffled_batches
+from textcls.training.checkpoint import Checkpoints, TrainingState
+from textcls.training.distributed import ALONE, World
 from textcls.training.events import EpochEnd, Event, Note, Progress
 
-_REPORT_SECONDS = 0.2  # between two progress events; only then is the loss read from the device
 _SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 bytes a hidden unit for each
 _MOST_WEIGHT = 20  # of having a label, where balanced: the few texts of a rare one would else outweigh all others
 _LOWER_IS_BETTER = frozenset({"log_loss"})
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA, then the CPU on Linux and Windows
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def training_loop(
     validation: LabelledSplit | None,
     settings: TrainingSettings,
     should_stop: Callable[[], bool],
-) -> Iterator[Event]:
+    checkpoints: Checkpoints | None = None,
+    world: World = ALONE,
+) -> Generator[Event, None, TrainingError | None]:
     """Train a network; when the generator ends, it holds the best weights that validation saw.
 
     Args:
@@ -66,98 +69,163 @@ def training_loop(
         validation: Rows that choose the best epoch; without them the last one is kept.
         settings: Optimiser, schedule, regularisation, early stopping.
         should_stop: Asked after each step; once true, the best weights so far are kept and the loop ends.
+        checkpoints: Where the loop goes on from, and what it leaves behind.
+        world: The processes that train together.
 
     Yields:
         `Progress` several times a second, `EpochEnd`, and a `Note` where early stopping ends it.
 
+    Returns:
+        What ended training too soon, where an epoch before it left weights to keep.
+
     Raises:
         ConfigError: `training.class_weights` does not fit the labels.
-        TrainingError: The loss is no longer a finite number.
+        TrainingError: The loss is no longer a finite number, memory or disk is full, or another process ended, in the first epoch.
     """
-    generator = np.random.default_rng(settings.seed)
-    optimizer = build_optimizer(network, settings)
-    average = MovingAverage(network, settings.average)
     weights = class_weights(settings, train).to(next(network.parameters()).device)
-    steps_per_epoch = math.ceil(len(train.targets) / settings.batch_size)
-    total_steps = steps_per_epoch * settings.epochs
-    best, best_state, epochs_without_better = None, None, 0
-    clock = _Clock()
+    order, average = np.random.default_rng(settings.seed), MovingAverage(network, settings.average)
+    optimizer = build_optimizer(network, settings)
+    state = TrainingState(network, optimizer, average, order, loss=torch.zeros((), device=weights.device))
+    checkpoints = checkpoints or Checkpoints()
+    checkpoints.restore(state)
+    failure = None
+    try:
+        yield from _epochs(state, train, validation, settings, weights, should_stop, checkpoints, world)
+    except (TrainingError, RuntimeError, MemoryError) as error:
+        failure = explained(error, state)
+        if failure is None:
+            raise
+        if not state.best_weights:
+            raise failure from None
+    network.load_state_dict(state.best_weights)
+    return failure
 
-    for epoch in range(1, settings.epochs + 1):
-        epoch_loss = torch.zeros((), device=weights.device)
-        recent_loss, recent_steps = torch.zeros_like(epoch_loss), 0
-        clock.start_epoch()
-        network.train()
-        batches = shuffled_batches(train.encoded.lengths, settings.batch_size, generator)
-        for step, rows in enumerate(batches, start=1):
-            done = (epoch - 1) * steps_per_epoch + step
+
+def _epochs(
+    state: TrainingState,
+    train: LabelledSplit,
+    validation: LabelledSplit | None,
+    settings: TrainingSettings,
+    weights: Tensor,
+    should_stop: Callable[[], bool],
+    checkpoints: Checkpoints,
+    world: World,
+) -> Iterator[Event]:
+    """The loop itself: from where the state stands to the last epoch."""
+    steps = math.ceil(len(train.targets) / settings.batch_size)  # of one epoch
+    total_steps = steps * settings.epochs
+    model, clock = world.parallel(state.network), state.clock
+    while not state.finished:
+        recent_loss, recent_steps, stopping = torch.zeros_like(state.loss), 0, False
+        model.train()
+        world.seed(settings.seed, state.epoch, state.step)
+        clock.go()
+        for rows in state.batches(train.encoded.lengths, settings.batch_size)[state.step :]:
+            done = (state.epoch - 1) * steps + state.step + 1
             middle = (done - 0.5) / total_steps  # of this step, so that none has the rate 0
-            rate = settings.learning_rate * learning_rate_factor(middle, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss, tokens = train_step(network, train, rows, optimizer, weights, settings)
-            average.update()
-            epoch_loss += loss
+            for group in state.optimizer.param_groups:
+                group["lr"] = settings.learning_rate * learning_rate_factor(middle, settings)
+            loss, tokens = train_step(model, train, rows, state.optimizer, weights, settings, world)
+            state.average.update()
+            state.step += 1
+            state.loss += loss
             recent_loss += loss
             recent_steps += 1
             clock.count(tokens)
             stopping = should_stop()
-            if clock.report_due() or step == len(batches) or stopping:
+            if clock.report_due() or state.step == steps or stopping:
                 mean = recent_loss.item() / recent_steps  # waits for the device, so not in every step
-                if not math.isfinite(mean):
-                    raise TrainingError(f"the loss became {mean} in epoch {epoch}, step {step}: lower training.learning_rate")
+                if not math.isfinite(mean) and world.first:
+                    raise TrainingError(
+                        f"the loss became {mean} in epoch {state.epoch}, step {state.step}: lower training.learning_rate"
+                    )
                 recent_loss.zero_()
                 recent_steps = 0
-                left = clock.seconds() / done * (total_steps - done)
-                yield Progress(epoch, settings.epochs, step, len(batches), mean, clock.tokens_per_second(), left)
+                left = clock.seconds / done * (total_steps - done)
+                yield Progress(state.epoch, settings.epochs, state.step, steps, mean, clock.tokens_per_second(), left)
+                if stopping or checkpoints.due():
+                    checkpoints.save(state)
             if stopping:
                 break
 
         speed, seconds = clock.end_epoch()
         metrics: dict[str, Any] = {}
-        better = True
-        with average.applied():
-            if validation is not None:
-                metrics = validation_metrics(network, validation)
-                score = metrics[settings.metric] * (-1 if settings.metric in _LOWER_IS_BETTER else 1)
-                better = best is None or score > best
-                best = score if better else best
-            if better:
-                best_state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        epochs_without_better = 0 if better else epochs_without_better + 1
-        train_loss = epoch_loss.item() / step
-        yield EpochEnd(epoch, train_loss, metrics, rate, speed, seconds, better)
+        with state.average.applied():
+            if validation is not None and world.first:
+                metrics = validation_metrics(state.network, validation)
+            better = world.agreed(state.is_better(standing(metrics, settings.metric)))
+            state.keep(better)
+        train_loss, rate = state.loss.item() / state.step, state.optimizer.param_groups[0]["lr"]
+        yield EpochEnd(state.epoch, train_loss, metrics, rate, speed, seconds, better)
+        if stopping:  # in the middle of the epoch, from where a resumed run goes on
+            return
+        early = validation is not None and state.epochs_without_better >= settings.patience
+        state.end_epoch()
+        state.finished = early or state.epoch > settings.epochs
+        checkpoints.save(state)
+        if early:
+            epoch = state.epoch - 1
+            yield Note(f"stopped after epoch {epoch}: {settings.metric} is best in epoch {epoch - state.epochs_without_better}")
         if should_stop():
-            break
-        if validation is not None and epochs_without_better >= settings.patience:
-            yield Note(f"stopped after epoch {epoch}: {settings.metric} is best in epoch {epoch - epochs_without_better}")
-            break
-    assert best_state is not None
-    network.load_state_dict(best_state)
+            return
+
+
+def standing(metrics: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
+    """Return by what epochs are compared, higher is better: the metric, then minus the log loss; None without validation."""
+    if not metrics:
+        return None
+    log_loss = metrics.get("log_loss")
+    return metrics[metric] * (-1 if metric in _LOWER_IS_BETTER else 1), -math.inf if log_loss is None else -log_loss
+
+
+def explained(error: Exception, state: TrainingState) -> TrainingError | None:
+    """Return a failure of training in one line that says what helps; None where it is another kind of error."""
+    if isinstance(error, TrainingError):
+        return error
+    said, where = str(error), f"in epoch {state.epoch}, step {state.step + 1}"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in said.lower() for sign in _OUT_OF_MEMORY):
+        return TrainingError(f"out of memory {where}: lower training.batch_size, text.max_tokens or model.hidden_size")
+    if isinstance(error, dist.DistError) or "gloo" in said:
+        return TrainingError(f"another process of this run ended {where}: go on from the last checkpoint with --resume")
+    return None
 
 
 def train_step(
-    network: Network,
+    network: nn.Module,
     train: LabelledSplit,
     rows: NDArray[np.int64],
     optimizer: torch.optim.Optimizer,
     weights: Tensor,
     settings: TrainingSettings,
+    world: World = ALONE,
 ) -> tuple[Tensor, int]:
-    """Learn from one batch; return its loss, (), and its tokens."""
+    """Learn from one batch, or from this process's share of it.
+
+    Returns:
+        The loss, (), whose mean over the processes is the batch's; and the batch's tokens.
+    """
     device = weights.device
-    batch = pack(train.encoded.ids, train.encoded.offsets, rows).to(device)
-    targets = torch.from_numpy(train.targets[rows]).to(device)
+    own = world.share(rows)
+    part = own if len(own) else rows[:1]  # a process without a row of its own learns nothing, but must take part
+    batch = pack(train.encoded.ids, train.encoded.offsets, part).to(device)
+    targets = torch.from_numpy(train.targets[part]).to(device)
     logits = network(drop_words(batch, settings.word_dropout))  # (batch, classes)
-    loss = loss_of(logits, targets, weights, settings.label_smoothing)
+    if world.size == 1:
+        loss = loss_of(logits, targets, weights, settings.label_smoothing)
+    else:  # the mean over the batch, not over the share; the gradients become means over the processes
+        total = loss_of(logits, targets, weights, settings.label_smoothing, "sum")
+        loss = total * (world.size * bool(len(own)) / _divisor(train.targets[rows], weights))
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), settings.clip, foreach=True)
     optimizer.step()
-    return loss.detach(), len(batch.ids)
+    offsets = train.encoded.offsets
+    return loss.detach(), int((offsets[rows + 1] - offsets[rows]).sum())
 
 
-def loss_of(logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+def loss_of(
+    logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
     """Return the cross-entropy, a mean over the texts by weight; with many labels a text the binary one, a mean over texts and labels.
 
     Args:
@@ -165,11 +233,19 @@ def loss_of(logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float) 
         targets: Classes, int64 (batch,), or whether each text has each label, bool (batch, classes).
         weights: Of each class, (classes,); with many labels a text they weigh having the label alone.
         smoothing: Share of the target spread over all classes, or over having the label and not having it.
+        reduction: `sum` leaves the mean's division out.
     """
     if targets.dim() == 1:
-        return nn.functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
+        return nn.functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction=reduction)
     drawn = targets * (1 - smoothing) + smoothing / 2  # to 0.5
-    return nn.functional.binary_cross_entropy_with_logits(logits, drawn, pos_weight=weights)
+    return nn.functional.binary_cross_entropy_with_logits(logits, drawn, pos_weight=weights, reduction=reduction)
+
+
+def _divisor(targets: Targets, weights: Tensor) -> float:
+    """Return what the sum of `loss_of` is divided by for its mean."""
+    if targets.ndim == 2:
+        return float(targets.size)
+    return float(weights[torch.from_numpy(targets).to(weights.device)].sum())
 
 
 def drop_words(batch: PackedBatch, share: float) -> PackedBatch:
@@ -247,38 +323,3 @@ def best_thresholds(probabilities: NDArray[np.float64], split: LabelledSplit) ->
         return None
     known = split.targets[:, : probabilities.shape[1]].astype(np.bool_)
     return in_single_precision(choose_thresholds(probabilities.astype(np.float32), known))
-
-
-class _Clock:
-    """Seconds and tokens of training, evaluation left out."""
-
-    def __init__(self) -> None:
-        self._finished_seconds = 0.0
-        self._finished_tokens = 0
-        self.start_epoch()
-
-    def start_epoch(self) -> None:
-        self._start = self._reported = time.perf_counter()
-        self._epoch_tokens = 0
-
-    def count(self, tokens: int) -> None:
-        self._epoch_tokens += tokens
-
-    def report_due(self) -> bool:
-        now = time.perf_counter()
-        due = now - self._reported >= _REPORT_SECONDS
-        self._reported = now if due else self._reported
-        return due
-
-    def seconds(self) -> float:
-        return self._finished_seconds + time.perf_counter() - self._start
-
-    def tokens_per_second(self) -> float:
-        return (self._finished_tokens + self._epoch_tokens) / max(self.seconds(), 1e-9)
-
-    def end_epoch(self) -> tuple[float, float]:
-        """Return the epoch's tokens per second and its seconds."""
-        seconds = time.perf_counter() - self._start
-        self._finished_seconds += seconds
-        self._finished_tokens += self._epoch_tokens
-        return self._epoch_tokens / max(seconds, 1e-9), seconds

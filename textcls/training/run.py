@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+import shlex
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,16 +17,19 @@ import numpy as np
 from textcls.artifact import Artifact, read_artifact, write_artifact
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
-from textcls.errors import InputError, MissingPackageError
+from textcls.errors import InputError, MissingPackageError, TrainingError
 from textcls.evaluation import confusion_matrix
 from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
 from textcls.files import write_text
 from textcls.training.card import model_card
+from textcls.training.checkpoint import Checkpoints
+from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
-from textcls.training.fit import Fitted, evaluate_rows, fit
+from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
 from textcls.training.interrupt import interruptible
 
 Report = Callable[[Event], None]
+_PICTURES = ("learning_curves.png", "confusion_matrix.png", "reliability.png")
 
 
 @dataclass(frozen=True)
@@ -49,49 +54,117 @@ def train(
     folder: str | Path,
     *,
     force: bool = False,
+    resume: bool = False,
     start_from: str | Path | None = None,
     report: Report = lambda _event: None,
 ) -> Run:
     """Train a model on the data that the settings name, evaluate it, and write a run folder.
 
+    Where `torchrun` started several processes, they train together, and the first one writes and reports.
+
     Args:
         config: The settings.
-        folder: The run folder: new, empty, or with `force` one whose files of the same names give way.
+        folder: The run folder: new, empty, or with `force` one whose files give way once the first step is done.
         force: Write into a folder that is not empty.
+        resume: Go on with the run in the folder, from its last checkpoint; settings and data must be the same.
         start_from: A model folder whose weights and vocabulary to start from.
         report: Called with each event: notes, progress, the end of each epoch.
 
     Raises:
         InputError: Settings, data or folder cannot be used; nothing was written.
-        TrainingError: The loss is no longer a finite number.
+        TrainingError: The loss is no longer a finite number, or memory or disk is full; the best model so far was written.
     """
     folder = Path(folder)
+    with joined() as world, ExitStack() as stack:
+        if world.first and not resume:
+            _check_folder(folder, force)
+        checkpoints = Checkpoints(folder / "checkpoints", config.training.checkpoint_minutes, writes=world.first)
+        before = _resumed(folder, checkpoints) if resume else None
+        checkpoints.expect("settings", _lasting(config))
+        started = None if start_from is None else read_artifact(start_from)
+        checkpoints.expect("--from", None if started is None else started.fingerprint)
+        splits = load_splits(config.data)
+        checkpoints.expect("data", _sums(splits))
+        log = _RunLog(folder, config, splits, stack, before)
+        checkpoints.record = log.record
+
+        def tell(event: Event) -> None:
+            if world.first:
+                log.write(event)
+                report(event)
+
+        for note in (*(["going on from the last checkpoint"] if resume else []), *splits.notes):
+            tell(Note(note))
+        should_stop = stack.enter_context(interruptible(lambda: log.begun)) if world.size == 1 else lambda: False
+        training = fit(
+            config,
+            splits.train,
+            splits.validation,
+            start_from=started,
+            should_stop=should_stop,
+            checkpoints=checkpoints,
+            world=world,
+        )
+        stack.enter_context(closing(training))  # gives torch's random state and threads back, also after an error in `report`
+        failure = None
+        try:
+            fitted = _drive(training, tell)
+        except TrainingStoppedError as stopped:
+            failure, fitted = stopped, stopped.fitted
+        if should_stop():
+            tell(Note("interrupted: training ends here, with the best weights so far; --resume goes on"))
+        if not world.first:
+            return Run(folder, fitted.artifact, dict(fitted.artifact.metrics), False)
+        run = _finish(fitted, splits, log, should_stop(), failure)
+        if not run.interrupted:
+            checkpoints.remove()
+        return run
+
+
+def _drive(training: Generator[Event, None, Fitted], tell: Report) -> Fitted:
+    """Run a generator to its end, telling its events; return what it returns."""
+    while True:
+        try:
+            tell(next(training))
+        except StopIteration as end:
+            fitted: Fitted = end.value
+            return fitted
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    """Refuse a run folder that holds something, or cannot be made, before the data are read."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
         raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
     _check_writable(folder)
-    started = None if start_from is None else read_artifact(start_from)
-    splits = load_splits(config.data)
-    with ExitStack() as stack:
-        log = _RunLog(folder, config, splits, stack)
 
-        def tell(event: Event) -> None:
-            log.write(event)
-            report(event)
 
-        for note in splits.notes:
-            tell(Note(note))
-        should_stop = stack.enter_context(interruptible())
-        training = fit(config, splits.train, splits.validation, start_from=started, should_stop=should_stop)
-        stack.enter_context(closing(training))  # gives torch's random state and threads back, also after an error in `report`
-        while True:
-            try:
-                tell(next(training))
-            except StopIteration as end:
-                fitted: Fitted = end.value
-                break
-        if should_stop():
-            tell(Note("interrupted: training ends here, with the best weights so far"))
-        return _finish(fitted, splits, log, should_stop())
+def _resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
+    """Return what the log left in the last checkpoint."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such run to resume")
+    if (folder / "metrics.json").is_file() and not (folder / "checkpoints").is_dir():
+        model = shlex.quote(str(folder / "model"))
+        raise InputError(f"{folder}: training is finished, there is nothing to resume; --from {model} starts from its model")
+    return checkpoints.resume()
+
+
+def _lasting(config: Config) -> dict[str, Any]:
+    """Return the settings that must not change while a run lasts."""
+    tree = config.model_dump(mode="json")
+    for name in ("checkpoint_minutes", "tensorboard"):
+        del tree["training"][name]
+    return tree
+
+
+def _sums(splits: Splits) -> dict[str, Any]:
+    """Return the SHA-256 of each file of each split, or the fingerprint of its dataset."""
+    return {
+        split: {
+            f"{file.get('file') or file.get('dataset')} (SHA-256)": file.get("sha256") or file.get("fingerprint")
+            for file in files
+        }
+        for split, files in splits.files.items()
+    }
 
 
 def _check_writable(folder: Path) -> None:
@@ -103,7 +176,23 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: the run folder cannot be made: no right to write in {there}")
 
 
-def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> Run:
+def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool, failure: TrainingStoppedError | None) -> Run:
+    """Write what training gave.
+
+    Raises:
+        TrainingError: It cannot be written; or training failed, which is told once its best model is safe.
+    """
+    try:
+        run = _write(fitted, splits, log, interrupted)
+    except OSError as error:
+        full = f"{log.folder}: the model cannot be written: {error.strerror}; make room, then go on with --resume"
+        raise TrainingError(str(failure or full)) from error
+    if failure is not None:
+        raise TrainingError(f"{failure}; the best model so far is in {log.folder / 'model'}")
+    return run
+
+
+def _write(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> Run:
     """Evaluate on test, and write model, metrics and pictures."""
     metrics = dict(fitted.artifact.metrics)
     provenance = {**fitted.artifact.provenance, "data": splits.files}
@@ -113,14 +202,14 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> 
     artifact = replace(fitted.artifact, metrics=metrics, provenance=provenance)
     write_artifact(artifact, log.folder / "model", model_card(artifact))
     write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
-    plot_learning_curves(log.history, log.folder / "learning_curves.png")
+    plot_learning_curves(log.history, log.folder / _PICTURES[0])
     if probabilities is not None and targets is not None:
         name = "test" if "test" in metrics else "validation"
         labels = list(metrics[name]["per_class"])
         if not artifact.many:  # one label taken for another: with many a text there is no such thing
             matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
-            plot_confusion_matrix(matrix, labels, log.folder / "confusion_matrix.png")
-        plot_reliability(probabilities, targets, log.folder / "reliability.png")
+            plot_confusion_matrix(matrix, labels, log.folder / _PICTURES[1])
+        plot_reliability(probabilities, targets, log.folder / _PICTURES[2])
     return Run(log.folder, artifact, metrics, interrupted)
 
 
@@ -129,24 +218,43 @@ class _RunLog:
 
     Nothing is written before the first step: what precedes it are notes, and faults of settings and data, which leave no folder.
 
+    Args:
+        folder: The run folder.
+        config: The settings.
+        splits: The data.
+        stack: Closes the files.
+        before: What `record` gave, for a run that goes on.
+
     Raises:
         MissingPackageError: TensorBoard was asked for and is not installed.
     """
 
-    def __init__(self, folder: Path, config: Config, splits: Splits, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, config: Config, splits: Splits, stack: ExitStack, before: dict[str, Any] | None) -> None:
         self.folder = folder
-        self.history: list[dict[str, Any]] = []
+        self.history: list[dict[str, Any]] = [] if before is None else before["history"]
+        self._before = before
         self._config, self._splits, self._stack = config, splits, stack
         self._file: TextIO | None = None
         self._board: Any = None
         self._waiting: list[Note] = []
         self._board_writer = _tensorboard() if config.training.tensorboard else None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the first step is done."""
+        return self._file is not None
+
+    def record(self) -> dict[str, Any]:
+        """Return what the log needs to go on from here."""
+        assert self._file is not None
+        return {"history": self.history, "bytes": (self.folder / "log.jsonl").stat().st_size}
+
     def write(self, event: Event) -> None:
         """Write an event's line.
 
         Raises:
             InputError: The folder cannot be written.
+            TrainingError: The disk is full.
         """
         if self._file is None:
             if isinstance(event, Note):
@@ -162,18 +270,26 @@ class _RunLog:
             self._scalars(row)
         else:
             row = asdict(event)
-        self._file.write(json.dumps({"event": type(event).__name__, **row}, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({"event": type(event).__name__, **row}, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            with suppress(OSError):  # which tries to write it once more
+                self._file.close()
+            where = self.folder / "log.jsonl"
+            raise TrainingError(f"{where}: cannot be written: {error.strerror}; make room, then go on with --resume") from error
 
     def _start(self) -> TextIO:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self._before is None:
+                _clear(self.folder)
             write_text(self.folder / "config.yaml", self._config.to_yaml())
             write_text(self.folder / "splits.json", json.dumps(_split_record(self._splits), ensure_ascii=False) + "\n")
             if self._board_writer is not None:
                 self._board = self._board_writer(str(self.folder / "tensorboard"))
                 self._stack.callback(self._board.close)
-            return self._stack.enter_context((self.folder / "log.jsonl").open("w", encoding="utf-8"))
+            return self._stack.enter_context(_open_log(self.folder / "log.jsonl", self._before))
         except OSError as error:
             raise InputError(f"{self.folder}: the run folder cannot be written: {error.strerror}") from error
 
@@ -181,6 +297,27 @@ class _RunLog:
         for name, value in row.items() if self._board else ():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, row["epoch"])
+
+
+def _open_log(path: Path, before: dict[str, Any] | None) -> TextIO:
+    """Open the log anew, or where a run goes on behind the lines that its checkpoint knew."""
+    if before is None or not path.is_file():
+        return path.open("w", encoding="utf-8", newline="\n")
+    file = path.open("r+", encoding="utf-8", newline="\n")
+    file.truncate(min(before["bytes"], path.stat().st_size))
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files of an older run, and no others."""
+    Checkpoints(folder / "checkpoints").remove()
+    if (folder / "model" / "labels.json").is_file():
+        shutil.rmtree(folder / "model")
+    for name in (*_PICTURES, "metrics.json", "log.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / "tensorboard").glob("events.out.tfevents.*"):
+        path.unlink()
 
 
 def _tensorboard() -> Any:

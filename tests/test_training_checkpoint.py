@@ -1,0 +1,329 @@
+"""Nothing is lost: runs that were killed, interrupted or ran out of room go on to the weights of one that never was."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from textcls.artifact import read_artifact, weights_sha256
+from textcls.config import Config
+from textcls.errors import InputError, TrainingError
+from textcls.training import EpochEnd, Event, Note, Progress, clock, loop, train
+
+WORDS = tuple(f"word{number}" for number in range(30))
+
+
+class KilledError(Exception):
+    """What a report raises in the place of a process that dies."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data") / "data.csv")
+
+
+def write_data(path: Path, rows: int = 80, seed: int = 0) -> Path:
+    draw = np.random.default_rng(seed)
+    lines = [f"{' '.join(draw.choice(WORDS, draw.integers(1, 9)))},{'ab'[row % 2]}" for row in range(rows)]
+    path.write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def config(data: Path, **changes: Any) -> Config:
+    sizes = {"model.embedding_size": 4, "model.hidden_size": 4, "training.batch_size": 8, "training.epochs": 4}
+    often = {"training.threads": 1, "training.checkpoint_minutes": 1e-9, "data.validation_share": 0.25}
+    return Config().replace({"data.train": str(data)} | sizes | often | changes)
+
+
+@pytest.fixture(autouse=True)
+def _a_checkpoint_after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_REPORT_SECONDS", 0)
+
+
+def killed_at(number: int, kind: type = Progress) -> Any:
+    """A report that dies at an event of a kind, which is lost."""
+    seen: list[Event] = []
+
+    def report(event: Event) -> None:
+        seen.extend([event] if isinstance(event, kind) else [])
+        if len(seen) == number:
+            raise KilledError
+
+    return report
+
+
+def weights_of(folder: Path) -> str:
+    return weights_sha256(read_artifact(folder / "model").weights)
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """The events of a log but for notes and what depends on time."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    timed = ("tokens_per_second", "seconds", "seconds_left")
+    return [{k: v for k, v in line.items() if k not in timed} for line in lines if line["event"] != "Note"]
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "lstm": {},
+    "gru": {"model.cell": "gru", "model.layers": 2, "training.average": 0},
+    "two threads": {"training.threads": 2, "training.patience": 1, "training.epochs": 6},
+    "frozen": {"training.freeze_embeddings": True, "data.validation_share": 0.0},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_run_is_the_run_that_never_ended(case: str, data: Path, tmp_path: Path) -> None:
+    settings = config(data, **CASES[case])
+    train(settings, tmp_path / "whole")
+    for number, (at, kind) in enumerate([(3, Progress), (9, Progress), (1, EpochEnd), (4, Progress)]):
+        with pytest.raises(KilledError):
+            train(settings, tmp_path / "resumed", resume=number > 0, report=killed_at(at, kind))
+    torch.manual_seed(99)  # what the process drew before does not matter
+    train(settings, tmp_path / "resumed", resume=True)
+    assert weights_of(tmp_path / "resumed") == weights_of(tmp_path / "whole")
+    assert log_of(tmp_path / "resumed") == log_of(tmp_path / "whole")
+    assert {path.name for path in (tmp_path / "resumed").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+
+
+def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(data: Path, tmp_path: Path) -> None:
+    train(config(data), tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(config(data), tmp_path / "run", report=killed_at(6))
+    before, last = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert (before.name, last.name) == ("000001-000000004.pt", "000001-000000005.pt")
+    last.write_bytes(last.read_bytes()[:5000])
+    train(config(data), tmp_path / "run", resume=True)
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+    assert not (tmp_path / "run" / "checkpoints").exists()  # the run is over
+
+
+def test_checkpoints_execute_nothing(data: Path, tmp_path: Path) -> None:
+    """A pickle that would run code counts as damaged."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    with pytest.raises(KilledError):
+        train(config(data), tmp_path / "run", report=killed_at(2))
+    (path,) = (tmp_path / "run" / "checkpoints").iterdir()
+    torch.save({"version": 1, "state": Evil()}, path)
+    with pytest.raises(InputError, match=r"holds no checkpoint to go on from; train anew, with --force"):
+        train(config(data), tmp_path / "run", resume=True)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_ctrl_c_and_on(data: Path, tmp_path: Path) -> None:
+    train(config(data), tmp_path / "whole")
+    events: list[Event] = []
+
+    def press(event: Event) -> None:
+        events.append(event)
+        if sum(isinstance(one, Progress) for one in events) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    assert train(config(data), tmp_path / "run", report=press).interrupted
+    assert (tmp_path / "run" / "model" / "labels.json").is_file()
+    assert not train(config(data), tmp_path / "run", resume=True).interrupted
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+    assert log_of(tmp_path / "run") == log_of(tmp_path / "whole")
+
+
+def test_a_finished_run_says_so(data: Path, tmp_path: Path) -> None:
+    train(config(data, **{"training.epochs": 1}), tmp_path / "run")
+    with pytest.raises(InputError, match=r"run: training is finished, there is nothing to resume; --from .*run/model starts"):
+        train(config(data), tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match="nowhere: there is no such run to resume"):
+        train(config(data), tmp_path / "nowhere", resume=True)
+
+
+def test_changed_settings_and_data_are_refused_by_name(tmp_path: Path) -> None:
+    data, vectors = write_data(tmp_path / "data.csv"), tmp_path / "tiny.txt"
+    vectors.write_text("word1 1 2 3 4\nword2 3 4 5 6\n")
+    settings = config(data, **{"text.vectors": str(vectors)})
+    with pytest.raises(KilledError):
+        train(settings, tmp_path / "run", report=killed_at(2))
+
+    def refused(message: str, **changes: Any) -> None:
+        with pytest.raises(InputError, match=message) as caught:
+            train(settings.replace(changes), tmp_path / "run", resume=True)
+        assert "\n" not in str(caught.value)
+
+    refused(r"run: cannot be resumed, for training.epochs was 4, is 9; put it back", **{"training.epochs": 9})
+    refused(r"for data.split_seed was 0, is 1; model.layers was 1, is 2;", **{"data.split_seed": 1, "model.layers": 2})
+    vectors.write_text("word1 1 2 3 4\nword2 3 4 5 7\n")
+    refused(r"for text.vectors.sha256 was")
+    write_data(data, seed=1)
+    refused(r"for data.train.data.csv \(SHA-256\) was \"[0-9a-f]{64}\", is \"[0-9a-f]{64}\"; put it back")
+    write_data(data)
+    vectors.write_text("word1 1 2 3 4\nword2 3 4 5 6\n")
+    train(settings.replace({"training.checkpoint_minutes": 3}), tmp_path / "run", resume=True)  # which changes no weight
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(config(data), tmp_path / "whole")
+    calls: list[int] = []
+
+    def full(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(
+            TrainingError,
+            match=r"checkpoints: the checkpoint cannot be written: No space left on device; make room, then go on",
+        ):
+            train(config(data), tmp_path / "run")
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2  # and nothing half-written
+    train(config(data), tmp_path / "run", resume=True)
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_log_on_a_full_disk_is_one_line(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(KilledError):
+        train(config(data), tmp_path / "run", report=killed_at(2))
+    (tmp_path / "run" / "log.jsonl").unlink()
+    (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"log.jsonl: cannot be written: No space left on device"):
+        train(config(data), tmp_path / "run", resume=True)
+
+
+FAILURES = {
+    "the loss became nan in epoch 3, step 2: lower training.learning_rate": None,
+    "out of memory in epoch 3, step 2: lower training.batch_size, text.max_tokens or model.hidden_size": torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB"
+    ),
+    "out of memory in epoch 3, step 2: lower": RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you"),
+}
+
+
+@pytest.mark.parametrize("message", FAILURES)
+def test_a_failure_is_one_line_and_keeps_the_best_model(
+    message: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(data, **{"training.metric": "log_loss"})
+    error, real, steps = FAILURES[message], loop.train_step, iter(range(1, 999))
+
+    def fails(*arguments: Any) -> tuple[torch.Tensor, int]:
+        loss, tokens = real(*arguments)
+        if next(steps) < 18:  # the second step of the third epoch
+            return loss, tokens
+        if error is None:
+            return loss * torch.nan, tokens
+        raise error
+
+    ends: list[EpochEnd] = []
+    monkeypatch.setattr(loop, "train_step", fails)
+    with pytest.raises(TrainingError, match=f"^{message}.*; the best model so far is in .*model$") as caught:
+        train(settings, tmp_path / "run", report=lambda event: ends.append(event) if isinstance(event, EpochEnd) else None)
+    assert caught.value.exit_code == 1
+    assert len(ends) == 2
+    log_loss = read_artifact(tmp_path / "run" / "model").metrics["validation"]["log_loss"]
+    assert log_loss <= min(end.metrics["log_loss"] for end in ends) + 1e-6  # calibrated, so it may be better
+
+
+def test_another_error_is_not_explained_away(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(loop, "train_step", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train(config(data), tmp_path / "run")
+
+
+def test_the_threads_are_those_of_the_first_process(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config(data, **{"training.threads": None})
+    with pytest.raises(KilledError):
+        train(settings, tmp_path / "run", report=killed_at(2))
+    monkeypatch.setattr(sys.modules["textcls.training.fit"], "available_cores", lambda: 61)  # `fit` is a function too
+    notes: list[str] = []
+    train(settings, tmp_path / "run", resume=True, report=lambda e: notes.append(e.text) if isinstance(e, Note) else None)
+    assert notes[0] == "going on from the last checkpoint"
+    assert not any("threads: 61" in note for note in notes)
+
+
+# --- killed from outside
+
+KILLS = 20
+
+
+def trained_in_a_process(data: str, folder: str, resume: bool, said: Connection, torn_write: int) -> None:
+    """Train, saying a byte at each event; stall in the middle of the write with a given number."""
+    clock._REPORT_SECONDS = 0
+    real, writes = torch.save, iter(range(1, 10_000))
+
+    def save(content: Any, file: Any) -> None:
+        real(content, file)
+        if next(writes) == torn_write:
+            file.truncate(file.tell() // 2)
+            file.flush()
+            said.send_bytes(b"t")
+            time.sleep(600)
+
+    torch.save = save  # type: ignore[assignment]
+    settings = config(Path(data), **{"training.epochs": 60, "training.patience": 60})
+    train(settings, folder, resume=resume, report=lambda _event: said.send_bytes(b"e"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_killed_twenty_times_it_ends_with_the_same_weights(data: Path, tmp_path: Path) -> None:
+    draw = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
+    context = multiprocessing.get_context("forkserver")  # torch is imported once
+    context.set_forkserver_preload(["textcls.training", "textcls.evaluation.plots", __name__])
+
+    def started(folder: str, resume: bool, torn_write: int) -> tuple[Any, Connection]:
+        here, there = context.Pipe(duplex=False)
+        arguments = (str(data), str(tmp_path / folder), resume, there, torn_write)
+        process = context.Process(target=trained_in_a_process, args=arguments)
+        process.start()
+        there.close()
+        return process, here
+
+    def events(said: Connection) -> Iterator[bytes]:
+        while True:
+            try:
+                yield said.recv_bytes()
+            except EOFError:
+                return
+
+    for number in range(KILLS):
+        torn = int(draw.integers(1, 9)) if number % 4 == 1 else 0
+        process, said = started("killed", (tmp_path / "killed").exists(), torn)
+        after = int(draw.integers(1, 25))
+        for seen, what in enumerate(events(said), start=1):
+            if what == b"t" or (not torn and seen == after):
+                break
+        time.sleep(draw.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        said.close()
+    for folder, resume in (("killed", True), ("whole", False)):
+        process, said = started(folder, resume, 0)
+        assert sum(1 for _ in events(said)) > 0
+        process.join()
+        assert process.exitcode == 0
+        said.close()
+    assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    assert not (tmp_path / "killed" / "checkpoints").exists()
