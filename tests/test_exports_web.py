@@ -77,7 +77,7 @@ def files_of(folder: Path) -> list[str]:
 def test_the_folder_has_all_that_the_page_needs(model: Path, runtime: Path, tmp_path: Path) -> None:
     report = export(model, tmp_path / "page", to="web", runtime=runtime)
     page = tmp_path / "page"
-    own = [path.name for path in PAGE.iterdir()]
+    own = files_of(PAGE)
     assert files_of(page) == sorted(
         [*own, "model.json", "model.onnx", "runtime/ort-wasm-simd-threaded.wasm", "runtime/ort.wasm.bundle.min.js"]
     )

@@ -84,7 +84,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_package_its_type_marker_and_licence(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "textcls").rglob("*.py")}
-    page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "textcls/exports/web_page").iterdir()}
+    page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "textcls/exports/web_page").rglob("*") if path.is_file()}
     assert sources | page | {"textcls/py.typed", "textcls/exports/_stranger.mjs"} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names} == {"textcls", "textcls-0.1.0.dist-info"}

@@ -113,8 +113,7 @@ def _check_place(out: Path, force: bool) -> None:
 
 
 def _copy_page(folder: Path, runtime: list[Path]) -> None:
-    """Copy the page and the runtime; the latter under `.js`, since not every server knows that `.mjs` is JavaScript."""
+    """Copy the page, which has the runtime's licence, and the runtime: as `.js`, since not every server knows what `.mjs` is."""
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
-    (folder / "runtime").mkdir()
     for path in runtime:
         shutil.copyfile(path, folder / "runtime" / path.name.replace(".mjs", ".js"))
