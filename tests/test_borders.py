@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "inference": {"text", "data", "artifact"},
     "training": {"data", "text", "model", "evaluation", "artifact"},
 }
+ROOMS["spacy_component"] = {"data", "artifact", "inference"}
 ROOMS["exports"] = {*ROOMS}
 ROOMS["classifier"] = {*ROOMS}
 ROOMS["cli"] = {*ROOMS}

@@ -19,6 +19,7 @@ EXAMPLES = """Examples:
   textcls export runs/trec/model trec.onnx --texts some_real_texts.txt --force
   textcls export runs/trec/model small.onnx --quantize int8
   textcls export runs/trec/model page --to web
+  textcls export runs/trec/model pipeline --to spacy
 
 The file runs in stock ONNX Runtime. Before it is kept it is compared with the model on real and on hard texts; where they
 differ, the command fails and writes nothing. Vocabulary, labels and settings travel inside it.
@@ -28,17 +29,28 @@ batch that a text is in; at least 99.5 % of its labels must be the model's.
 
 --to web writes a folder with a page that classifies in the browser; any server of static files serves it. The runtime that it
 needs is fetched once with npm; --runtime names the unpacked package instead where there is no network.
+
+--to spacy writes a pipeline that spacy.load opens; its component sets doc.cats to the probability of each label.
 """
+
+
+_FOLLOWING = {
+    "web": "python3 -m http.server --directory {out}",
+    "spacy": "python3 -m spacy package {out} FOLDER --build wheel",
+}
 
 
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="What to write: a .onnx file, or a folder with --to web.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="OUT", help="What to write: a .onnx file, or a folder with --to web or spacy.", show_default=False
+        ),
     ],
     to: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT", help="onnx or web; by the ending of OUT if not given.", show_default=False),
+        typer.Option(metavar="FORMAT", help="onnx, web or spacy; by the ending of OUT if not given.", show_default=False),
     ] = None,
     quantize: Annotated[
         str | None,
@@ -61,7 +73,7 @@ def export(
         typer.Option(metavar="DIR", help="With --to web: the unpacked npm package onnxruntime-web.", show_default=False),
     ] = None,
 ) -> None:
-    """Export a model as one ONNX file, or as a page for the browser."""
+    """Export a model as one ONNX file, as a page for the browser, or as a spaCy pipeline."""
     from textcls.exports import export as export_model
 
     report = export_model(model, out, to=to, quantize=quantize, locale=locale, texts=texts, force=force, runtime=runtime)
@@ -79,8 +91,7 @@ def export(
         )
     typer.echo(f"{out}: {size(report.bytes)}, SHA-256 {report.sha256}")
     tell(f"  compared on {report.source}, and on hard texts")
-    following = f"python3 -m http.server --directory {out}" if to == "web" else f"textcls classify {out} FILES"
-    tell(f"\nNext:\n  {following}")
+    tell(f"\nNext:\n  {_FOLLOWING.get(to or '', 'textcls classify {out} FILES').format(out=out)}")
 
 
 def _what_int8_did(int8: Quantization, texts: int, difference: float) -> str:

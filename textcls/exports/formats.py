@@ -7,9 +7,10 @@ from pathlib import Path
 from textcls.errors import InputError
 from textcls.exports import onnx_file
 from textcls.exports.onnx_file import ExportReport
+from textcls.exports.spacy_folder import export_spacy
 from textcls.exports.web import export_web
 
-FORMATS = ("onnx", "web")
+FORMATS = ("onnx", "web", "spacy")
 
 
 def export(
@@ -27,7 +28,7 @@ def export(
 
     Args:
         model: The model folder.
-        out: The file to write; a folder for `web`.
+        out: The file to write; a folder for `web` and `spacy`.
         to: One of `FORMATS`; by the ending of `out` if not given.
         quantize: For `onnx` alone: `int8` for weights of eight bits.
         locale: Locale of the machine that will run it, in which text is lower-cased.
@@ -48,4 +49,6 @@ def export(
         return onnx_file.export(model, out, quantize=quantize, locale=locale, texts=texts, force=force)
     if to == "web":
         return export_web(model, out, locale=locale, texts=texts, force=force, runtime=runtime)
+    if to == "spacy":
+        return export_spacy(model, out, texts=texts, force=force)
     raise InputError(f"--to {to}: no such format; there is {', '.join(FORMATS)}")

@@ -107,7 +107,8 @@ def export(
             int8 = None
             if quantize:
                 graph = quantized_graph(graph)
-            parity = prove(artifact, _written(graph, neighbour), real, INT8 if quantize else EXACT)
+            with file_runner(artifact, _written(graph, neighbour)) as run:
+                parity = prove(artifact, run, real, INT8 if quantize else EXACT)
             if quantize:
                 _record(graph, parity)
                 share, rows = _written(graph, neighbour).stat().st_size / full_size, validation_rows(model)
@@ -158,10 +159,16 @@ def _accuracies(artifact: Artifact, path: Path, rows: Rows) -> tuple[float, floa
     return accuracy(Predictor.from_artifact(artifact)), accuracy(Predictor.load(path))
 
 
-def prove(artifact: Artifact, path: Path, real: Sequence[str], bound: Bound = EXACT) -> Parity:
-    """Compare an exported file, in a fresh process, with the model: on real and hard texts, and on a very long one.
+def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXACT) -> Parity:
+    """Compare an export with the model on real and hard texts, and on a very long one.
 
     The long one stands alone and beside a short one: in a large batch it would take gigabytes.
+
+    Args:
+        artifact: The trained model.
+        run: Runs the export.
+        real: Texts of the kind that the model is for.
+        bound: How far the export may be from the model.
 
     Raises:
         ExportError: They differ.
@@ -169,9 +176,8 @@ def prove(artifact: Artifact, path: Path, real: Sequence[str], bound: Bound = EX
     long_text = " ".join(["word", "."] * (LONG_TEXT_TOKENS // 2))
     batches = ([*real, *hard_texts()], [long_text], ["short", long_text], ["", " ", "\u3000"])  # the last: only empty texts
     parity = Parity()
-    with file_runner(artifact, path) as run:
-        for batch in batches:
-            parity += compare(artifact, run, batch, bound)
+    for batch in batches:
+        parity += compare(artifact, run, batch, bound)
     if parity.agreement < bound.agreement:
         raise ExportError(
             f"the export gives {parity.agreement:.2%} of the labels that the model gives (at least {bound.agreement:.1%} must "

@@ -92,7 +92,7 @@ class Predictor:
             return cls.from_artifact(read_artifact(path), path, threads=threads)
         graph = read_graph(path)
         try:
-            return cls._from_graph(graph, threads)
+            return cls.from_graph(graph, threads)
         except Exception as error:  # ONNX Runtime's error classes share no base but this
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(f"{path}: is damaged: {reason}; export the model again") from error
@@ -100,10 +100,11 @@ class Predictor:
     @classmethod
     def from_artifact(cls, artifact: Artifact, folder: Path | None = None, *, threads: int | None = None) -> Predictor:
         """Return a predictor for a trained model; its graph is taken from, or kept in, the model folder where one is given."""
-        return cls._from_graph(_kept_graph(artifact, folder) if folder else build_graph(artifact), threads)
+        return cls.from_graph(_kept_graph(artifact, folder) if folder else build_graph(artifact), threads)
 
     @classmethod
-    def _from_graph(cls, model: onnx.ModelProto, threads: int | None) -> Predictor:
+    def from_graph(cls, model: onnx.ModelProto, threads: int | None = None) -> Predictor:
+        """Return a predictor for a graph that `build_graph` made; it is taken apart."""
         properties = {entry.key: entry.value for entry in model.metadata_props}
         record = json.loads(properties["textcls"])
         vocabulary = Vocabulary(tuple(properties["textcls.vocabulary"].split("\n")))
