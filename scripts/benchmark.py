@@ -2,11 +2,13 @@
 
     TEXTCLS_DATA=folder python scripts/benchmark.py classify                              200,000 short and 5,000 long texts
     TEXTCLS_DATA=folder python scripts/benchmark.py classify --rows 20000 --long-rows 500 --json speed.json
+    TEXTCLS_DATA=folder python scripts/benchmark.py train --json training.json            on the sentences of sst2
 
 A round is one slice of the texts, which everyone classifies in turn, from a csv file to a csv file with a label beside each text;
 loading a model is not counted. Ratios are medians over the rounds, so that what else the machine does falls on all alike. The floor
 is the time that the network's multiply-adds take at the rate of large fp32 matrix products on all cores, measured in each round;
-`floor_share` is the floor over our time. fastText is left out where it is not installed (`pip install textcls[bench]`).
+`floor_share` is the floor over our time. Where other processes share the cores, `cpu_ratio_…` and `cpu_floor_share` say more:
+they compare CPU-seconds. fastText is left out where it is not installed (`pip install textcls[bench]`).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import _training_race
 import numpy as np
 from _contestants import Classify, contestants
 
@@ -36,6 +39,7 @@ from textcls.data import Rows, read_labelled
 from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary, build_tokenizer
 
 LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+RATIOS = ("ratio_handwritten", "ratio_spacy", "ratio_int8", "floor_share")
 SHORT = ("trec-train", "sst2-train", "mr-all")
 LONG = ("bbc-all", "ag_news_20k-train")
 
@@ -53,9 +57,13 @@ def main() -> None:
     classify.add_argument("--hidden", type=int, default=128, help="units of one direction")
     classify.add_argument("--only", action="append", metavar="NAME", help="one of the classifiers; may be repeated")
     classify.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    _training_race.add_arguments(commands.add_parser("train", help="train on the same rows"))
     arguments = parser.parse_args()
     if "TEXTCLS_DATA" not in os.environ:
         parser.error("TEXTCLS_DATA is not set: name the folder with the data sets")
+    if arguments.command == "train":
+        _training_race.main(arguments, cores())
+        return
     result = compare(arguments, Path(os.environ["TEXTCLS_DATA"]))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -70,8 +78,10 @@ def compare(arguments: argparse.Namespace, data: Path) -> dict[str, Any]:
         runs = contestants(artifact, labelled_rows(data), Path(folder), arguments.only)
         for name, texts in {"short": short, "long": list(islice(long_texts(data), arguments.long_rows))}.items():
             if texts:
-                seconds, floors = race(runs, texts, arguments.rounds, Path(folder), artifact)
+                seconds, cpu_seconds, floors = race(runs, texts, arguments.rounds, Path(folder), artifact)
                 result[name] = figures(seconds, floors, texts, arguments.rounds)
+                on_cpu = figures(cpu_seconds, [cores() * floor for floor in floors], texts, arguments.rounds)
+                result[name] |= {f"cpu_{key}": value for key, value in on_cpu.items() if key in RATIOS}
                 show(name, texts, result[name])
     return {**result.get("long", {}), **result.get("short", {}), **result}
 
@@ -133,9 +143,10 @@ def random_model(arguments: argparse.Namespace, texts: Sequence[str]) -> Artifac
 
 def race(
     runs: dict[str, Classify], texts: Sequence[str], rounds: int, folder: Path, artifact: Artifact
-) -> tuple[dict[str, list[float]], list[float]]:
-    """Let everyone classify each slice in turn; return their seconds, and the floor's, for each slice."""
+) -> tuple[dict[str, list[float]], dict[str, list[float]], list[float]]:
+    """Let everyone classify each slice in turn; return their seconds, their CPU-seconds, and the floor's seconds, for each slice."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in runs}
     floors: list[float] = []
     encoder = Encoder.from_settings(artifact.config.text, artifact.vocabulary)
     warm_up = write_texts(folder / "warm_up.csv", texts[:64])
@@ -146,14 +157,15 @@ def race(
         source = write_texts(folder / "texts.csv", some)
         floors.append(multiply_adds(artifact, encoder, some) / multiply_adds_per_second())
         for name, run in runs.items():
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), time.process_time()
             run(source, folder / "out.csv")
             seconds[name].append(time.perf_counter() - started)
+            cpu_seconds[name].append(time.process_time() - cpu_started)
             with (folder / "out.csv").open(encoding="utf-8", newline="") as file:
                 found = [row["text"] for row in csv.DictReader(file)]
             if found != list(some):
                 sys.exit(f"{name} lost or changed rows")
-    return seconds, floors
+    return seconds, cpu_seconds, floors
 
 
 def write_texts(path: Path, texts: Sequence[str]) -> Path:
@@ -213,9 +225,9 @@ def show(name: str, texts: Sequence[str], result: dict[str, Any]) -> None:
     print(f"{len(texts):,} {name} texts of {words:.0f} words")
     for contestant, rate in {**result["rows_per_second"], "floor": result["floor_rows_per_second"]}.items():
         print(f"  {contestant:<14} {rate:>9,} rows/s")
-    for key in ("ratio_handwritten", "ratio_spacy", "ratio_int8", "floor_share"):
+    for key in RATIOS:
         if key in result:
-            print(f"  {key:<18} {result[key]:>5.2f}")
+            print(f"  {key:<18} {result[key]:>5.2f}, in CPU-seconds {result[f'cpu_{key}']:.2f}")
 
 
 def cores() -> int:

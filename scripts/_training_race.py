@@ -1,0 +1,311 @@
+"""`benchmark.py train`: how fast, and how well, we and others train on the same rows.
+
+Every run is a process of its own, so that threads and caches are its own too; the contestants take turns. Tokens a second are those
+of the epochs alone: reading, tokenizing and evaluation are not counted. We and the hand-written loop run with one thread and with
+every core, and the better of each counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textcls.config import Config
+from textcls.data import LabelSet, Rows, Splits, load_splits
+from textcls.text import Encoded, Encoder, encode_training
+
+LEARNING_RATE = 2e-3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `benchmark.py train`."""
+    parser.add_argument("--train", default="sst2-train.parquet", help="training rows, a file of TEXTCLS_DATA")
+    parser.add_argument("--validation", default="sst2-validation.parquet", help="rows that accuracy is measured on")
+    parser.add_argument("--epochs", type=int, default=4, help="passes over the rows, of the networks")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contestant")
+    parser.add_argument("--batch", type=int, default=64, help="texts a step, of the networks")
+    parser.add_argument("--embedding", type=int, default=100, help="dimensions of the embedding table, random at first")
+    parser.add_argument("--hidden", type=int, default=128, help="units of one direction")
+    parser.add_argument("--only", action="append", metavar="NAME", help="one of the contestants; may be repeated")
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # a run in a process of its own: NAME:THREADS
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+
+
+def main(arguments: argparse.Namespace, cores: int) -> None:
+    """Race, or be one of the runners."""
+    if arguments.one:
+        name, _, threads = arguments.one.rpartition(":")
+        print(json.dumps(CONTESTANTS[name](splits_of(arguments), arguments, int(threads))))
+        return
+    runners = [f"{name}:{threads}" for name in ("ours", "hand-written") for threads in sorted({1, cores})]
+    runners += [f"{name}:{cores}" for name in ("spaCy textcat", "TF-IDF + LR", "fastText")]
+    if not importlib.util.find_spec("fasttext"):
+        runners.remove(f"fastText:{cores}")
+        print("fastText is not installed (pip install 'textcls[bench]'): left out")
+    wanted = [runner for runner in runners if not arguments.only or runner.rpartition(":")[0] in arguments.only]
+    results: dict[str, list[dict[str, float]]] = {runner: [] for runner in wanted}
+    for number in range(arguments.rounds):
+        for runner in wanted:
+            results[runner].append(run(runner))
+            print(f"round {number + 1}, {runner}: {results[runner][-1]}", file=sys.stderr, flush=True)
+    report(results, arguments)
+
+
+def run(runner: str) -> dict[str, float]:
+    """Train one contestant in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": runner.rpartition(":")[2], "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, *sys.argv, "--one", runner], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def report(results: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
+    """Print the medians, and write them."""
+    peers = []
+    best: dict[str, float] = {}
+    for runner, runs in results.items():
+        name, _, threads = runner.rpartition(":")
+        row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        best[name] = max(best.get(name, 0.0), row["tokens_per_second"])
+        peers.append({"name": name, "threads": int(threads), **row})
+        print(
+            f"{name:<14} {threads} threads  {row['tokens_per_second']:>10,.0f} tokens/s  "
+            f"{row['seconds']:>7.1f} s  accuracy {row['accuracy']:.4f}"
+        )
+    figures: dict[str, Any] = {"peers": peers}
+    if {"ours", "hand-written"} <= best.keys():
+        figures |= {
+            "ours_tokens_per_second": best["ours"],
+            "handwritten_tokens_per_second": best["hand-written"],
+            "ratio": best["ours"] / best["hand-written"],
+        }
+        print(f"ours over hand-written, each with its better number of threads: {figures['ratio']:.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def splits_of(arguments: argparse.Namespace) -> Splits:
+    """Read the rows."""
+    folder = Path(os.environ["TEXTCLS_DATA"])
+    return load_splits(config_of(arguments, folder).data)
+
+
+def config_of(arguments: argparse.Namespace, folder: Path) -> Config:
+    """Return our settings: plain ones, so that all networks learn the same thing."""
+    return Config().replace(
+        {
+            "data.train": str(folder / arguments.train),
+            "data.validation": str(folder / arguments.validation),
+            "model.embedding_size": arguments.embedding,
+            "model.hidden_size": arguments.hidden,
+            "training.batch_size": arguments.batch,
+            "training.epochs": arguments.epochs,
+            "training.patience": arguments.epochs,
+            "training.learning_rate": LEARNING_RATE,
+        }
+    )
+
+
+def ours(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
+    """Train with textcls."""
+    from textcls.training import EpochEnd, fit
+
+    config = config_of(arguments, Path(os.environ["TEXTCLS_DATA"])).replace({"training.threads": threads})
+    training = fit(config, splits.train, splits.validation)
+    speeds, seconds, accuracy = [], 0.0, 0.0
+    for event in training:
+        if isinstance(event, EpochEnd):
+            speeds.append(event.tokens_per_second)
+            seconds += event.seconds
+            accuracy = max(accuracy, event.metrics["accuracy"])
+    return {"tokens_per_second": statistics.median(speeds), "seconds": seconds, "accuracy": accuracy}
+
+
+def hand_written(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
+    """Train as people write it: padded batches in random order, packed for `nn.LSTM`, dense Adam over all weights."""
+    import torch
+    from torch import Tensor, nn
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+    from torch.utils.data import DataLoader
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    train: Any
+    validation: Any
+    train, validation, labels = encoded_rows(splits, config_of(arguments, Path(os.environ["TEXTCLS_DATA"])))
+
+    class Classifier(nn.Module):
+        def __init__(self, vocabulary: int) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(vocabulary, arguments.embedding, padding_idx=0)
+            self.dropout = nn.Dropout(0.5)
+            self.lstm = nn.LSTM(arguments.embedding, arguments.hidden, batch_first=True, bidirectional=True)
+            self.linear = nn.Linear(2 * arguments.hidden, len(labels))
+
+        def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+            packed = pack_padded_sequence(self.dropout(self.embedding(ids)), lengths, batch_first=True, enforce_sorted=False)
+            _, (final, _) = self.lstm(packed)
+            scores: Tensor = self.linear(self.dropout(torch.cat([final[-2], final[-1]], dim=1)))
+            return scores
+
+    def collate(rows: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, Tensor]:
+        texts, targets = zip(*rows, strict=True)
+        lengths = torch.tensor([len(text) for text in texts])
+        return pad_sequence(list(texts), batch_first=True), lengths, torch.tensor(targets)
+
+    model = Classifier(max(int(ids.max()) for ids, _ in train) + 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    loader: Any = DataLoader(train, arguments.batch, shuffle=True, collate_fn=collate)
+    tokens = sum(len(ids) for ids, _ in train)
+    speeds, seconds, accuracy = [], 0.0, 0.0
+    for _ in range(arguments.epochs):
+        model.train()
+        started = time.perf_counter()
+        for ids, lengths, targets in loader:
+            loss = nn.functional.cross_entropy(model(ids, lengths), targets)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        took = time.perf_counter() - started
+        speeds.append(tokens / took)
+        seconds += took
+        model.eval()
+        with torch.inference_mode():
+            right: int = sum(
+                int((model(ids, lengths).argmax(1) == targets).sum())
+                for ids, lengths, targets in DataLoader(validation, 256, collate_fn=collate)
+            )
+        accuracy = max(accuracy, right / len(validation))
+    return {"tokens_per_second": statistics.median(speeds), "seconds": seconds, "accuracy": accuracy}
+
+
+def encoded_rows(splits: Splits, config: Config) -> tuple[list[Any], list[Any], LabelSet]:
+    """Return train and validation as lists of ids and class, from our own tokens."""
+    import torch
+
+    labels = LabelSet.from_rows(splits.train.single_labels)
+    encoded, vocabulary, _ = encode_training(splits.train.texts, config.text)
+
+    def rows(texts: Encoded, found: Rows) -> list[Any]:
+        ids = torch.from_numpy(texts.ids.astype(np.int64))
+        cuts = texts.offsets.tolist()
+        targets = labels.encode(found.single_labels).tolist()
+        return [(ids[cuts[i] : cuts[i + 1]], target) for i, target in enumerate(targets)]
+
+    validation = splits.validation
+    assert validation is not None
+    encoder = Encoder.from_settings(config.text, vocabulary)
+    return rows(encoded, splits.train), rows(encoder.encode(validation.texts), validation), labels
+
+
+def spacy_textcat(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
+    """Train spaCy's text classifier with its default architecture."""
+    import spacy
+    import torch
+    from spacy.training import Example
+    from thinc.util import fix_random_seed
+
+    torch.set_num_threads(threads)
+    fix_random_seed(0)
+    nlp: Any = spacy.blank("en")
+    textcat = nlp.add_pipe("textcat")
+    labels = LabelSet.from_rows(splits.train.single_labels)
+    validation = splits.validation
+    assert validation is not None
+
+    def examples(rows: Rows) -> list[Any]:
+        docs = nlp.tokenizer.pipe(rows.texts)
+        given = map(str, rows.single_labels)
+        return [
+            Example.from_dict(doc, {"cats": {label: float(label == own) for label in labels.texts}})
+            for doc, own in zip(docs, given, strict=True)
+        ]
+
+    train = examples(splits.train)
+    optimizer = nlp.initialize(lambda: train[:200])
+    tokens = sum(len(example.reference) for example in train)
+    draw = np.random.default_rng(0)
+    started = time.perf_counter()
+    for _ in range(arguments.epochs):
+        order = draw.permutation(len(train))
+        for start in range(0, len(order), arguments.batch):
+            nlp.update([train[i] for i in order[start : start + arguments.batch]], sgd=optimizer)
+    seconds = time.perf_counter() - started
+    docs = textcat.pipe(nlp.tokenizer.pipe(validation.texts))
+    found = [max(doc.cats, key=doc.cats.get) for doc in docs]
+    accuracy = statistics.mean(float(one == str(label)) for one, label in zip(found, validation.single_labels, strict=True))
+    return {"tokens_per_second": tokens * arguments.epochs / seconds, "seconds": seconds, "accuracy": accuracy}
+
+
+def tfidf(splits: Splits, arguments: argparse.Namespace, _threads: int) -> dict[str, float]:
+    """Fit TF-IDF and logistic regression on our tokens."""
+    from textcls.evaluation.baselines import tfidf_logistic_regression
+
+    config = config_of(arguments, Path(os.environ["TEXTCLS_DATA"]))
+    labels = LabelSet.from_rows(splits.train.single_labels)
+    _, vocabulary, _ = encode_training(splits.train.texts, config.text)
+    encoder = Encoder.from_settings(config.text, vocabulary)
+    validation = splits.validation
+    assert validation is not None
+    train_tokens = [encoder.tokens(text) for text in splits.train.texts]
+    tokens = [encoder.tokens(text) for text in validation.texts]
+    started = time.perf_counter()
+    predicted = tfidf_logistic_regression(train_tokens, labels.encode(splits.train.single_labels), tokens)
+    seconds = time.perf_counter() - started
+    accuracy = float((predicted == labels.encode(validation.single_labels)).mean())
+    return {"tokens_per_second": sum(map(len, train_tokens)) / seconds, "seconds": seconds, "accuracy": accuracy}
+
+
+def fasttext_supervised(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
+    """Train fastText with bigrams for 25 passes, the settings that did best for it on small data."""
+    import tempfile
+
+    fasttext: Any = importlib.import_module("fasttext")  # of the extra `bench`
+
+    config = config_of(arguments, Path(os.environ["TEXTCLS_DATA"]))
+    labels = LabelSet.from_rows(splits.train.single_labels)
+    _, vocabulary, _ = encode_training(splits.train.texts, config.text)
+    encoder = Encoder.from_settings(config.text, vocabulary)
+    validation = splits.validation
+    assert validation is not None
+    texts = [" ".join(encoder.tokens(text)) for text in splits.train.texts]
+    targets = labels.encode(splits.train.single_labels)
+    passes = 25
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "train.txt"
+        file.write_text(
+            "".join(f"__label__{target} {text}\n" for target, text in zip(targets, texts, strict=True)), encoding="utf-8"
+        )
+        started = time.perf_counter()
+        model = fasttext.train_supervised(str(file), wordNgrams=2, lr=0.5, epoch=passes, thread=threads, verbose=0)
+        seconds = time.perf_counter() - started
+    found = model.predict([" ".join(encoder.tokens(text)) for text in validation.texts])[0]
+    accuracy = statistics.mean(
+        float(one[0] == f"__label__{target}")
+        for one, target in zip(found, labels.encode(validation.single_labels), strict=True)
+    )
+    tokens = sum(len(text.split()) for text in texts) * passes
+    return {"tokens_per_second": tokens / seconds, "seconds": seconds, "accuracy": accuracy}
+
+
+CONTESTANTS: dict[str, Callable[[Splits, argparse.Namespace, int], dict[str, float]]] = {
+    "ours": ours,
+    "hand-written": hand_written,
+    "spaCy textcat": spacy_textcat,
+    "TF-IDF + LR": tfidf,
+    "fastText": fasttext_supervised,
+}
