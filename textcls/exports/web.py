@@ -14,6 +14,7 @@ from textcls.artifact import Artifact, read_artifact
 from textcls.data import label_text
 from textcls.errors import InputError
 from textcls.exports import onnx_file, web_proof, web_runtime
+from textcls.exports.folders import check_folder, folder_size
 from textcls.exports.onnx_file import ExportReport
 from textcls.exports.texts import real_texts
 from textcls.files import replacing_folder
@@ -21,7 +22,7 @@ from textcls.inference.graph import takes_text
 from textcls.text import UNICODE_TOKEN
 
 PAGE = Path(__file__).parent / "web_page"
-MARK = "model.json"  # by which an earlier export is told from a folder of something else
+MARK = "model.json"
 
 
 def export_web(
@@ -49,7 +50,7 @@ def export_web(
         ExportError: The export differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    _check_place(out, force)
+    check_folder(out, "web", (MARK, "index.html"), force=force)
     artifact = read_artifact(model)
     if not takes_text(artifact):
         raise InputError(
@@ -67,7 +68,7 @@ def export_web(
             _copy_page(new, parts)
             facts = json.dumps(page_facts(artifact, report), ensure_ascii=False, indent=1)
             (new / MARK).write_text(facts + "\n", encoding="utf-8", newline="\n")
-            size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file())
+            size = folder_size(new)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
     if difference is None:
@@ -99,17 +100,6 @@ def page_facts(artifact: Artifact, report: ExportReport) -> dict[str, Any]:
 
 def _short(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {name: metrics.get(name) for name in ("rows", "accuracy", "macro_f1", "expected_calibration_error")}
-
-
-def _check_place(out: Path, force: bool) -> None:
-    """Refuse a place that is taken; even `force` gives way to an earlier export alone."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --to web writes a folder")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / MARK).is_file() or not (out / "index.html").is_file():
-            raise InputError(f"{out}: holds other files than an export; name a new or an empty folder")
-        if not force:
-            raise InputError(f"{out}: exists already; name another folder, or --force to write over it")
 
 
 def _copy_page(folder: Path, runtime: list[Path]) -> None:

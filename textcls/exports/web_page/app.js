@@ -270,7 +270,7 @@ function showCard() {
 const answers = {
   ready(data) {
     facts = data.facts;
-    $("status").textContent = "";
+    $("status").textContent = "It runs in this browser. What you type or open here is sent nowhere.";
     $("file").disabled = false;
     showCard();
     showBars();
