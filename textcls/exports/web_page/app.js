@@ -106,7 +106,7 @@ function breakable(label) {
 }
 
 function newBar() {
-  const track = make("span", "track", make("div", "fill"));
+  const track = make("span", "track", make("span", "fill"));
   track.setAttribute("aria-hidden", "true");
   return make("li", "", make("span", "name"), track, make("span", "share"));
 }
@@ -156,19 +156,19 @@ function summary(words, strongest) {
 // A file
 
 async function openFile(chosen) {
+  const complain = (reason) => ($("file-error").textContent = `${chosen.name} ${reason}.`);
   $("file-error").textContent = "";
+  let text;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(await chosen.arrayBuffer());
-    const table = readTable(chosen.name, text);
-    if (!table.rows.length) throw new Error("has no rows");
-    file = { name: chosen.name, table, column: guessColumn(table, facts.text_column) };
+    text = new TextDecoder("utf-8", { fatal: true }).decode(await chosen.arrayBuffer());
   } catch (error) {
-    const reason = error instanceof TypeError ? "is not UTF-8 text" : error.message;
-    $("file-error").textContent = `${chosen.name} ${reason}.`;
-    return;
+    return complain(error instanceof TypeError ? "is not UTF-8 text" : `cannot be read: ${error.message}`);
   }
-  $("column").replaceChildren(...file.table.names.map((name, at) => new Option(name, at, false, at === file.column)));
-  $("column-field").hidden = file.table.names.length < 2;
+  const table = readTable(chosen.name, text);
+  if (!table.rows.length) return complain("has no rows");
+  file = { name: chosen.name, table, column: guessColumn(table, facts.text_column) };
+  $("column").replaceChildren(...table.names.map((name, at) => new Option(name, at, false, at === file.column)));
+  $("column-field").hidden = table.names.length < 2;
   $("result").hidden = false;
   classifyFile();
 }
