@@ -114,7 +114,15 @@ def test_export_of_other_tokenizers_says_so_on_its_first_line(tiny_run: TinyRun,
     assert asked == [
         (
             (Path("model"), Path("a.onnx")),
-            {"to": None, "quantize": None, "locale": "C", "texts": Path("lines.txt"), "force": True, "runtime": None},
+            {
+                "to": None,
+                "quantize": None,
+                "locale": "C",
+                "texts": Path("lines.txt"),
+                "force": True,
+                "runtime": None,
+                "push": None,
+            },
         )
     ]
 

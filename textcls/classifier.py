@@ -17,6 +17,7 @@ from textcls.data import Label, LabelSet, Rows, label_text, load_splits, read_la
 from textcls.data.memory import checked_texts, rows_from_memory
 from textcls.errors import ModelError
 from textcls.evaluation import evaluate as evaluate_probabilities
+from textcls.inference.hub import PREFIX, fetch_model
 from textcls.inference.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -167,17 +168,17 @@ class TextClassifier:
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> TextClassifier:
-        """Load a model folder or an exported `.onnx` file.
+        """Load a model folder, an exported `.onnx` file or a model on the Hugging Face Hub.
 
         Args:
-            path: The folder or the file.
+            path: The folder or the file, or `hub:owner/name`, with `@revision` behind it to pin one.
             device: `cpu`, which runs ONNX Runtime, or `cuda`, which runs torch and needs a model folder.
 
         Raises:
             ModelError: There is no model, it is damaged, or a newer textcls wrote it.
             ConfigError: There is no such device.
         """
-        path = Path(path)
+        path = fetch_model(path) if isinstance(path, str) and path.startswith(PREFIX) else Path(path)
         if path.is_file():
             if device != "cpu":
                 raise ModelError(f"{path}: exported files run on the CPU; load the model folder for device {device}")

@@ -20,6 +20,7 @@ EXAMPLES = """Examples:
   textcls export runs/trec/model small.onnx --quantize int8
   textcls export runs/trec/model page --to web
   textcls export runs/trec/model pipeline --to spacy
+  textcls export runs/trec/model folder --to hub --push owner/trec
 
 The file runs in stock ONNX Runtime. Before it is kept it is compared with the model on real and on hard texts; where they
 differ, the command fails and writes nothing. Vocabulary, labels and settings travel inside it.
@@ -31,6 +32,8 @@ batch that a text is in; at least 99.5 % of its labels must be the model's.
 needs is fetched once with npm; --runtime names the unpacked package instead where there is no network.
 
 --to spacy writes a pipeline that spacy.load opens; its component sets doc.cats to the probability of each label.
+
+--to hub writes a folder for the Hugging Face Hub, with a model card that the Hub reads; --push sends it there.
 """
 
 
@@ -44,13 +47,11 @@ def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)],
     out: Annotated[
         Path,
-        typer.Argument(
-            metavar="OUT", help="What to write: a .onnx file, or a folder with --to web or spacy.", show_default=False
-        ),
+        typer.Argument(metavar="OUT", help="What to write: a .onnx file, or a folder with any other --to.", show_default=False),
     ],
     to: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT", help="onnx, web or spacy; by the ending of OUT if not given.", show_default=False),
+        typer.Option(metavar="FORMAT", help="onnx, web, spacy or hub; onnx if not given.", show_default=False),
     ] = None,
     quantize: Annotated[
         str | None,
@@ -72,11 +73,17 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="With --to web: the unpacked npm package onnxruntime-web.", show_default=False),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="With --to hub: send the folder to this repository.", show_default=False),
+    ] = None,
 ) -> None:
-    """Export a model as one ONNX file, as a page for the browser, or as a spaCy pipeline."""
+    """Export a model as one ONNX file, a page for the browser, a spaCy pipeline, or for the Hugging Face Hub."""
     from textcls.exports import export as export_model
 
-    report = export_model(model, out, to=to, quantize=quantize, locale=locale, texts=texts, force=force, runtime=runtime)
+    report = export_model(
+        model, out, to=to, quantize=quantize, locale=locale, texts=texts, force=force, runtime=runtime, push=push
+    )
     if report.takes_text:
         typer.echo(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
     else:

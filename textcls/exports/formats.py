@@ -6,11 +6,12 @@ from pathlib import Path
 
 from textcls.errors import InputError
 from textcls.exports import onnx_file
+from textcls.exports.hub import export_hub
 from textcls.exports.onnx_file import ExportReport
 from textcls.exports.spacy_folder import export_spacy
 from textcls.exports.web import export_web
 
-FORMATS = ("onnx", "web", "spacy")
+FORMATS = ("onnx", "web", "spacy", "hub")
 
 
 def export(
@@ -23,18 +24,20 @@ def export(
     texts: str | Path | None = None,
     force: bool = False,
     runtime: str | Path | None = None,
+    push: str | None = None,
 ) -> ExportReport:
     """Write a trained model in another form, once that form has shown that it gives what the model gives.
 
     Args:
         model: The model folder.
-        out: The file to write; a folder for `web` and `spacy`.
+        out: The file to write; a folder for the other formats.
         to: One of `FORMATS`; by the ending of `out` if not given.
         quantize: For `onnx` alone: `int8` for weights of eight bits.
         locale: Locale of the machine that will run it, in which text is lower-cased.
         texts: A file of texts, one a line, to compare on; the run's validation split, or texts drawn from the vocabulary, if not given.
         force: Write over what exists.
         runtime: For `web` alone: where the files of the browser's runtime are; fetched once with npm, and cached, if not given.
+        push: For `hub` alone: the repository to send the folder to, `owner/name`.
 
     Raises:
         InputError: There is no model or no such format, the format does not suit the model, or the place cannot be written.
@@ -43,6 +46,8 @@ def export(
     """
     if runtime is not None and to != "web":
         raise InputError("--runtime goes with --to web alone")
+    if push is not None and to != "hub":
+        raise InputError("--push goes with --to hub alone")
     if quantize is not None and to not in (None, "onnx"):
         raise InputError("--quantize goes with .onnx files alone")
     if to in (None, "onnx"):
@@ -51,4 +56,6 @@ def export(
         return export_web(model, out, locale=locale, texts=texts, force=force, runtime=runtime)
     if to == "spacy":
         return export_spacy(model, out, texts=texts, force=force)
+    if to == "hub":
+        return export_hub(model, out, locale=locale, texts=texts, force=force, push=push)
     raise InputError(f"--to {to}: no such format; there is {', '.join(FORMATS)}")

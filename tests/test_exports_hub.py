@@ -1,0 +1,143 @@
+"""Models for the Hugging Face Hub: the folder, the card, and the way there and back, through a client that stays on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import pytest
+from conftest import TinyRun
+from helpers import tiny_artifact
+from huggingface_hub import ModelCard
+from typer.testing import CliRunner
+
+from textcls import TextClassifier
+from textcls.artifact import Artifact, read_artifact
+from textcls.cli import app
+from textcls.errors import InputError, ModelError
+from textcls.exports import export, onnx_file
+from textcls.exports.hub import hub_card
+from textcls.exports.onnx_file import ExportReport
+from textcls.exports.texts import drawn_texts
+from textcls.inference.seal import verify
+
+TEXTS = ["the team won twice", "a virus is back", ""]
+REPORT = ExportReport(True, 10, "texts", 2e-7, 1, "ab")
+
+
+class LocalHub:
+    """The few calls of the client that textcls makes; the Hub is a folder."""
+
+    root: Path
+    calls: list[tuple[str, Any]]
+
+    def create_repo(self, repo_id: str, *, exist_ok: bool) -> None:
+        self.calls.append(("create_repo", exist_ok))
+        (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
+        self.calls.append(("upload_folder", commit_message))
+        shutil.copytree(folder_path, self.root / repo_id, dirs_exist_ok=True)
+
+    @classmethod
+    def snapshot_download(cls, repo_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        cls.calls.append(("snapshot_download", revision))
+        if not (cls.root / repo_id).is_dir():
+            raise ConnectionError("no such repository\nmore of it")
+        there = {path.name for path in (cls.root / repo_id).iterdir()}
+        assert there == set(allow_patterns)
+        return str(cls.root / repo_id)
+
+
+@pytest.fixture(autouse=True)
+def local_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[LocalHub]:
+    monkeypatch.setattr("textcls.exports.texts.MOST_TEXTS", 20)
+    monkeypatch.setattr(drawn_texts, "__defaults__", (20,))
+    monkeypatch.setattr(onnx_file, "LONG_TEXT_TOKENS", 1200)
+    monkeypatch.setattr(huggingface_hub, "HfApi", LocalHub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", LocalHub.snapshot_download)
+    LocalHub.root, LocalHub.calls = tmp_path / "hub", []
+    return LocalHub
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(tiny_run: TinyRun, tmp_path: Path, local_hub: type[LocalHub]) -> None:
+    out = tmp_path / "folder"
+    result = CliRunner().invoke(app, ["export", str(tiny_run.model), str(out), "--to", "hub", "--push", "me/films"])
+    assert result.exit_code == 0, result.stderr
+    assert local_hub.calls == [("create_repo", True), ("upload_folder", "Upload a textcls model")]
+    assert verify(out) == []
+    loaded = TextClassifier.load("hub:me/films@v1")
+    assert local_hub.calls[-1] == ("snapshot_download", "v1")
+    expected = TextClassifier.load(tiny_run.model).predict_proba(TEXTS)
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), expected)
+    np.testing.assert_allclose(TextClassifier.load(out / "model.onnx").predict_proba(TEXTS), expected, atol=1e-6)
+    assert 'TextClassifier.load("hub:me/films")' in (out / "README.md").read_text(encoding="utf-8")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    export(tiny_run.model, out, to="hub", force=True, push="me/films")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_card_is_what_the_hub_reads(tiny_run: TinyRun) -> None:
+    artifact = read_artifact(tiny_run.model)
+    card = ModelCard(hub_card(artifact, REPORT, "me/films"))
+    data: Any = card.data
+    assert (data.library_name, data.pipeline_tag) == ("textcls", "text-classification")
+    assert data["labels"] == ["money", "science", "sport"]
+    assert data.eval_results is not None
+    found = {(e.dataset_split, e.dataset_name, e.metric_type): e.metric_value for e in data.eval_results}
+    assert found["test", "test.csv", "accuracy"] == pytest.approx(artifact.metrics["test"]["accuracy"], abs=1e-6)
+    assert found["validation", "train.csv", "macro_f1"] == pytest.approx(artifact.metrics["validation"]["macro_f1"], abs=1e-6)
+    assert data.datasets is None
+    for said in ("do not publish the model", "calibrated for texts like those", "## Limits", "raw text in, label and", "2e-07"):
+        assert said in card.text
+
+
+def test_the_card_names_data_sets_of_the_hub_and_does_without_metrics() -> None:
+    def card(artifact: Artifact) -> Any:
+        return ModelCard(hub_card(artifact, REPORT, "OWNER/NAME"))
+
+    stored = {
+        "data": {"train": [{"dataset": "SetFit/TREC-QC", "fingerprint": "f"}, {"dataset": "dataset", "fingerprint": "g"}]}
+    }
+    artifact = replace(tiny_artifact(tokenizer="spacy"), provenance=stored, labels=("no: way", "1", '"yes"'))
+    assert card(artifact).data.datasets == ["SetFit/TREC-QC"]
+    assert card(artifact).data["labels"] == ["no: way", "1", '"yes"']
+    assert card(artifact).data.eval_results is None
+    assert "token ids and lengths in" in card(artifact).text
+    many = replace(tiny_artifact(), many=True, thresholds=(0.5, 0.25, 0.125))
+    assert "which labels are selected" in card(many).text
+
+
+def test_what_the_hub_refuses_is_one_line(tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("403 Forbidden\nwith details")
+
+    monkeypatch.setattr(LocalHub, "create_repo", refuse)
+    result = CliRunner().invoke(app, ["export", str(tiny_run.model), str(tmp_path / "out"), "--to", "hub", "--push", "me/x"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"textcls: --push me/x: 403 Forbidden; the folder {tmp_path / 'out'} is written\n"
+    assert (tmp_path / "out" / "model.onnx").is_file()
+    with pytest.raises(ModelError, match=r"^hub:me/none: cannot be fetched: no such repository$"):
+        TextClassifier.load("hub:me/none")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"to": "hub", "push": "films"}, "is no repository; write it as owner/name"),
+        ({"push": "me/films"}, "--push goes with --to hub alone"),
+    ],
+)
+def test_bad_input_leaves_nothing(options: dict[str, Any], said: str, tiny_run: TinyRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        export(tiny_run.model, tmp_path / "out.onnx", **options)
+    with pytest.raises(InputError, match="is no repository"):
+        TextClassifier.load("hub:films")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds other files"):
+        export(tiny_run.model, tmp_path, to="hub", force=True)

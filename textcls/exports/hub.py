@@ -1,0 +1,144 @@
+"""The `hub` export: a folder in the layout of the Hugging Face Hub, and its way there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from textcls.artifact import Artifact, read_artifact
+from textcls.data import label_text
+from textcls.errors import InputError, TextclsError
+from textcls.exports import onnx_file
+from textcls.exports.folders import check_folder, folder_size
+from textcls.exports.onnx_file import ExportReport
+from textcls.files import replacing_folder
+from textcls.inference.graph import takes_text
+from textcls.inference.hub import GRAPH_FILE, MODEL_FILES, check_repository, first_line
+from textcls.training.card import model_card
+
+_METRICS = {
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro-F1",
+    "micro_f1": "Micro-F1",
+    "log_loss": "Log loss",
+    "expected_calibration_error": "Expected calibration error",
+}
+_TASK = {"type": "text-classification", "name": "Text classification"}
+_USE = """
+## Use it from here
+
+```python
+from textcls import TextClassifier
+
+classifier = TextClassifier.load("hub:{repository}")
+classifier.predict(["some text"])
+```
+
+`model.onnx` holds all of it and runs in stock ONNX Runtime, without textcls: {inputs}. It was compared with the trained model
+before it was written: no probability differs by more than {difference:.1g}.
+"""
+
+
+def export_hub(
+    model: str | Path,
+    out: str | Path,
+    *,
+    locale: str = "C.UTF-8",
+    texts: str | Path | None = None,
+    force: bool = False,
+    push: str | None = None,
+) -> ExportReport:
+    """Write a folder for the Hugging Face Hub: the model, its ONNX file, and a card that the Hub reads; and send it there if asked.
+
+    Args:
+        model: The model folder.
+        out: The folder to write; it is a model folder too.
+        locale: Locale in which the ONNX file lower-cases.
+        texts: A file of texts, one a line, to compare on; chosen as in `onnx_file.export` if not given.
+        force: Write over an earlier export.
+        push: Repository to send it to, `owner/name`; made where there is none.
+
+    Raises:
+        InputError: There is no model, the folder cannot be written, or `push` is no name of a repository.
+        ExportError: The ONNX file differs from the model; nothing was written.
+        TextclsError: The Hub does not take it; the folder is written.
+    """
+    model, out = Path(model), Path(out)
+    if push is not None:
+        check_repository(push)
+    check_folder(out, "hub", ("README.md", "labels.json"), force=force)
+    artifact = read_artifact(model)
+    try:
+        with replacing_folder(out) as new:
+            for name in MODEL_FILES[:-1]:
+                shutil.copyfile(model / name, new / name)
+            report = onnx_file.export(model, new / GRAPH_FILE, locale=locale, texts=texts)
+            card = hub_card(artifact, report, push or "OWNER/NAME")
+            (new / "README.md").write_text(card, encoding="utf-8", newline="\n")
+            size = folder_size(new)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    if push is not None:
+        _push(out, push)
+    return replace(report, bytes=size)
+
+
+def _push(folder: Path, repository: str) -> None:
+    """Send a folder to a repository.
+
+    Raises:
+        TextclsError: It could not be sent.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        api.create_repo(repository, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a textcls model")
+    except Exception as error:  # network, names, rights: the client documents no common class
+        raise TextclsError(f"--push {repository}: {first_line(error)}; the folder {folder} is written") from error
+
+
+def hub_card(artifact: Artifact, report: ExportReport, repository: str) -> str:
+    """Return the model card with the front matter that the Hub reads: task, labels, data and metrics."""
+    datasets = sorted({name for name, on_hub in _datasets(artifact.provenance) if on_hub})
+    facts: dict[str, Any] = {
+        "library_name": "textcls",
+        "pipeline_tag": "text-classification",
+        "tags": ["text-classification", "textcls", "onnx"],
+        "labels": [label_text(label) for label in artifact.labels],
+        **({"datasets": datasets} if datasets else {}),
+    }
+    if results := [_result(artifact, split, metrics) for split, metrics in artifact.metrics.items()]:
+        facts["metrics"] = sorted({metric["type"] for result in results for metric in result["metrics"]})
+        facts["model-index"] = [{"name": repository.rpartition("/")[2], "results": results}]
+    front = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120)
+    inputs = "raw text in, " if takes_text(artifact) else "token ids and lengths in, "
+    inputs += "which labels are selected and probabilities out" if artifact.many else "label and probabilities out"
+    use = _USE.format(repository=repository, inputs=inputs, difference=report.largest_difference)
+    return f"---\n{front}---\n\n{model_card(artifact)}{use}"
+
+
+def _result(artifact: Artifact, split: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of one split in the model index."""
+    files = artifact.provenance.get("data", {})
+    name = next((name for name, _ in _datasets({"data": {split: files.get(split, files.get("train", []))}})), "not recorded")
+    measured = [
+        {"type": kind, "name": shown, "value": round(metrics[kind], 6)}
+        for kind, shown in _METRICS.items()
+        if metrics.get(kind) is not None
+    ]
+    return {"task": _TASK, "dataset": {"name": name, "type": name, "split": split}, "metrics": measured}
+
+
+def _datasets(provenance: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yield the name of each file or data set that the model saw, and whether it is one of the Hub."""
+    for files in provenance.get("data", {}).values():
+        for file in files:
+            name = str(file.get("file") or file.get("dataset"))
+            yield name, "file" not in file and "/" in name
