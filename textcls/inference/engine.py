@@ -15,6 +15,8 @@ from textcls.text import PAD
 
 # Small batches of like length suit ONNX Runtime's LSTM; the second bound keeps a batch of very long texts from filling the memory.
 _BATCH_TEXTS, _BATCH_TOKENS = 32, 16_384
+# Few texts, too, are cut into batches for several threads, but not by their number: it must not change a score, not in int8 either.
+_FEWEST_BATCHES, _FEWEST_TEXTS = 8, 4
 
 
 class OnnxEngine:
@@ -77,8 +79,9 @@ def pad(ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.int
 def batches_of_like_length(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the rows of each batch, longest texts first, so that the threads end together."""
     order = np.argsort(-lengths, kind="stable")
+    most = min(_BATCH_TEXTS, max(_FEWEST_TEXTS, len(order) // _FEWEST_BATCHES))
     start = 0
     while start < len(order):
-        size = min(_BATCH_TEXTS, max(1, _BATCH_TOKENS // int(lengths[order[start]])))
+        size = min(most, max(1, _BATCH_TOKENS // int(lengths[order[start]])))
         yield order[start : start + size]
         start += size
