@@ -75,6 +75,30 @@ def test_start_from_a_trained_model(tiny_run: TinyRun) -> None:
     assert Path("more/model/vocabulary.txt").read_text() == (tiny_run.model / "vocabulary.txt").read_text()
 
 
+def test_resume_goes_on_in_the_last_run_folder_of_that_name(tiny_run: TinyRun) -> None:
+    for name in ("runs/train", "runs/train-2"):
+        Path(name).mkdir(parents=True)
+    result = runner.invoke(app, ["train", str(tiny_run.train), "--resume", *QUICK])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "textcls: runs/train-2/checkpoints: holds no checkpoint to go on from; train anew, with --force over what is there\n"
+    )
+    finished = runner.invoke(app, ["train", str(tiny_run.train), "--resume", "--run", str(tiny_run.folder), *QUICK])
+    assert finished.exit_code == 2
+    assert re.fullmatch(r"textcls: .*: training is finished, there is nothing to resume; .*\n", finished.stderr)
+    both = runner.invoke(app, ["train", str(tiny_run.train), "--resume", "--force"])
+    assert both.stderr == "textcls: --force and --resume exclude each other: write over the run, or go on with it\n"
+
+
+def test_only_the_first_of_several_processes_speaks(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.cli.train._PATIENCE", 0)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for rank, said in (("0", "textcls: missing.yaml: cannot be read: No such file or directory\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        result = runner.invoke(app, ["train", "missing.yaml"])
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", said)
+
+
 def test_a_tokenizer_that_onnx_cannot_express_is_named_before_anything_is_read() -> None:
     result = runner.invoke(app, ["train", "missing.csv", "--set", "text.tokenizer=spacy"])
     note, error = result.stderr.splitlines()

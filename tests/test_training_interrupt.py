@@ -82,6 +82,19 @@ def test_a_run_keeps_the_best_model_so_far(when: type, data: Path, tmp_path: Pat
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]["rows"] == 8
 
 
+def test_before_the_first_step_there_is_nothing_to_keep(data: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def report(event: Event) -> None:
+        if isinstance(event, Note) and event.text.startswith("network:"):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config(data), tmp_path / "run", report=report)
+    assert not (tmp_path / "run").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

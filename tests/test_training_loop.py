@@ -111,6 +111,13 @@ def test_stops_after_patience_and_keeps_the_best_weights(metric: str, monkeypatc
     assert not torch.equal(model.classifier.weight, seen[3]["classifier.weight"])
 
 
+def test_among_equal_scores_the_lower_log_loss_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted = iter([(0.5, 0.9), (0.5, 0.7), (0.5, 0.8), (0.6, 2.0), (0.5, 0.1)])
+    monkeypatch.setattr(loop, "validation_metrics", lambda *_: dict(zip(("macro_f1", "log_loss"), next(scripted), strict=True)))
+    ends = epochs(run(network(), plain_settings(epochs=5), split(9)))
+    assert [end.best for end in ends] == [True, True, False, True, False]
+
+
 def test_without_validation_the_last_epoch_is_kept() -> None:
     model = network()
     ends = epochs(run(model, plain_settings(epochs=3, patience=1)))

@@ -154,6 +154,32 @@ def test_starts_from_a_trained_model(folder: Path, data: str, tmp_path: Path) ->
     assert run.artifact.vocabulary == read_artifact(folder / "model").vocabulary
 
 
+def test_a_model_records_what_it_started_from_and_notes_settings_that_give_way(folder: Path, data: str, tmp_path: Path) -> None:
+    events: list[Event] = []
+    changes = {"model.hidden_size": 7, "text.lowercase": False, "model.output_dropout": 0.1}
+    run = train(config(data, **changes), tmp_path / "run", start_from=folder / "model", report=events.append)
+    assert run.artifact.provenance["started_from"] == read_artifact(folder / "model").fingerprint
+    assert "model.hidden_size 7 is not used: the trained model has 4" in notes(events)
+    assert "text.lowercase False is not used: the trained model has True" in notes(events)
+    assert notes(events).count("is not used") == 2  # the dropouts may change, and what stands at its default was not asked for
+
+
+def test_force_removes_what_an_older_run_wrote_and_only_once_a_step_is_done(data: str, tmp_path: Path) -> None:
+    train(config(data), tmp_path)
+    (tmp_path / "keep.txt").write_text("mine")
+    with pytest.raises(InputError, match="nowhere"):
+        train(config(data, **{"text.vectors": "nowhere.txt"}), tmp_path, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"keep.txt"}
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise RuntimeError("the caller's own")
+
+    with pytest.raises(RuntimeError, match="the caller's own"):
+        train(config(data), tmp_path, force=True, report=report)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "splits.json", "log.jsonl", "keep.txt"}
+
+
 FAULTS: dict[str, dict[str, Any]] = {
     "training.class_weights must name each label": {"training.class_weights": {"pos": 1.0}},
     "training.device cuda:99: there are": {"training.device": "cuda:99"},

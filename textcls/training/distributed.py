@@ -55,6 +55,14 @@ class World:
         dist.broadcast(said, src=0)
         return bool(said.item())
 
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the mean of a value, (), over the processes."""
+        if self.size == 1:
+            return value
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.size
+
     def device(self, device: torch.device) -> torch.device:
         """Return this process's own GPU where training is on GPUs."""
         if self.size == 1 or device.type != "cuda":

@@ -155,7 +155,7 @@ def _epochs(
                 metrics = validation_metrics(state.network, validation)
             better = world.agreed(state.is_better(standing(metrics, settings.metric)))
             state.keep(better)
-        train_loss, rate = state.loss.item() / state.step, state.optimizer.param_groups[0]["lr"]
+        train_loss, rate = world.mean(state.loss).item() / state.step, state.optimizer.param_groups[0]["lr"]
         yield EpochEnd(state.epoch, train_loss, metrics, rate, speed, seconds, better)
         if stopping:  # in the middle of the epoch, from where a resumed run goes on
             return
