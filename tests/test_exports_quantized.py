@@ -24,7 +24,7 @@ from textcls.exports.stranger import stranger
 from textcls.exports.texts import drawn_texts
 from textcls.inference import Predictor
 from textcls.inference.engine import OnnxEngine
-from textcls.inference.graph import build_graph
+from textcls.inference.graph import build_graph, vocabulary_of
 from textcls.text import Encoder
 
 
@@ -52,6 +52,16 @@ def test_the_int8_graph_is_near_the_model(cell: str, layers: int, bidirectional:
     encoded = Encoder.from_settings(artifact.config.text, artifact.vocabulary).encode(drawn_texts(artifact, 40))
     whole, eighth = (OnnxEngine(graph, threads=1)(encoded.ids, encoded.offsets) for graph in (model, small))
     assert 1e-5 < np.abs(whole - eighth).max() < 0.05
+
+
+@pytest.mark.parametrize(("tokenizer", "told"), [("unicode", False), ("spacy", True)])
+def test_an_int8_file_holds_its_vocabulary_once(tokenizer: str, told: bool) -> None:
+    artifact = tiny_artifact(tokenizer=tokenizer)
+    small = quantize(build_graph(artifact))
+    assert ("textcls.vocabulary" in {entry.key for entry in small.metadata_props}) == told
+    assert vocabulary_of(small) == artifact.vocabulary.tokens
+    assert Predictor.from_graph(small).vocabulary.tokens == artifact.vocabulary.tokens
+    assert vocabulary_of(onnx.ModelProto()) == ()
 
 
 def test_zeros_stay_zeros() -> None:

@@ -18,7 +18,7 @@ from textcls.errors import ModelError
 from textcls.exports.quantized import quantize
 from textcls.inference import Predictor
 from textcls.inference.graph import add_to_record, build_graph
-from textcls.inference.seal import seal, verify
+from textcls.inference.seal import verify
 
 
 @pytest.fixture
@@ -73,14 +73,13 @@ def rename_label(model: onnx.ModelProto) -> None:
 
 
 def forge_record(model: onnx.ModelProto) -> None:
-    next(entry for entry in model.metadata_props if entry.key == "textcls.vocabulary").value += "\nx"
+    next(entry for entry in model.metadata_props if entry.key == "textcls").value += " "
 
 
 @pytest.mark.parametrize("form", [lambda model: model, quantize])
 @pytest.mark.parametrize("change", [rename_label, forge_record, None])
 def test_an_exported_file_knows_itself(tmp_path: Path, form: Any, change: Any) -> None:
     model = form(build_graph(tiny_artifact()))
-    seal(model)
     if change:
         change(model)
     onnx.save(model, tmp_path / "out.onnx")

@@ -92,18 +92,22 @@ def describe(model: Path) -> dict[str, Any]:
     import json
 
     if model.is_file():
+        from textcls.inference.graph import vocabulary_of
         from textcls.inference.predictor import read_graph
 
-        properties = {entry.key: entry.value for entry in read_graph(model).metadata_props}
+        graph = read_graph(model)
+        properties = {entry.key: entry.value for entry in graph.metadata_props}
+        vocabulary = len(vocabulary_of(graph))
         count = model.stat().st_size
     else:
         from textcls.artifact import read_artifact
         from textcls.inference.graph import metadata
 
-        properties = metadata(read_artifact(model))
+        artifact = read_artifact(model)
+        properties, vocabulary = metadata(artifact), len(artifact.vocabulary)
         count = sum(file.stat().st_size for file in model.iterdir() if file.is_file())
     record: dict[str, Any] = json.loads(properties["textcls"])
-    return record | {"vocabulary_size": properties["textcls.vocabulary"].count("\n") + 1, "bytes": count}
+    return record | {"vocabulary_size": vocabulary, "bytes": count}
 
 
 def _settings(section: dict[str, Any]) -> str:

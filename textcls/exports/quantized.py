@@ -9,6 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from textcls.inference.graph import VOCABULARY
+from textcls.inference.seal import seal
+
 _LARGEST = 127
 
 
@@ -46,6 +49,11 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     graph.CopyFrom(kept)
+    if any(value.type.tensor_type.elem_type == onnx.TensorProto.STRING for value in graph.input):
+        told_once = [entry for entry in model.metadata_props if entry.key != VOCABULARY]  # the text part holds it too
+        del quantized.metadata_props[:]
+        quantized.metadata_props.extend(told_once)
+    seal(quantized)
     return quantized
 
 

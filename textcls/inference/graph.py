@@ -29,6 +29,7 @@ IR_VERSION = 10  # what ONNX Runtime 1.20 reads
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 _READING = {"text", "label", "labels", "header", "encoding_errors"}  # settings of `data` that reading more rows needs
 TEXT_PART, LABEL_PART = "text/", "label/"
+VOCABULARY = "textcls.vocabulary"
 
 
 def takes_text(artifact: Artifact) -> bool:
@@ -97,8 +98,20 @@ def metadata(artifact: Artifact) -> dict[str, str]:
     }
     return {
         "textcls": json.dumps(record, ensure_ascii=False, sort_keys=True),
-        "textcls.vocabulary": "\n".join(artifact.vocabulary.tokens),
+        VOCABULARY: "\n".join(artifact.vocabulary.tokens),
     }
+
+
+def vocabulary_of(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return a graph's tokens by id: from its metadata or, where those do not repeat them, from its text part; none if it has none."""
+    for entry in model.metadata_props:
+        if entry.key == VOCABULARY:
+            return tuple(entry.value.split("\n"))
+    for node in model.graph.node:
+        if node.name == f"{TEXT_PART}uncut_ids":
+            keys = next(attribute.strings for attribute in node.attribute if attribute.name == "keys_strings")
+            return (*SPECIAL_TOKENS, *(key.decode() for key in keys[1:]))  # the first is `<pad>`
+    return ()
 
 
 def add_to_record(model: onnx.ModelProto, **entries: Any) -> None:

@@ -19,7 +19,7 @@ from textcls.data.labels import Label
 from textcls.errors import ModelError
 from textcls.files import replacing
 from textcls.inference.engine import OnnxEngine
-from textcls.inference.graph import build_graph
+from textcls.inference.graph import build_graph, vocabulary_of
 from textcls.text import Encoded, Encoder, Vocabulary
 
 Engine = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
@@ -107,7 +107,7 @@ class Predictor:
         """Return a predictor for a graph that `build_graph` made; it is taken apart."""
         properties = {entry.key: entry.value for entry in model.metadata_props}
         record = json.loads(properties["textcls"])
-        vocabulary = Vocabulary(tuple(properties["textcls.vocabulary"].split("\n")))
+        vocabulary = Vocabulary(vocabulary_of(model))
         settings = TextSettings.model_validate(record["text"])
         return cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record)
 
@@ -141,7 +141,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
     except Exception as error:  # protobuf's own error class is private to its implementation
         raise ModelError(f"{path}: is no ONNX file; a model is a folder or a .onnx file that `textcls export` wrote") from error
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    if "textcls" not in properties or "textcls.vocabulary" not in properties:
+    if "textcls" not in properties or not vocabulary_of(model):
         raise ModelError(
             f"{path}: is an ONNX file, but not one that `textcls export` wrote: it carries no vocabulary and labels"
         )
