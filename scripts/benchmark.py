@@ -13,10 +13,14 @@ they compare CPU-seconds. fastText is left out where it is not installed (`pip i
 
 from __future__ import annotations
 
+import os
+
+# Before torch is imported: threads that spin while they wait would slow the others down far more than ours, on cores in use.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import argparse
 import csv
 import json
-import os
 import platform
 import random
 import statistics
@@ -40,6 +44,7 @@ from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary, build_tokenizer
 
 LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 RATIOS = ("ratio_handwritten", "ratio_spacy", "ratio_int8", "floor_share")
+Times = tuple[dict[str, list[float]], list[float]]  # of each classifier in each round; of the floor in each round
 SHORT = ("trec-train", "sst2-train", "mr-all")
 LONG = ("bbc-all", "ag_news_20k-train")
 
@@ -78,9 +83,9 @@ def compare(arguments: argparse.Namespace, data: Path) -> dict[str, Any]:
         runs = contestants(artifact, labelled_rows(data), Path(folder), arguments.only)
         for name, texts in {"short": short, "long": list(islice(long_texts(data), arguments.long_rows))}.items():
             if texts:
-                seconds, cpu_seconds, floors = race(runs, texts, arguments.rounds, Path(folder), artifact)
-                result[name] = figures(seconds, floors, texts, arguments.rounds)
-                on_cpu = figures(cpu_seconds, [cores() * floor for floor in floors], texts, arguments.rounds)
+                times, cpu_times = race(runs, texts, arguments.rounds, Path(folder), artifact)
+                result[name] = figures(*times, texts, arguments.rounds)
+                on_cpu = figures(*cpu_times, texts, arguments.rounds)
                 result[name] |= {f"cpu_{key}": value for key, value in on_cpu.items() if key in RATIOS}
                 show(name, texts, result[name])
     return {**result.get("long", {}), **result.get("short", {}), **result}
@@ -141,13 +146,12 @@ def random_model(arguments: argparse.Namespace, texts: Sequence[str]) -> Artifac
     return Artifact(config, vocabulary, LABELS, weights)
 
 
-def race(
-    runs: dict[str, Classify], texts: Sequence[str], rounds: int, folder: Path, artifact: Artifact
-) -> tuple[dict[str, list[float]], dict[str, list[float]], list[float]]:
-    """Let everyone classify each slice in turn; return their seconds, their CPU-seconds, and the floor's seconds, for each slice."""
+def race(runs: dict[str, Classify], texts: Sequence[str], rounds: int, folder: Path, artifact: Artifact) -> tuple[Times, Times]:
+    """Let everyone classify each slice in turn; return their seconds and the floor's for each slice, then those of the CPU."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     cpu_seconds: dict[str, list[float]] = {name: [] for name in runs}
     floors: list[float] = []
+    cpu_floors: list[float] = []
     encoder = Encoder.from_settings(artifact.config.text, artifact.vocabulary)
     warm_up = write_texts(folder / "warm_up.csv", texts[:64])
     for run in runs.values():
@@ -155,7 +159,8 @@ def race(
     for number in range(rounds):
         some = texts[number::rounds]
         source = write_texts(folder / "texts.csv", some)
-        floors.append(multiply_adds(artifact, encoder, some) / multiply_adds_per_second())
+        floors.append(multiply_adds(artifact, encoder, some) / multiply_adds_per_second(time.perf_counter, cores()))
+        cpu_floors.append(multiply_adds(artifact, encoder, some) / multiply_adds_per_second(time.process_time, 1))
         for name, run in runs.items():
             started, cpu_started = time.perf_counter(), time.process_time()
             run(source, folder / "out.csv")
@@ -165,7 +170,7 @@ def race(
                 found = [row["text"] for row in csv.DictReader(file)]
             if found != list(some):
                 sys.exit(f"{name} lost or changed rows")
-    return seconds, cpu_seconds, floors
+    return (seconds, floors), (cpu_seconds, cpu_floors)
 
 
 def write_texts(path: Path, texts: Sequence[str]) -> Path:
@@ -183,17 +188,18 @@ def multiply_adds(artifact: Artifact, encoder: Encoder, texts: Sequence[str]) ->
     return float(len(encoder.encode(texts).ids) * a_token + len(texts) * 2 * model.hidden_size * len(artifact.labels))
 
 
-def multiply_adds_per_second(size: int = 1536, repeats: int = 3) -> float:
-    """Return this machine's rate of fp32 matrix products on all cores, the best of some."""
+def multiply_adds_per_second(clock: Callable[[], float], threads: int, size: int = 1536, repeats: int = 3) -> float:
+    """Return this machine's rate of fp32 matrix products by a clock, the best of some."""
     import torch
 
-    torch.set_num_threads(cores())
+    torch.set_num_threads(threads)
     matrix = torch.rand(size, size)
     best = float("inf")
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = clock()
         matrix @ matrix
-        best = min(best, time.perf_counter() - started)
+        best = min(best, clock() - started)
+    torch.set_num_threads(cores())
     return float(size**3) / best
 
 
@@ -236,5 +242,4 @@ def cores() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     main()

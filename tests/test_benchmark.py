@@ -1,0 +1,31 @@
+"""The benchmark of classifying runs and writes its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "benchmark.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TEXTCLS_DATA" not in os.environ, reason="TEXTCLS_DATA names no folder with data sets")
+def test_classify_compares_short_and_long_texts(tmp_path: Path) -> None:
+    figures = tmp_path / "speed.json"
+    sizes = ["--rows", "60", "--long-rows", "6", "--rounds", "2", "--hidden", "8", "--embedding", "8"]
+    only = [part for name in ("ours fp32", "ours int8", "hand-written") for part in ("--only", name)]
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "classify", *sizes, *only, "--json", str(figures)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "60 short texts" in done.stdout
+    result = json.loads(figures.read_text())
+    assert {"ratio_handwritten", "ratio_int8", "floor_share", "rows_per_second", "cpu_floor_share"} <= result.keys()
+    assert (result["short"]["rows"], result["long"]["rows"]) == (60, 6)
