@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from textcls.artifact import read_artifact, weights_sha256
+from textcls.artifact import read_artifact
 from textcls.config import Config
 from textcls.errors import InputError, TrainingError
 from textcls.training import EpochEnd, Event, Note, Progress, clock, loop, train
@@ -65,8 +65,8 @@ def killed_at(number: int, kind: type = Progress) -> Any:
     return report
 
 
-def weights_of(folder: Path) -> str:
-    return weights_sha256(read_artifact(folder / "model").weights)
+def model_of(folder: Path) -> str:
+    return read_artifact(folder / "model").fingerprint  # over weights, vocabulary, labels and calibration
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def test_a_resumed_run_is_the_run_that_never_ended(case: str, data: Path, tmp_pa
             train(settings, tmp_path / "resumed", resume=number > 0, report=killed_at(at, kind))
     torch.manual_seed(99)  # what the process drew before does not matter
     train(settings, tmp_path / "resumed", resume=True)
-    assert weights_of(tmp_path / "resumed") == weights_of(tmp_path / "whole")
+    assert model_of(tmp_path / "resumed") == model_of(tmp_path / "whole")
     assert log_of(tmp_path / "resumed") == log_of(tmp_path / "whole")
     assert {path.name for path in (tmp_path / "resumed").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
@@ -105,9 +105,12 @@ def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(data: Path, tmp_
     before, last = sorted((tmp_path / "run" / "checkpoints").iterdir())
     assert (before.name, last.name) == ("000001-000000004.pt", "000001-000000005.pt")
     last.write_bytes(last.read_bytes()[:5000])
+    for torn in ("checkpoints/.000001-000000006.pt.x.part.pt", ".config.yaml.x.part.yaml"):  # as SIGKILL leaves them
+        (tmp_path / "run" / torn).write_bytes(b"half")
     train(config(data), tmp_path / "run", resume=True)
-    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+    assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
     assert not (tmp_path / "run" / "checkpoints").exists()  # the run is over
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_checkpoints_execute_nothing(data: Path, tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_ctrl_c_and_on(data: Path, tmp_path: Path) -> None:
     assert train(config(data), tmp_path / "run", report=press).interrupted
     assert (tmp_path / "run" / "model" / "labels.json").is_file()
     assert not train(config(data), tmp_path / "run", resume=True).interrupted
-    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+    assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
     assert log_of(tmp_path / "run") == log_of(tmp_path / "whole")
 
 
@@ -193,7 +196,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(
             train(config(data), tmp_path / "run")
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2  # and nothing half-written
     train(config(data), tmp_path / "run", resume=True)
-    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+    assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
@@ -324,6 +327,6 @@ def test_killed_twenty_times_it_ends_with_the_same_weights(data: Path, tmp_path:
         process.join()
         assert process.exitcode == 0
         said.close()
-    assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
+    assert model_of(tmp_path / "killed") == model_of(tmp_path / "whole")
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
     assert not (tmp_path / "killed" / "checkpoints").exists()

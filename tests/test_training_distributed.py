@@ -17,6 +17,7 @@ import torch.distributed as dist
 
 from textcls.artifact import read_artifact
 from textcls.config import Config, ModelSettings, TrainingSettings
+from textcls.errors import ConfigError
 from textcls.model import Network
 from textcls.text import Encoded
 from textcls.training import loop
@@ -112,6 +113,13 @@ def test_every_row_has_one_process() -> None:
     assert shares == [[5, 1], [3, 9], [8]]
     assert World(1, 2).share(rows[:1]).tolist() == []
     assert ALONE.share(rows) is rows or ALONE.share(rows).tolist() == rows.tolist()
+
+
+def test_more_processes_than_gpus_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="2 processes were started, but there are 1 CUDA devices: start one process for each"):
+        World(1, 2, 1, 2).device(torch.device("cuda"))
+    assert World(1, 2, 1, 2).device(torch.device("cpu")).type == "cpu"
 
 
 SCRIPT = """

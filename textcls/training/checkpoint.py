@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -157,6 +158,8 @@ class Checkpoints:
             InputError: There is none.
         """
         assert self.folder is not None
+        if self._writes:
+            remove_torn(self.folder)
         for path in reversed(self._paths()):
             saved = _read(path)
             if saved is not None:
@@ -216,7 +219,8 @@ class Checkpoints:
     def remove(self) -> None:
         """Remove all of them, and what a process that was killed left of one."""
         if self.folder is not None and self.folder.is_dir():
-            for path in [*self._paths(), *self.folder.glob(".*.part*")]:
+            remove_torn(self.folder)
+            for path in self._paths():
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # holds something else
                 self.folder.rmdir()
@@ -224,6 +228,15 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         """Those that are there, the last one last."""
         return sorted(self.folder.glob("[0-9]*-[0-9]*.pt")) if self.folder is not None else []
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what a process that was killed left half-written in a folder (see `textcls.files`)."""
+    for path in folder.glob(".*.part*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from textcls.errors import ConfigError
 from textcls.model import Network
 
 
@@ -64,9 +65,18 @@ class World:
         return total / self.size
 
     def device(self, device: torch.device) -> torch.device:
-        """Return this process's own GPU where training is on GPUs."""
+        """Return this process's own GPU where training is on GPUs.
+
+        Raises:
+            ConfigError: There are fewer GPUs than processes.
+        """
         if self.size == 1 or device.type != "cuda":
             return device
+        if self.local_size > torch.cuda.device_count():
+            raise ConfigError(
+                f"{self.local_size} processes were started, but there are {torch.cuda.device_count()} CUDA devices: "
+                "start one process for each (torchrun --nproc-per-node), or set training.device to cpu"
+            )
         own = torch.device("cuda", self.local_rank)
         torch.cuda.set_device(own)
         return own

@@ -22,7 +22,7 @@ from textcls.evaluation import confusion_matrix
 from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
 from textcls.files import write_text
 from textcls.training.card import model_card
-from textcls.training.checkpoint import Checkpoints
+from textcls.training.checkpoint import Checkpoints, remove_torn
 from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
@@ -282,6 +282,7 @@ class _RunLog:
     def _start(self) -> TextIO:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            remove_torn(self.folder)
             if self._before is None:
                 _clear(self.folder)
             write_text(self.folder / "config.yaml", self._config.to_yaml())
