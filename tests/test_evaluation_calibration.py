@@ -73,7 +73,6 @@ def test_rows_of_an_unknown_label_are_left_out() -> None:
     [
         (np.zeros((0, 3)), np.zeros(0, np.int64)),
         (np.ones((4, 3)), np.array([0, 1, 2, 0])),  # no row prefers any label
-        (np.eye(3) * 5, np.array([0, 1, 2])),  # every row right
         (np.eye(3), np.array([3, 3, -1])),  # no row with a known label
     ],
 )
@@ -84,7 +83,14 @@ def test_temperature_is_one_where_data_cannot_tell(logits: np.ndarray, targets: 
 def test_temperature_of_many_labels_is_one_where_data_cannot_tell() -> None:
     assert fit_temperature_multi(np.zeros((0, 2)), np.zeros((0, 2), bool)) == 1.0
     assert fit_temperature_multi(np.zeros((3, 2)), np.ones((3, 2), bool)) == 1.0
-    assert fit_temperature_multi(np.array([[3.0, -3.0]]), np.array([[True, False]])) == 1.0
+
+
+def test_where_every_row_is_right_one_more_stands_against_it() -> None:
+    timid = np.tile([0.2, 0.0], (8, 1))  # right with probability 0.55, eight times of eight
+    temperature = fit_temperature(timid, np.zeros(8, np.int64))
+    assert softmax(timid, temperature)[:, 0] == pytest.approx(np.full(8, 9 / 10))
+    temperature = fit_temperature_multi(timid[:, :1], np.ones((8, 1), bool))
+    assert sigmoid(timid[:, :1], temperature) == pytest.approx(np.full((8, 1), 9 / 10))
 
 
 def test_temperature_stays_within_bounds() -> None:

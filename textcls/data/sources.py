@@ -9,8 +9,10 @@ import difflib
 import glob
 import hashlib
 import importlib.util
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -201,13 +203,29 @@ def _from_hub(item: str, role: Role) -> StoredDataset:
         raise DataError(f"{item}: write it as hub:owner/name, hub:owner/name:config or hub:owner/name@split")
     name, config, split = parts["name"], parts["config"], parts["split"]
     try:
-        loaded = datasets.load_dataset(name, config, split=split)
+        with _quiet("huggingface_hub", "datasets"):  # they tell each of their attempts; ours is one line
+            loaded = datasets.load_dataset(name, config, split=split)
     except Exception as error:  # network, names, configurations, scripts: the library documents no common class
-        raise DataError(f"{item}: cannot be loaded: {_first_line(error)}") from None
+        reason = f"cannot be loaded: {_first_line(error)}"
+        raise DataError(f"{item}: {reason}; check the name and the network, or name local files instead") from None
     if split is None:
         split = _pick_split(loaded, role, item)
         loaded = loaded[split]
     return StoredDataset(loaded, name, config, split)
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Let the named libraries log errors alone for the length of a block."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _pick_split(splits: Mapping[str, Any], role: Role, place: str) -> str:

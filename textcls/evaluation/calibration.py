@@ -62,8 +62,8 @@ def fit_temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
         targets: True label of each row, int64 [n]; rows with one outside 0..K-1 are left out.
 
     Returns:
-        A temperature in 0.05..20. It is 1.0 where the data cannot tell: no rows, no row that prefers any label, or every row
-        right (the loss then falls for ever as the temperature does).
+        A temperature in 0.05..20; 1.0 where the data cannot tell: no rows, or no row that prefers any label. Where every row is
+        right the loss falls for ever as the temperature does: one more row, half of it wrong, then stands against it.
     """
     known = (targets >= 0) & (targets < logits.shape[1])
     logits, targets = _double(logits[known]), targets[known]
@@ -71,11 +71,12 @@ def fit_temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
         return 1.0
     true = np.take_along_axis(logits, targets[:, None], axis=1)
     margin = logits - true  # of every label over the true one (n, K)
-    if (margin <= 0).all():
+    if not margin.any():
         return 1.0
+    doubt = _doubt(len(targets)) / (logits.shape[1] - 1) if (margin <= 0).all() else 0.0  # probability of each wrong label
 
     def slope(inverse: float) -> float:
-        return float((softmax(logits, 1 / inverse) * margin).sum(axis=1).mean())
+        return float(((softmax(logits, 1 / inverse) - doubt) * margin).sum(axis=1).mean())
 
     return _temperature_where_zero(slope)
 
@@ -91,13 +92,20 @@ def fit_temperature_multi(logits: Floats, targets: NDArray[np.bool_]) -> float:
         A temperature in 0.05..20, or 1.0 where the data cannot tell, as for `fit_temperature`.
     """
     logits = _double(logits)
-    if (np.where(targets, logits, -logits) >= 0).all():
+    if not logits.any():
         return 1.0
+    doubt = _doubt(len(logits)) if (np.where(targets, logits, -logits) >= 0).all() else 0.0
+    wanted = np.where(targets, 1 - doubt, doubt)
 
     def slope(inverse: float) -> float:
-        return float(((sigmoid(logits, 1 / inverse) - targets) * logits).mean())
+        return float(((sigmoid(logits, 1 / inverse) - wanted) * logits).mean())
 
     return _temperature_where_zero(slope)
+
+
+def _doubt(rows: int) -> float:
+    """Return the probability that a row is wrong after all, when none of `rows` was (Platt 1999, "Probabilistic outputs for SVMs")."""
+    return 1 / (rows + 2)
 
 
 def _temperature_where_zero(slope: Callable[[float], float]) -> float:
