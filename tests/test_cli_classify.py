@@ -149,6 +149,25 @@ def test_an_interrupted_run_is_one_line_and_keeps_the_old_output(tiny_onnx: Path
     assert sorted(path.name for path in many_lines.parent.iterdir()) == ["many.txt", "out.csv"]
 
 
+def test_an_interrupted_run_that_can_be_resumed_says_how(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.csv"
+    command = ["classify", str(tiny_run.model), str(tiny_run.test), "-o", str(out), "--resume"]
+
+    def interrupted(predictor: Predictor, encoded: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "score", interrupted)
+        result = runner.invoke(app, command)
+    assert (result.exit_code, out.exists()) == (130, False)
+    assert "give the same command again" in result.stderr
+    assert runner.invoke(app, command).exit_code == 0
+    assert len(out.read_text().splitlines()) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
 def test_a_reader_that_has_enough_ends_it_silently(tiny_onnx: Path, many_lines: Path) -> None:
     command = [sys.executable, "-m", "textcls", "classify", str(tiny_onnx), str(many_lines), "--lines"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:

@@ -96,27 +96,32 @@ def classify(
     from textcls.inference.files import classify_files
 
     predictor = _load(model, device, threads)
-    with ProgressBar(shown=output is not None) as progress:
-        summary = classify_files(
-            predictor,
-            inputs,
-            output,
-            format=format,
-            text=tuple(text) if text else _text_column(predictor.record, inputs, header=not no_header, glob=glob),
-            lines=lines,
-            header=not no_header,
-            glob=glob,
-            top_k=top_k,
-            all_scores=all_scores,
-            min_confidence=min_confidence,
-            unsure_label=unsure_label,
-            rejects=rejects,
-            strict=strict,
-            follow=follow,
-            force=force,
-            resume=resume,
-            progress=progress,
-        )
+    try:
+        with ProgressBar(shown=output is not None) as progress:
+            summary = classify_files(
+                predictor,
+                inputs,
+                output,
+                format=format,
+                text=tuple(text) if text else _text_column(predictor.record, inputs, header=not no_header, glob=glob),
+                lines=lines,
+                header=not no_header,
+                glob=glob,
+                top_k=top_k,
+                all_scores=all_scores,
+                min_confidence=min_confidence,
+                unsure_label=unsure_label,
+                rejects=rejects,
+                strict=strict,
+                follow=follow,
+                force=force,
+                resume=resume,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        if resume:
+            tell("what is done is kept: give the same command again to go on")
+        raise
     show(summary, output)
     if summary.errors:
         raise typer.Exit(1)  # the rows are all there, those that could not be read with an empty label
