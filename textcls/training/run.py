@@ -114,6 +114,8 @@ def train(
         if should_stop():
             tell(Note("interrupted: training ends here, with the best weights so far; --resume goes on"))
         if not world.first:
+            if failure is not None:
+                raise failure
             return Run(folder, fitted.artifact, dict(fitted.artifact.metrics), False)
         run = _finish(fitted, splits, log, should_stop(), failure)
         if not run.interrupted:
