@@ -220,3 +220,10 @@ def test_to_yaml_writes_every_setting_out() -> None:
 
     assert yaml.safe_load(Config().to_yaml()) == Config().model_dump(mode="json")
     assert parse_config(yaml.safe_load(Config().to_yaml()), "x") == Config()
+
+
+def test_a_setting_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("training:\n  epochs: 3\n  seed: 1\n  epochs: 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"twice\.yaml, line 4: .*epochs is given twice"):
+        load_config(path)

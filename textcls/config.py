@@ -217,7 +217,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: The file cannot be read, or a setting is unknown or does not fit; every fault is named.
     """
     try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        tree = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -230,6 +230,19 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: expected sections data, text, model and training, found a {type(tree).__name__}")
     return parse_config(_merge(tree or {}, parse_overrides(overrides)), str(path))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which would let a setting that is given twice pass."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a name that stands twice."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
