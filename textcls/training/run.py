@@ -29,6 +29,7 @@ from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fi
 from textcls.training.interrupt import interruptible
 
 Report = Callable[[Event], None]
+_MOST_LABELS_SHOWN = 500
 _PICTURES = ("learning_curves.png", "confusion_matrix.png", "reliability.png")
 
 
@@ -208,7 +209,8 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> R
     if probabilities is not None and targets is not None:
         name = "test" if "test" in metrics else "validation"
         labels = list(metrics[name]["per_class"])
-        if not artifact.many:  # one label taken for another: with many a text there is no such thing
+        # One label taken for another: with many a text there is no such thing, and with very many nobody could read the picture.
+        if not artifact.many and len(labels) <= _MOST_LABELS_SHOWN:
             matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
             plot_confusion_matrix(matrix, labels, log.folder / _PICTURES[1])
         plot_reliability(probabilities, targets, log.folder / _PICTURES[2])
