@@ -133,7 +133,7 @@ def _result(artifact: Artifact, split: str, metrics: Mapping[str, Any]) -> dict[
         for kind, shown in _METRICS.items()
         if metrics.get(kind) is not None
     ]
-    return {"task": _TASK, "dataset": {"name": name, "type": name, "split": split}, "metrics": measured}
+    return {"task": dict(_TASK), "dataset": {"name": name, "type": name, "split": split}, "metrics": measured}
 
 
 def _datasets(provenance: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
