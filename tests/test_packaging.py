@@ -73,7 +73,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data": {"train": str(folder / "films.csv")},
         "text": {"max_tokens": 20},
         "model": {"embedding_size": 8, "hidden_size": 8},
-        "training": {"epochs": 10, "learning_rate": 0.02, "threads": 1},
+        "training": {"epochs": 30, "batch_size": 8, "learning_rate": 0.02, "threads": 1},
     }
     train(parse_config(settings, "the test"), folder / "run")
     textcls = Path(sysconfig.get_path("scripts"), "textcls")
