@@ -256,3 +256,19 @@ def test_no_training_data_is_a_fault_of_the_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data.train is not set"):
         train(Config(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_held_out_rows_that_the_start_model_may_know_are_told(tmp_path: Path, data: str) -> None:
+    told: list[str] = []
+
+    def run_from(model: Path | None, name: str, share: float) -> str:
+        told.clear()
+        settings = config(data).replace({"data.test": None, "data.test_share": share, "data.validation": None})
+        train(
+            settings, tmp_path / name, start_from=model, report=lambda e: told.append(e.text) if isinstance(e, Note) else None
+        )
+        return "\n".join(told)
+
+    assert "held out" not in run_from(None, "first", 0.0)
+    assert "held out" not in run_from(tmp_path / "first" / "model", "same cut", 0.0)
+    assert "some rows held out now may be known to it" in run_from(tmp_path / "first" / "model", "other cut", 0.3)

@@ -109,6 +109,7 @@ def fit(
     if len(labels) < 2:
         what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
         raise DataError(f"the training rows have {what}: a classifier needs at least two")
+    device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
     threads = checkpoints.settled("threads", config.training.threads or max(1, available_cores() // world.local_size))
     with torch_settings(config, threads):
         vectors: PretrainedVectors | None = None
@@ -131,7 +132,6 @@ def fit(
         encoder = Encoder.from_settings(config.text, vocabulary)
         yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
-        device = world.device(resolve_device(config.training.device, config.model))
         network = Network(config.model, len(vocabulary), len(labels))
         network.encoder.parallel = threads > 1 and by_direction(config.model)
         initialise(network, vectors, vocabulary)

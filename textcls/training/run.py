@@ -94,7 +94,12 @@ def train(
                 log.write(event)
                 report(event)
 
-        for note in (*(["going on from the last checkpoint"] if resume else []), *splits.notes):
+        notes = [*(["going on from the last checkpoint"] if resume else []), *splits.notes]
+        if started is not None and _knows_held_out_rows(started, splits, config):
+            notes.append(
+                "the model that training starts from learned from these files: some rows held out now may be known to it"
+            )
+        for note in notes:
             tell(Note(note))
         should_stop = stack.enter_context(interruptible(lambda: log.begun)) if world.size == 1 else lambda: False
         training = fit(
@@ -132,6 +137,20 @@ def _drive(training: Generator[Event, None, Fitted], tell: Report) -> Fitted:
         except StopIteration as end:
             fitted: Fitted = end.value
             return fitted
+
+
+def _knows_held_out_rows(started: Artifact, splits: Splits, config: Config) -> bool:
+    """Whether rows that this run cuts from train, or tests on, may be among those that the trained model learned from."""
+    learned = {file.get("sha256") for file in started.provenance.get("data", {}).get("train", [])} - {None}
+    held_out = {file.get("sha256") for name in ("validation", "test") for file in splits.files.get(name, [])}
+    if learned & held_out:
+        return True
+    # A cut depends on texts, labels, shares and seed alone, so the same settings hold the same rows out.
+    same_cut = all(
+        getattr(started.config.data, name) == getattr(config.data, name)
+        for name in ("split_seed", "validation_share", "test_share")
+    )
+    return bool(splits.cut) and not same_cut and bool(learned & {file.get("sha256") for file in splits.files["train"]})
 
 
 def _check_folder(folder: Path, force: bool) -> None:
