@@ -38,7 +38,7 @@ import numpy as np
 from _contestants import Classify, contestants
 
 from textcls.artifact import Artifact
-from textcls.config import Config
+from textcls.config import Config, available_cores
 from textcls.data import Rows, read_labelled
 from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary, build_tokenizer
 
@@ -67,7 +67,7 @@ def main() -> None:
     if "TEXTCLS_DATA" not in os.environ:
         parser.error("TEXTCLS_DATA is not set: name the folder with the data sets")
     if arguments.command == "train":
-        _training_race.main(arguments, cores())
+        _training_race.main(arguments, available_cores())
         return
     result = compare(arguments, Path(os.environ["TEXTCLS_DATA"]))
     if arguments.json:
@@ -78,7 +78,7 @@ def compare(arguments: argparse.Namespace, data: Path) -> dict[str, Any]:
     """Run every classifier on short and on long texts; return the figures of both, those of the short ones on top."""
     short = list(islice(short_texts(data), arguments.rows))
     artifact = random_model(arguments, short)
-    result: dict[str, Any] = {"machine": f"{platform.machine()}, {cores()} cores", "rounds": arguments.rounds}
+    result: dict[str, Any] = {"machine": f"{platform.machine()}, {available_cores()} cores", "rounds": arguments.rounds}
     with tempfile.TemporaryDirectory() as folder:
         runs = contestants(artifact, labelled_rows(data), Path(folder), arguments.only)
         for name, texts in {"short": short, "long": list(islice(long_texts(data), arguments.long_rows))}.items():
@@ -159,7 +159,7 @@ def race(runs: dict[str, Classify], texts: Sequence[str], rounds: int, folder: P
     for number in range(rounds):
         some = texts[number::rounds]
         source = write_texts(folder / "texts.csv", some)
-        floors.append(multiply_adds(artifact, encoder, some) / multiply_adds_per_second(time.perf_counter, cores()))
+        floors.append(multiply_adds(artifact, encoder, some) / multiply_adds_per_second(time.perf_counter, available_cores()))
         cpu_floors.append(multiply_adds(artifact, encoder, some) / multiply_adds_per_second(time.process_time, 1))
         for name, run in runs.items():
             started, cpu_started = time.perf_counter(), time.process_time()
@@ -199,7 +199,7 @@ def multiply_adds_per_second(clock: Callable[[], float], threads: int, size: int
         started = clock()
         matrix @ matrix
         best = min(best, clock() - started)
-    torch.set_num_threads(cores())
+    torch.set_num_threads(available_cores())
     return float(size**3) / best
 
 
@@ -234,11 +234,6 @@ def show(name: str, texts: Sequence[str], result: dict[str, Any]) -> None:
     for key in RATIOS:
         if key in result:
             print(f"  {key:<18} {result[key]:>5.2f}, in CPU-seconds {result[f'cpu_{key}']:.2f}")
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

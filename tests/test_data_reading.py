@@ -310,7 +310,8 @@ class TestDatasets:
             raise ConnectionError("no network\nand more")
 
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-        assert message("hub:o/n") == "hub:o/n: cannot be loaded: no network; check the name and the network, or name local files instead"
+        told = message("hub:o/n")
+        assert told == "hub:o/n: cannot be loaded: no network; check the name and the network, or name local files instead"
         assert "write it as hub:" in message("hub:")
 
 

@@ -6,6 +6,7 @@ Unknown names, wrong types and values out of range are collected and reported to
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -204,6 +205,11 @@ class Config(Settings):
             ConfigError: A name is unknown or a value does not fit.
         """
         return parse_config(_merge(self.model_dump(mode="json"), changes), "the settings")
+
+
+def available_cores() -> int:
+    """Return the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from textcls.config import available_cores
 from textcls.inference.graph import numeric_core
 from textcls.text import PAD
 
@@ -36,9 +36,7 @@ class OnnxEngine:
         core = numeric_core(model)
         self.classes: int = core.graph.output[0].type.tensor_type.shape.dim[1].dim_value
         self._session = onnxruntime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        self._threads = threads or len(
-            os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        )
+        self._threads = threads or available_cores()
 
     def __call__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
         """Score texts.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import textcls
 from textcls.artifact import Artifact
-from textcls.config import Config, ModelSettings
+from textcls.config import Config, ModelSettings, available_cores
 from textcls.data import LabelSet, Rows
 from textcls.errors import ConfigError, DataError, TrainingError
 from textcls.evaluation import Targets, evaluate, fit_temperature, fit_temperature_multi, probabilities_of
@@ -221,11 +221,6 @@ def _temperature(logits: NDArray[np.float32], split: LabelledSplit) -> float:
 
 def _has_known_labels(split: LabelledSplit, known: int) -> bool:
     return bool(split.targets[:, :known].any() if split.many else (split.targets < known).any())
-
-
-def available_cores() -> int:
-    """Return the CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
