@@ -185,8 +185,10 @@ def write_readme() -> None:
     names = [name for name in next(iter(last.values())) if is_baseline(next(iter(last.values()))[name])]
     lines = [f"| data set | {' | '.join(names)} | textcls, mean (range) of seeds |", f"|---|{'---:|' * (len(names) + 1)}"]
     for row in (name for name in ROWS if name in last):
-        scores = [f"{100 * last[row][name]['test']:.1f}" for name in names]
-        lines.append(f"| {row} | {' | '.join(scores)} | **{spread(last[row]['ours']['test'])}** |")
+        means = [last[row][name]["test"] for name in names] + [statistics.mean(last[row]["ours"]["test"])]
+        cells = [f"{100 * mean:.1f}" for mean in means[:-1]] + [spread(last[row]["ours"]["test"])]
+        cells = [f"**{cell}**" if mean == max(means) else cell for cell, mean in zip(cells, means, strict=True)]
+        lines.append(f"| {row} | {' | '.join(cells)} |")
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(README_START)
     _, _, after = rest.partition(README_END)
