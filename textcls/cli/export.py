@@ -18,6 +18,7 @@ EXAMPLES = """Examples:
   textcls export runs/trec/model trec.onnx
   textcls export runs/trec/model trec.onnx --texts some_real_texts.txt --force
   textcls export runs/trec/model small.onnx --quantize int8
+  textcls export runs/trec/model trec.pt2
   textcls export runs/trec/model page --to web
   textcls export runs/trec/model pipeline --to spacy
   textcls export runs/trec/model folder --to hub --push owner/trec
@@ -27,6 +28,8 @@ differ, the command fails and writes nothing. Vocabulary, labels and settings tr
 
 --quantize int8 makes it about a quarter of the size, and quicker for LSTMs. Its scores move by some hundredths, also with the
 batch that a text is in; at least 99.5 % of its labels must be the model's.
+
+A .pt2 file is for PyTorch programs: torch.export.load opens it, in the release of torch that wrote it; token ids go in.
 
 --to web writes a folder with a page that classifies in the browser; any server of static files serves it. The runtime that it
 needs is fetched once with npm; --runtime names the unpacked package instead where there is no network.
@@ -38,6 +41,7 @@ needs is fetched once with npm; --runtime names the unpacked package instead whe
 
 
 _FOLLOWING = {
+    "pt2": "python3 -c \"from textcls.exports.pt2 import load_pt2; print(load_pt2('{out}').module)\"",
     "web": "python3 -m http.server --directory {out}",
     "spacy": "python3 -m spacy package {out} FOLDER --build wheel",
 }
@@ -47,11 +51,13 @@ def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)],
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT", help="What to write: a .onnx file, or a folder with any other --to.", show_default=False),
+        typer.Argument(
+            metavar="OUT", help="What to write: a .onnx or .pt2 file; with any other --to a folder.", show_default=False
+        ),
     ],
     to: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT", help="onnx, web, spacy or hub; onnx if not given.", show_default=False),
+        typer.Option(metavar="FORMAT", help="onnx, pt2, web, spacy or hub; by the ending if not given.", show_default=False),
     ] = None,
     quantize: Annotated[
         str | None,
@@ -78,14 +84,18 @@ def export(
         typer.Option(metavar="OWNER/NAME", help="With --to hub: send the folder to this repository.", show_default=False),
     ] = None,
 ) -> None:
-    """Export a model as one ONNX file, a page for the browser, a spaCy pipeline, or for the Hugging Face Hub."""
+    """Export a model as one ONNX file, a program of torch.export, a page for the browser, a spaCy pipeline, or for the Hub."""
     from textcls.exports import export as export_model
+    from textcls.exports import format_of
 
+    kind = format_of(out, to)
     report = export_model(
         model, out, to=to, quantize=quantize, locale=locale, texts=texts, force=force, runtime=runtime, push=push
     )
     if report.takes_text:
         typer.echo(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
+    elif kind == "pt2":
+        typer.echo("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
     else:
         typer.echo(
             "takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)"
@@ -98,7 +108,7 @@ def export(
         )
     typer.echo(f"{out}: {size(report.bytes)}, SHA-256 {report.sha256}")
     tell(f"  compared on {report.source}, and on hard texts")
-    tell(f"\nNext:\n  {_FOLLOWING.get(to or '', 'textcls classify {out} FILES').format(out=out)}")
+    tell(f"\nNext:\n  {_FOLLOWING.get(kind, 'textcls classify {out} FILES').format(out=out)}")
 
 
 def _what_int8_did(int8: Quantization, texts: int, difference: float) -> str:

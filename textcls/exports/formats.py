@@ -8,10 +8,16 @@ from textcls.errors import InputError
 from textcls.exports import onnx_file
 from textcls.exports.hub import export_hub
 from textcls.exports.onnx_file import ExportReport
+from textcls.exports.pt2 import export_pt2
 from textcls.exports.spacy_folder import export_spacy
 from textcls.exports.web import export_web
 
-FORMATS = ("onnx", "web", "spacy", "hub")
+FORMATS = ("onnx", "pt2", "web", "spacy", "hub")
+
+
+def format_of(out: str | Path, to: str | None) -> str:
+    """Return the name of the format: the one asked for, else by the ending of what is to be written."""
+    return to or ("pt2" if Path(out).suffix == ".pt2" else "onnx")
 
 
 def export(
@@ -30,7 +36,7 @@ def export(
 
     Args:
         model: The model folder.
-        out: The file to write; a folder for the other formats.
+        out: The file to write, for `onnx` and `pt2`; a folder for the other formats.
         to: One of `FORMATS`; by the ending of `out` if not given.
         quantize: For `onnx` alone: `int8` for weights of eight bits.
         locale: Locale of the machine that will run it, in which text is lower-cased.
@@ -44,14 +50,17 @@ def export(
         TextclsError: Something that the format needs could not be fetched.
         ExportError: The export differs from the model; nothing was written.
     """
+    to = format_of(out, to)
     if runtime is not None and to != "web":
         raise InputError("--runtime goes with --to web alone")
     if push is not None and to != "hub":
         raise InputError("--push goes with --to hub alone")
-    if quantize is not None and to not in (None, "onnx"):
+    if quantize is not None and to != "onnx":
         raise InputError("--quantize goes with .onnx files alone")
-    if to in (None, "onnx"):
+    if to == "onnx":
         return onnx_file.export(model, out, quantize=quantize, locale=locale, texts=texts, force=force)
+    if to == "pt2":
+        return export_pt2(model, out, texts=texts, force=force)
     if to == "web":
         return export_web(model, out, locale=locale, texts=texts, force=force, runtime=runtime)
     if to == "spacy":

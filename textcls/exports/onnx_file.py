@@ -95,7 +95,7 @@ def export(
         ExportError: The file differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    _check_place(out, force)
+    check_place(out, force)
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize {quantize}: no such form; there is int8")
     artifact = read_artifact(model)
@@ -121,9 +121,14 @@ def export(
     return ExportReport(takes_text(artifact), parity.texts, source, largest, len(content), digest, artifact.many, int8)
 
 
-def _check_place(out: Path, force: bool) -> None:
-    if out.suffix != ".onnx":
-        raise InputError(f"{out}: exports are .onnx files; name one, such as {out.with_suffix('.onnx').name or 'model.onnx'}")
+def check_place(out: Path, force: bool, ending: str = ".onnx") -> None:
+    """Refuse a place for an export that is one file.
+
+    Raises:
+        InputError: Its ending is another, it exists and `force` is not given, or its folder does not exist.
+    """
+    if out.suffix != ending:
+        raise InputError(f"{out}: exports are {ending} files; name one, such as {out.stem or 'model'}{ending}")
     if out.exists() and not force:
         raise InputError(f"{out}: exists already; name another file, or --force to write over it")
     if not out.parent.is_dir():
