@@ -50,7 +50,8 @@ def model_card(artifact: Artifact) -> str:
         "## Limits",
         "",
         f"It knows the labels above alone and gives {_given(artifact)}, also to one of another kind or language. "
-        "Words that training never saw count as unknown.",
+        "Words that training never saw count as unknown. In an int8 export probabilities move a little, also with the batch that a "
+        "text is in: `textcls info` says how far they did.",
         "",
     ]
     return "\n".join(lines)
