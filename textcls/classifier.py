@@ -196,7 +196,7 @@ class TextClassifier:
         return loaded
 
     def export(self, path: str | Path, *, force: bool = False) -> ExportReport:
-        """Write one ONNX file, once it has shown that it gives what the model gives; see `textcls.exports.export`.
+        """Write one file (`.onnx`, or `.pt2` for PyTorch programs), once it gives what the model gives; see `textcls.exports.export`.
 
         Raises:
             ExportError: The file differs from the model; nothing was written.

@@ -71,4 +71,4 @@ def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interp
 def _refusal(reason: str) -> ExportError | InputError:
     if "construct locale" in reason:
         return InputError("--locale: this machine has no such locale, so the export cannot be proven here")
-    return ExportError(f"ONNX Runtime refuses the export: {reason.splitlines()[0]}")
+    return ExportError(f"its runtime refuses the export: {reason.splitlines()[0]}")
