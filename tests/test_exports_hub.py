@@ -142,3 +142,11 @@ def test_bad_input_leaves_nothing(options: dict[str, Any], said: str, tiny_run: 
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="holds other files"):
         export(tiny_run.model, tmp_path, to="hub", force=True)
+
+
+def test_force_does_not_write_over_a_trained_model(tiny_run: TinyRun, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny_run.model, tmp_path / "model")
+    before = (model / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="is a trained model, not an earlier export"):
+        export(tiny_run.model, model, to="hub", force=True)
+    assert (model / "model.safetensors").read_bytes() == before

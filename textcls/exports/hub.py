@@ -44,6 +44,17 @@ before it was written: no probability differs by more than {difference:.1g}.
 """
 
 
+def _check_no_model(out: Path) -> None:
+    """Refuse to write over a model folder, which has the same files: only the card of an export begins with the Hub's YAML.
+
+    Raises:
+        InputError: The folder holds a model that training wrote.
+    """
+    card = out / "README.md"
+    if card.is_file() and not card.read_bytes().startswith(b"---"):
+        raise InputError(f"{out}: is a trained model, not an earlier export; name another folder")
+
+
 def export_hub(
     model: str | Path,
     out: str | Path,
@@ -72,6 +83,7 @@ def export_hub(
     if push is not None:
         check_repository(push)
     check_folder(out, "hub", ("README.md", "labels.json"), force=force)
+    _check_no_model(out)
     artifact = read_artifact(model)
     try:
         with replacing_folder(out) as new:
