@@ -5,7 +5,8 @@
     python scripts/accuracy.py --test           test too; each such reading is put on record in scripts/results.json
     python scripts/accuracy.py --readme         write the table of the last recorded test scores into README.md
 
-The baselines see our tokens and the same training rows. Settings are those of `configs/`; they were chosen on validation alone.
+The baselines see our tokens and the same training rows. Settings are those of `configs/`. Their sizes and
+epochs come from earlier work on the same data, which had looked at test; here they were tried on validation alone.
 """
 
 from __future__ import annotations
