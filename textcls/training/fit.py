@@ -18,16 +18,17 @@ import textcls
 from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings, available_cores
 from textcls.data import LabelSet, Rows
-from textcls.errors import ConfigError, DataError, TrainingError
+from textcls.errors import ConfigError, TrainingError
 from textcls.evaluation import Targets, evaluate, fit_temperature, fit_temperature_multi, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
-from textcls.text import PAD, UNK, Encoded, Encoder, Vocabulary, encode_training
-from textcls.text.vectors import PretrainedVectors, load_vectors
+from textcls.text import PAD, UNK, Encoder, Vocabulary
+from textcls.text.vectors import PretrainedVectors
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
 from textcls.training.loop import LabelledSplit, best_thresholds, score, training_loop
+from textcls.training.prepare import Prepared, labelled_split, prepare
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
 _DEFAULT_EMBEDDING_SIZE = 100
@@ -72,6 +73,7 @@ def fit(
     train: Rows,
     validation: Rows | None,
     *,
+    prepared: Prepared | None = None,
     start_from: Artifact | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoints: Checkpoints | None = None,
@@ -84,6 +86,7 @@ def fit(
         train: Rows to learn from: labels, vocabulary, vectors and class weights come from these alone. Where they have lists of
             labels, a text may have many of them, or none.
         validation: Rows that choose the best epoch, the temperature and the thresholds.
+        prepared: What `prepare` gave for the same rows, `text` settings and `start_from`, so that it need not be done again.
         start_from: A trained model whose vocabulary, text and network settings and weights to start from.
         should_stop: Asked after each step; once true, the best weights so far are kept.
         checkpoints: Where training goes on from, and what it leaves behind.
@@ -105,32 +108,14 @@ def fit(
     if start_from is not None:
         yield from _setting_notes(start_from, config)
         config = _settings_of(start_from, config)
-    labels = LabelSet.from_rows(train.all_labels)
-    if len(labels) < 2:
-        what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
-        raise DataError(f"the training rows have {what}: a classifier needs at least two")
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
     threads = checkpoints.settled("threads", config.training.threads or max(1, available_cores() // world.local_size))
     with torch_settings(config, threads):
-        vectors: PretrainedVectors | None = None
-        if start_from is None:
-            encoded, vocabulary, counts = encode_training(train.texts, config.text)
-            if config.text.vectors is not None:
-                encoder = Encoder.from_settings(config.text, vocabulary)
-                vectors = load_vectors(
-                    config.text.vectors,
-                    vocabulary.tokens,
-                    extend=config.text.extend,
-                    accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
-                )
-                checkpoints.expect("text.vectors", _origin(vectors))
-                vocabulary = vocabulary.extended(vectors.extra_words)
-                yield Note(_coverage(vectors, counts))
-        else:
-            vocabulary = start_from.vocabulary
-            encoded = Encoder.from_settings(config.text, vocabulary).encode(train.texts)
-        encoder = Encoder.from_settings(config.text, vocabulary)
-        yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
+        if prepared is None:
+            prepared = yield from prepare(config, train, validation, start_from=start_from)
+        labels, vocabulary, encoder, vectors = prepared.labels, prepared.vocabulary, prepared.encoder, prepared.vectors
+        train_split, validation_split = prepared.train, prepared.validation
+        checkpoints.expect("text.vectors", _origin(vectors))
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
         network = Network(config.model, len(vocabulary), len(labels))
         network.encoder.parallel = threads > 1 and by_direction(config.model)
@@ -144,13 +129,6 @@ def fit(
         size = sum(p.numel() for p in network.parameters())
         yield Note(f"network: {kind}, hidden size {config.model.hidden_size}, {size:,} weights; {device}, threads: {threads}")
 
-        train_split = LabelledSplit(encoded, train.targets(labels), labels.texts)
-        validation_split = None if validation is None else labelled_split(encoder, labels, validation)
-        if validation_split is None:
-            yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
-        elif not _has_known_labels(validation_split, len(labels)):
-            column = "data.labels" if train.many else "data.label"
-            raise DataError(f"no validation row has a label that the training rows have: check data.validation and {column}")
         failure = yield from training_loop(
             network, train_split, validation_split, config.training, should_stop, checkpoints, world
         )
@@ -193,12 +171,6 @@ def fit(
     return fitted
 
 
-def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
-    """Encode the rows of a split other than train; labels that training does not know get classes beyond the model's."""
-    together = labels.extended(rows.all_labels)
-    return LabelledSplit(encoder.encode(rows.texts), rows.targets(together), together.texts)
-
-
 def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[np.float64], Targets]:
     """Evaluate a trained network on rows; return the report, calibrated probabilities [n, classes] and targets."""
     split = labelled_split(fitted.encoder, fitted.labels, rows)
@@ -217,10 +189,6 @@ def _temperature(logits: NDArray[np.float32], split: LabelledSplit) -> float:
     if split.many:
         return fit_temperature_multi(logits, split.targets[:, : logits.shape[1]].astype(np.bool_))
     return fit_temperature(logits, split.targets.astype(np.int64))
-
-
-def _has_known_labels(split: LabelledSplit, known: int) -> bool:
-    return bool(split.targets[:, :known].any() if split.many else (split.targets < known).any())
 
 
 @contextmanager
@@ -319,22 +287,6 @@ def _load_weights(network: Network, artifact: Artifact, labels: LabelSet, many: 
 
 def _origin(vectors: PretrainedVectors | None) -> dict[str, str | None] | None:
     return None if vectors is None else {"name": vectors.name, "sha256": vectors.sha256}
-
-
-def _coverage(vectors: PretrainedVectors, counts: NDArray[np.int64]) -> str:
-    types, tokens = vectors.coverage(counts)
-    extra = f", {len(vectors.extra_words):,} words added" if vectors.extra_words else ""
-    return (
-        f"vectors: {vectors.name}, {vectors.dimension} dimensions, cover {types:.1%} of types and {tokens:.1%} of tokens{extra}"
-    )
-
-
-def _encoding_notes(encoded: Encoded, size: int, max_tokens: int) -> Iterator[Note]:
-    yield Note(f"vocabulary: {size:,} tokens; training text: {len(encoded.ids):,} tokens")
-    if encoded.empty.any():
-        yield Note(f"{int(encoded.empty.sum()):,} training texts are empty: each counts as one <pad>")
-    if encoded.truncated.any():
-        yield Note(f"{int(encoded.truncated.sum()):,} training texts were cut at text.max_tokens {max_tokens:,}")
 
 
 def _now() -> str:

@@ -1,0 +1,117 @@
+"""From rows to numbers: what training needs of its data, however often it then trains."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.artifact import Artifact
+from textcls.config import Config
+from textcls.data import LabelSet, Rows
+from textcls.errors import DataError
+from textcls.text import Encoded, Encoder, Vocabulary, encode_training
+from textcls.text.vectors import PretrainedVectors, load_vectors
+from textcls.training.events import Event, Note
+from textcls.training.loop import LabelledSplit
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows as numbers: what training needs of them, whatever the settings of the network and the loop.
+
+    Attributes:
+        labels: The classes.
+        vocabulary: The tokens.
+        encoder: From text to ids.
+        vectors: The pretrained vectors of the vocabulary; None where `text.vectors` is not given or training starts from a model.
+        train: The rows to learn from.
+        validation: The rows that choose the best epoch; None where there are none.
+    """
+
+    labels: LabelSet
+    vocabulary: Vocabulary
+    encoder: Encoder
+    vectors: PretrainedVectors | None
+    train: LabelledSplit
+    validation: LabelledSplit | None
+
+
+def prepare(
+    config: Config, train: Rows, validation: Rows | None, *, start_from: Artifact | None = None
+) -> Generator[Event, None, Prepared]:
+    """Turn rows into numbers: labels, vocabulary, vectors and encoded texts.
+
+    Args:
+        config: The settings; those of `text` alone count here.
+        train: Rows to learn from: labels, vocabulary and vectors come from these alone.
+        validation: Rows that choose the best epoch.
+        start_from: A trained model whose vocabulary to use.
+
+    Yields:
+        Notes.
+
+    Returns:
+        What `fit` takes as `prepared`.
+
+    Raises:
+        InputError: The rows or settings cannot be used.
+    """
+    labels = LabelSet.from_rows(train.all_labels)
+    if len(labels) < 2:
+        what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
+        raise DataError(f"the training rows have {what}: a classifier needs at least two")
+    vectors: PretrainedVectors | None = None
+    if start_from is None:
+        encoded, vocabulary, counts = encode_training(train.texts, config.text)
+        if config.text.vectors is not None:
+            encoder = Encoder.from_settings(config.text, vocabulary)
+            vectors = load_vectors(
+                config.text.vectors,
+                vocabulary.tokens,
+                extend=config.text.extend,
+                accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
+            )
+            vocabulary = vocabulary.extended(vectors.extra_words)
+            yield Note(_coverage(vectors, counts))
+    else:
+        vocabulary = start_from.vocabulary
+        encoded = Encoder.from_settings(config.text, vocabulary).encode(train.texts)
+    encoder = Encoder.from_settings(config.text, vocabulary)
+    yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
+    train_split = LabelledSplit(encoded, train.targets(labels), labels.texts)
+    validation_split = None if validation is None else labelled_split(encoder, labels, validation)
+    if validation_split is None:
+        yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
+    elif not _has_known_labels(validation_split, len(labels)):
+        column = "data.labels" if train.many else "data.label"
+        raise DataError(f"no validation row has a label that the training rows have: check data.validation and {column}")
+    return Prepared(labels, vocabulary, encoder, vectors, train_split, validation_split)
+
+
+def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
+    """Encode the rows of a split other than train; labels that training does not know get classes beyond the model's."""
+    together = labels.extended(rows.all_labels)
+    return LabelledSplit(encoder.encode(rows.texts), rows.targets(together), together.texts)
+
+
+def _has_known_labels(split: LabelledSplit, known: int) -> bool:
+    return bool(split.targets[:, :known].any() if split.many else (split.targets < known).any())
+
+
+def _coverage(vectors: PretrainedVectors, counts: NDArray[np.int64]) -> str:
+    types, tokens = vectors.coverage(counts)
+    extra = f", {len(vectors.extra_words):,} words added" if vectors.extra_words else ""
+    return (
+        f"vectors: {vectors.name}, {vectors.dimension} dimensions, cover {types:.1%} of types and {tokens:.1%} of tokens{extra}"
+    )
+
+
+def _encoding_notes(encoded: Encoded, size: int, max_tokens: int) -> Iterator[Note]:
+    yield Note(f"vocabulary: {size:,} tokens; training text: {len(encoded.ids):,} tokens")
+    if encoded.empty.any():
+        yield Note(f"{int(encoded.empty.sum()):,} training texts are empty: each counts as one <pad>")
+    if encoded.truncated.any():
+        yield Note(f"{int(encoded.truncated.sum()):,} training texts were cut at text.max_tokens {max_tokens:,}")
