@@ -58,7 +58,8 @@ def random_weights(config: Config, vocabulary: int, classes: int, seed: int) -> 
             shapes[f"encoder.rnn.weight_hh_{name}"] = (gates, model.hidden_size)
             if model.bias:
                 shapes |= {f"encoder.rnn.bias_{kind}_{name}": (gates,) for kind in ("ih", "hh")}
-    shapes |= {"classifier.weight": (classes, directions * model.hidden_size), "classifier.bias": (classes,)}
+    summary = (1 if model.pooling == "final" else 2) * directions * model.hidden_size
+    shapes |= {"classifier.weight": (classes, summary), "classifier.bias": (classes,)}
     weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     weights["embedding.weight"][0] = 0  # `<pad>`
     return weights

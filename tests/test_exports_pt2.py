@@ -67,7 +67,8 @@ def answers(content: bytes, artifact: Artifact, texts: list[str]) -> Any:
     "settings",
     [
         {"cell": "gru", "bidirectional": False},
-        {"cell": "rnn", "layers": 2, "bias": False},
+        {"cell": "rnn", "layers": 2, "bias": False, "pooling": "final+max"},
+        {"layers": 2, "pooling": "final+mean"},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )

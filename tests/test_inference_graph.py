@@ -25,6 +25,7 @@ from onnx import TensorProto, helper
 
 from textcls.artifact import Artifact
 from textcls.evaluation import softmax
+from textcls.exports.parity import expected_probabilities
 from textcls.exports.texts import HARD_TEXTS
 from textcls.inference.engine import pad
 from textcls.inference.graph import OPSETS, TEXT_PART, build_graph, core_inputs, numeric_core, takes_text
@@ -77,6 +78,30 @@ def test_the_core_is_torchs_network(cell: str, layers: int, bidirectional: bool,
     expected = by_torch(artifact, ids, offsets)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert np.ptp(expected, axis=0).min() > 1e-3  # random enough to show a difference
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("pooling", ["final+max", "final+mean"])
+def test_the_pooled_core_is_torchs_network(pooling: str, cell: str, layers: int, bidirectional: bool) -> None:
+    artifact = tiny_artifact(pooling=pooling, cell=cell, layers=layers, bidirectional=bidirectional)
+    core = numeric_core(build_graph(artifact))
+    onnx.checker.check_model(core, full_check=True)
+    ids, offsets = random_texts(layers, len(artifact.vocabulary))
+    ids[0] = 0  # an empty text: its one `<pad>` counts, those behind the others' ends do not
+    feed = pad(ids, offsets, np.arange(len(offsets) - 1))
+    feed["ids"] = np.pad(feed["ids"], [(0, 0), (0, 3)])
+    (found,) = session(core).run(["probabilities"], feed)
+    np.testing.assert_allclose(found, by_torch(artifact, ids, offsets), atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["final+max", "final+mean"])
+def test_a_pooled_graph_takes_raw_text(pooling: str) -> None:
+    artifact = tiny_artifact(pooling=pooling)
+    runtime, expected = session(build_graph(artifact)), expected_probabilities(artifact, HARD)
+    np.testing.assert_allclose(run_text(runtime, HARD)[1], expected, atol=1e-5)
+    np.testing.assert_allclose(run_text(runtime, ["", " "])[1], expected_probabilities(artifact, ["", " "]), atol=1e-6)
 
 
 @cache

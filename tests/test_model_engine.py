@@ -36,7 +36,15 @@ def texts(lengths: list[int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("changes", [{}, {"model.layers": 2}, {"model.bidirectional": False, "model.bias": False}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model.layers": 2, "model.pooling": "final+max"},
+        {"model.bidirectional": False, "model.bias": False, "model.pooling": "final+mean"},
+    ],
+    ids=str,
+)
 def test_equals_the_onnx_engine(cell: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model = artifact(**{"model.cell": cell} | changes)
     ids, offsets = texts([3, 1, 40, 7, 7, 2, 19] * 3)

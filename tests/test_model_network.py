@@ -82,6 +82,27 @@ def test_outputs_hold_the_final_states(cell: str) -> None:
     torch.testing.assert_close(encoder.final_states(packed), torch.cat([h_n[-2], h_n[-1]], dim=1))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("pooling", ["final+max", "final+mean"])
+def test_pooling_is_over_each_texts_own_outputs(pooling: str, cell: str, layers: int) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(4, model_settings(cell=cell, layers=layers, pooling=pooling)).double()
+    texts = [torch.randn(n, 4, dtype=torch.float64) for n in LENGTHS]
+    found = encoder.summary(pack_sequence(texts, enforce_sorted=False))
+    assert found.shape == (len(texts), encoder.output_size) == (len(texts), 12)
+    expected = []
+    for text in texts:
+        outputs, finals = by_cells(encoder.rnn, text)
+        pooled = torch.stack([outputs[:, i].max() if pooling == "final+max" else outputs[:, i].mean() for i in range(6)])
+        expected.append(torch.cat([finals[-2], finals[-1], pooled]))
+    torch.testing.assert_close(found, torch.stack(expected))
+    parameters = list(encoder.parameters())
+    ours = torch.autograd.grad(found.sin().sum(), parameters)
+    for mine, theirs in zip(ours, torch.autograd.grad(torch.stack(expected).sin().sum(), parameters), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 @pytest.mark.parametrize(("cell", "module"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)])
 def test_parameters_have_torchs_names_and_shapes(cell: str, module: Callable[..., nn.RNNBase]) -> None:
     ours = Encoder(4, model_settings(cell=cell, layers=2)).rnn
@@ -112,6 +133,41 @@ def test_layer_dropout_is_drawn_in_training_alone() -> None:
     assert torch.equal(encoder.final_states(packed), encoder.final_states(packed))
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_recurrent_dropout_drops_recurrent_weights_alone_and_in_training_alone(cell: str) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(4, model_settings(cell=cell, layers=2, hidden_size=10, recurrent_dropout=0.5))
+    packed = pack_sequence([torch.randn(6, 4), torch.randn(3, 4)])
+    one = pack_sequence([torch.randn(1, 4)])  # a first step has no state before it, so no recurrent weight matters
+    assert not torch.equal(encoder.final_states(packed), encoder.final_states(packed))
+    assert torch.equal(encoder.final_states(one), encoder.final_states(one))
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    encoder.final_states(packed).sum().backward()  # type: ignore[no-untyped-call]
+    for name, parameter in encoder.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert parameter.grad is not None
+        zeros = (parameter.grad == 0).float().mean()
+        assert 0.35 < zeros < 0.65 if "weight_hh" in name else zeros == 0
+    encoder.eval()
+    assert torch.equal(encoder.final_states(packed), encoder.final_states(packed))
+
+
+def test_type_dropout_drops_a_token_at_all_its_places() -> None:
+    torch.manual_seed(0)
+    network = Network(model_settings(type_dropout=0.5), 20, 3)
+    seen: list[Tensor] = []
+    network.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].data))
+    batch = pack(*flat([list(range(1, 20)) * 2]))
+    network(batch)
+    twice = seen[0].view(2, 19, 4)
+    assert torch.equal(twice[0], twice[1])
+    lost = (twice[0] == 0).all(dim=1)
+    assert 3 < lost.sum() < 16
+    torch.testing.assert_close(twice[0][~lost], 2 * network.embedding.weight[1:][~lost])
+    network.eval()(batch)
+    assert torch.equal(seen[1], network.embedding(batch.ids))
+
+
 texts_of_ids = st.lists(st.lists(st.integers(1, 19), min_size=1, max_size=12), min_size=1, max_size=9)
 
 
@@ -120,10 +176,10 @@ def flat(texts: list[list[int]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
 
 
 @settings(deadline=None, max_examples=50)
-@given(texts_of_ids, st.randoms())
-def test_scores_do_not_depend_on_batch_order_or_padding(texts: list[list[int]], random: Any) -> None:
+@given(texts_of_ids, st.randoms(), st.sampled_from(["final", "final+max", "final+mean"]))
+def test_scores_do_not_depend_on_batch_order_or_padding(texts: list[list[int]], random: Any, pooling: str) -> None:
     torch.manual_seed(0)
-    network = Network(model_settings(), 20, 3).eval()
+    network = Network(model_settings(pooling=pooling), 20, 3).eval()
     rows = list(range(len(texts)))
     random.shuffle(rows)
     with torch.inference_mode():

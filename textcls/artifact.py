@@ -5,8 +5,8 @@ vocabulary.txt     one token a line, by id
 labels.json        format version, labels with their JSON types, whether a text may have many of them
 model.safetensors  weights under the names of the network's parameters
 calibration.json   temperature, and with many labels a text the threshold of each
-metrics.json       what was measured, on what; the SHA-256 of the files above
-README.md          the model card
+metrics.json       what was measured, on what; the SHA-256 of the files above, and of what it says itself
+README.md          the model card, which people may write on: no hash covers it
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from textcls.files import file_sha256, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
 FORMAT_VERSION = 1
+HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")
 T = TypeVar("T")
 
 
@@ -93,28 +94,71 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
         InputError: Something stands there that is no model; it would be lost.
         OSError: The folder cannot be written.
     """
-    from safetensors.numpy import save
-
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the model")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "labels.json").is_file():
         raise InputError(f"{folder}: holds other files than a model; name a new or an empty folder")
-    labels = {"format_version": FORMAT_VERSION, "many": artifact.many, "labels": list(artifact.labels)}
-    calibration = {"temperature": artifact.temperature, "thresholds": artifact.thresholds}
     with replacing_folder(folder) as new:
-        (new / "config.yaml").write_text(artifact.config.to_yaml(), encoding="utf-8", newline="\n")
-        (new / "vocabulary.txt").write_text("\n".join(artifact.vocabulary.tokens) + "\n", encoding="utf-8", newline="\n")
-        (new / "model.safetensors").write_bytes(
-            save({k: np.ascontiguousarray(v) for k, v in artifact.weights.items()})
-        )  # `save_file` would let the owner alone read it
-        _write_json(new / "labels.json", labels)
-        _write_json(new / "calibration.json", calibration)
-        hashes = {
-            file.name: file_sha256(file) for file in sorted(new.iterdir())
-        }  # by which `textcls info --verify` tells changes
-        record = {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance), "sha256": hashes}
-        _write_json(new / "metrics.json", record)
-        (new / "README.md").write_text(card, encoding="utf-8", newline="\n")
+        write_files(artifact, new, card)
+
+
+def write_files(artifact: Artifact, folder: Path, card: str) -> None:
+    """Write the files of a model folder into a folder that is there.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    from safetensors.numpy import save
+
+    weights = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
+    (folder / "config.yaml").write_text(artifact.config.to_yaml(), encoding="utf-8", newline="\n")
+    (folder / "vocabulary.txt").write_text("\n".join(artifact.vocabulary.tokens) + "\n", encoding="utf-8", newline="\n")
+    (folder / "model.safetensors").write_bytes(save(weights))  # `save_file` would let the owner alone read it
+    labels = {"format_version": FORMAT_VERSION, "many": artifact.many, "labels": list(artifact.labels)}
+    _write_json(folder / "labels.json", labels)
+    _write_json(folder / "calibration.json", {"temperature": artifact.temperature, "thresholds": artifact.thresholds})
+    hashes = {name: file_sha256(folder / name) for name in sorted(HASHED_FILES)}  # by which `changed_files` tells changes
+    record = {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance)}
+    _write_json(folder / "metrics.json", record | {"sha256": hashes | {"metrics.json": _record_sha256(record)}})
+    (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
+
+
+def changed_files(folder: Path) -> list[str] | None:
+    """Return the names of a model folder's files that are missing or not what was written; None where an older textcls hashed none.
+
+    Whether they can be read as a model is not looked at: a damaged file is a changed one. The model card is left out.
+
+    Raises:
+        ModelError: It is no model folder, or `metrics.json`, which holds the hashes, cannot be read.
+    """
+    _check_is_model(folder)
+    record = _part(folder / "metrics.json", lambda path: _read_json(path, "metrics", "provenance"))
+    hashes = record.get("sha256")
+    if hashes is None:
+        return None
+    found = {name: file_sha256(folder / name) for name in HASHED_FILES if (folder / name).is_file()}
+    found["metrics.json"] = _record_sha256(record)
+    return [name for name, digest in hashes.items() if found.get(name) != digest]
+
+
+def read_unchanged_artifact(folder: str | Path) -> Artifact:
+    """Read a model folder for what puts new hashes on it: only where the folder's own say that it is what was written.
+
+    Raises:
+        ModelError: It cannot be read, or a file was changed or damaged since it was written.
+    """
+    if changed := changed_files(Path(folder)):
+        raise ModelError(
+            f"{folder}: {changed[0]} is not what textcls wrote (another SHA-256): copy or train the model again; "
+            "a change on purpose is sealed by TextClassifier.load(…).save(…)"
+        )
+    return read_artifact(folder)
+
+
+def _record_sha256(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the metrics and the provenance, however their JSON is laid out."""
+    told = json.loads(json.dumps([record["metrics"], record["provenance"]]))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def read_artifact(folder: str | Path) -> Artifact:
@@ -126,12 +170,7 @@ def read_artifact(folder: str | Path) -> Artifact:
     from safetensors.numpy import load_file
 
     folder = Path(folder)
-    if not (folder / "labels.json").is_file():
-        inner = folder / "model"
-        hint = f"; the model is in {inner}" if (inner / "labels.json").is_file() else ""
-        what = "is no model folder: it has no labels.json" if folder.is_dir() else "is a file; a model folder is needed here"
-        what = what if folder.exists() else "does not exist"
-        raise ModelError(f"{folder}: {what}{hint}")
+    _check_is_model(folder)
     labels, many = _part(folder / "labels.json", _read_labels)  # first: it names the format
     temperature, thresholds = _part(folder / "calibration.json", _read_calibration)
     record = _part(folder / "metrics.json", lambda path: _read_json(path, "metrics", "provenance"))
@@ -149,6 +188,15 @@ def read_artifact(folder: str | Path) -> Artifact:
     _check_thresholds(artifact, folder)
     _check_shapes(artifact, folder)
     return artifact
+
+
+def _check_is_model(folder: Path) -> None:
+    if not (folder / "labels.json").is_file():
+        inner = folder / "model"
+        hint = f"; the model is in {inner}" if (inner / "labels.json").is_file() else ""
+        what = "is no model folder: it has no labels.json" if folder.is_dir() else "is a file; a model folder is needed here"
+        what = what if folder.exists() else "does not exist"
+        raise ModelError(f"{folder}: {what}{hint}")
 
 
 def _part(path: Path, read: Callable[[Path], T]) -> T:
@@ -233,7 +281,7 @@ def _shapes(model: ModelSettings, tokens: int, classes: int) -> dict[str, tuple[
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[model.cell] * model.hidden_size
     shapes: dict[str, tuple[int | None, ...]] = {
         "embedding.weight": (tokens, model.embedding_size),
-        "classifier.weight": (classes, directions * model.hidden_size),
+        "classifier.weight": (classes, (1 if model.pooling == "final" else 2) * directions * model.hidden_size),
         "classifier.bias": (classes,),
     }
     for layer, suffix in product(range(model.layers), ("", "_reverse")[:directions]):

@@ -107,8 +107,15 @@ class ModelSettings(Settings):
     """Read each text in both directions and concatenate the two final states."""
     bias: bool = True
     """Whether the recurrent layers have bias weights."""
+    pooling: Literal["final", "final+max", "final+mean"] = "final"
+    """What the classifier sees of a text: the final states alone, or beside them the largest value or the mean of each of the
+    last layer's outputs over the text's tokens."""
     embedding_dropout: float = Field(0.4, ge=0, lt=1)
     """Dropout on the values of the token embeddings, in training."""
+    type_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the vocabulary whose whole vectors are dropped, drawn anew in each step: a token is lost wherever it stands."""
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the recurrent weights, drawn anew in each step (DropConnect)."""
     layer_dropout: float = Field(0.3, ge=0, lt=1)
     """Dropout between stacked recurrent layers, in training."""
     output_dropout: float = Field(0.5, ge=0, lt=1)

@@ -82,16 +82,17 @@ def expected_probabilities(artifact: Artifact, texts: Sequence[str]) -> NDArray[
     network = Network(artifact.config.model, len(artifact.vocabulary), len(artifact.labels)).eval()
     network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
     encoded = Encoder.from_settings(artifact.config.text, artifact.vocabulary).encode(texts)
-    directions = 2 if artifact.config.model.bidirectional else 1
+    directions, pooling = 2 if artifact.config.model.bidirectional else 1, artifact.config.model.pooling
     logits = np.empty((len(texts), len(artifact.labels)), np.float32)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # for one text two would mostly wait for each other
     try:
         for row in range(len(texts)):
             ids = torch.from_numpy(encoded.ids[encoded.offsets[row] : encoded.offsets[row + 1]].astype(np.int64))
-            _, state = network.encoder.rnn(network.embedding(ids)[None])  # (1, tokens, embedding)
+            outputs, state = network.encoder.rnn(network.embedding(ids)[None])  # (1, tokens, embedding)
             final = (state[0] if isinstance(state, tuple) else state)[-directions:]  # (directions, 1, hidden)
-            logits[row] = network.classifier(final.transpose(0, 1).reshape(1, -1))[0].numpy()
+            pooled = {"final": outputs[0, :0], "final+max": outputs.amax(dim=1), "final+mean": outputs.mean(dim=1)}
+            logits[row] = network.classifier(torch.cat([final.flatten(), pooled[pooling].flatten()])).numpy()
     finally:
         torch.set_num_threads(threads)
     return probabilities_of(logits, artifact.temperature, many=artifact.many)

@@ -35,6 +35,7 @@ from textcls.inference.engine import pad
 from textcls.inference.graph import VOCABULARY, metadata
 from textcls.inference.hub import first_line
 from textcls.model import Network
+from textcls.model.network import pool
 from textcls.text import Encoder
 
 RELEASE = "textcls.torch"  # the extra file that names the release of torch
@@ -165,6 +166,7 @@ class PaddedNetwork(nn.Module):
         self.requires_grad_(False)
         self.cell, self.states = _CELLS[settings.cell]
         self.suffixes = ("", "_reverse")[: network.encoder.directions]
+        self.pooling = settings.pooling
         self.temperature = artifact.temperature
         self.many = artifact.many
         if self.many:
@@ -183,7 +185,8 @@ class PaddedNetwork(nn.Module):
             directions = [self._direction(steps, real, f"l{layer}{suffix}") for suffix in self.suffixes]
             finals, outputs = zip(*directions, strict=True)
             steps = torch.cat(outputs, dim=2)
-        logits: Tensor = self.classifier(torch.cat(finals, dim=1)) / self.temperature
+        pooled = () if self.pooling == "final" else (pool(steps, real, self.pooling),)
+        logits: Tensor = self.classifier(torch.cat((*finals, *pooled), dim=1)) / self.temperature
         if not self.many:
             return logits.softmax(dim=1)
         probabilities = logits.sigmoid()

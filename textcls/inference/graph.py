@@ -1,6 +1,6 @@
 """The ONNX graph of a trained model, built from plain arrays: raw text in for `unicode` models, ids and lengths for the others.
 
-    text → lower-cased → tokens → ids, lengths │ → embedding → recurrent layers → final states → logits → probabilities │ → label
+    text → lower-cased → tokens → ids, lengths │ → embedding → recurrent layers → pooled → logits → probabilities │ → label
            the text part, names "text/…"       │ the numeric core, which our own runtime feeds with ids                 │ "label/…"
 
 With many labels a text the probabilities are sigmoids, and in the place of the label stands which labels reach their thresholds.
@@ -161,7 +161,7 @@ def _text_part(artifact: Artifact, locale: str) -> tuple[list[onnx.NodeProto], d
 def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     """From `ids` and `lengths` to `probabilities`. No strings here, so that it can be quantised."""
     settings, weights, node = artifact.config.model, artifact.weights, helper.make_node
-    directions = 2 if settings.bidirectional else 1
+    directions, pooled = 2 if settings.bidirectional else 1, settings.pooling != "final"
     attributes: dict[str, Any] = {"linear_before_reset": 1} if settings.cell == "gru" else {}  # as torch defines the GRU
     nodes = [node("Transpose", ["ids"], ["ids_by_step"], perm=[1, 0]), node("Gather", ["embedding", "ids_by_step"], ["x_0"])]
     constants: dict[str, NDArray[Any]] = {"embedding": weights["embedding.weight"]}
@@ -172,7 +172,7 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
             node(
                 settings.cell.upper(),
                 [f"x_{layer}", f"W_{layer}", f"R_{layer}", f"B_{layer}" if settings.bias else "", "lengths"],
-                ["", "final"] if last else [f"outputs_{layer}"],
+                ["outputs" if pooled else "", "final"] if last else [f"outputs_{layer}"],
                 hidden_size=settings.hidden_size,
                 direction="bidirectional" if settings.bidirectional else "forward",
                 **attributes,
@@ -182,21 +182,58 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
             nodes.append(node("Transpose", [f"outputs_{layer}"], [f"joined_{layer}"], perm=[0, 2, 1, 3]))
             nodes.append(node("Reshape", [f"joined_{layer}", "joined_shape"], [f"x_{layer + 1}"]))
             constants["joined_shape"] = np.array([0, 0, directions * settings.hidden_size])
+    if pooled:
+        pooling_nodes, pooling_constants = _pooling(settings.pooling)
+        nodes, constants = nodes + pooling_nodes, constants | pooling_constants
     nodes += [
-        node("Transpose", ["final"], ["final_by_text"], perm=[1, 0, 2]),
-        node("Reshape", ["final_by_text", "states_shape"], ["states"]),  # (texts, directions * hidden): forward, backward
-        node("Gemm", ["states", "classifier", "classifier_bias"], ["logits"]),
+        node("Transpose", ["final_and_pooled" if pooled else "final"], ["summary_by_text"], perm=[1, 0, 2]),
+        node("Reshape", ["summary_by_text", "summary_shape"], ["summary"]),  # (texts, …): final forward, backward, pooled alike
+        node("Gemm", ["summary", "classifier", "classifier_bias"], ["logits"]),
         node("Div", ["logits", "temperature"], ["calibrated"]),
         node("Sigmoid", ["calibrated"], ["probabilities"])
         if artifact.many
         else node("Softmax", ["calibrated"], ["probabilities"], axis=-1),
     ]
     constants |= {
-        "states_shape": np.array([-1, directions * settings.hidden_size]),
+        "summary_shape": np.array([-1, weights["classifier.weight"].shape[1]]),
         "classifier": np.ascontiguousarray(weights["classifier.weight"].T),
         "classifier_bias": weights["classifier.bias"],
         "temperature": np.array(artifact.temperature, np.float32),
     }
+    return nodes, constants
+
+
+def _pooling(pooling: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """From `outputs` (longest, directions, texts, hidden) and `final` (directions, texts, hidden) to both over the directions."""
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["lengths"], ["lengths_long"], to=TensorProto.INT64),
+        node("Shape", ["ids_by_step"], ["longest_1d"], start=0, end=1),
+        node("Squeeze", ["longest_1d"], ["longest"]),
+        node("Range", ["zero", "longest", "step"], ["places"]),
+        node("Unsqueeze", ["places", "axis_last"], ["places_by_step"]),
+        node("Less", ["places_by_step", "lengths_long"], ["before_end"]),  # (longest, texts)
+        node("Unsqueeze", ["before_end", "axes_1_3"], ["within"]),  # (longest, 1, texts, 1)
+        node("Where", ["within", "outputs", "behind_end"], ["outputs_within"]),
+    ]
+    constants = {
+        "zero": np.array(0),
+        "step": np.array(1),
+        "axis_last": np.array([-1]),
+        "axes_1_3": np.array([1, 3]),
+        "axis_0": np.array([0]),
+        "behind_end": np.array(-np.inf if pooling == "final+max" else 0, np.float32),
+    }
+    if pooling == "final+max":
+        nodes.append(node("ReduceMax", ["outputs_within", "axis_0"], ["pooled"], keepdims=0))
+    else:
+        nodes += [
+            node("ReduceSum", ["outputs_within", "axis_0"], ["pooled_sum"], keepdims=0),
+            node("Cast", ["lengths"], ["lengths_float"], to=TensorProto.FLOAT),
+            node("Unsqueeze", ["lengths_float", "axis_last"], ["lengths_column"]),
+            node("Div", ["pooled_sum", "lengths_column"], ["pooled"]),
+        ]
+    nodes.append(node("Concat", ["final", "pooled"], ["final_and_pooled"], axis=0))
     return nodes, constants
 
 

@@ -1,13 +1,13 @@
-"""The network: embedding table, packed recurrent layers, the two final states, linear classifier."""
+"""The network: embedding table, packed recurrent layers, the two final states and what is pooled beside them, linear classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from textcls.config import ModelSettings
 from textcls.model.packing import PackedBatch
@@ -23,7 +23,7 @@ class Encoder(nn.Module):
 
     Args:
         input_size: Features of one token.
-        settings: Cell, layers, directions, sizes, biases, dropout between layers.
+        settings: Cell, layers, directions, sizes, biases, pooling, dropouts on recurrent weights and between layers.
 
     Attributes:
         parallel: Whether the two directions of an LSTM each have a thread on the CPU; the results are the same.
@@ -41,12 +41,14 @@ class Encoder(nn.Module):
             bidirectional=settings.bidirectional,
         )
         self.directions = 2 if settings.bidirectional else 1
+        self.pooling = settings.pooling
+        self.recurrent_dropout = settings.recurrent_dropout
         self.parallel = False
 
     @property
     def output_size(self) -> int:
-        """Values of the final states of one text."""
-        return self.directions * self.rnn.hidden_size
+        """Values that `summary` gives of one text."""
+        return (1 if self.pooling == "final" else 2) * self.directions * self.rnn.hidden_size
 
     def forward(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
         """Run all layers.
@@ -60,31 +62,63 @@ class Encoder(nn.Module):
         """
         if isinstance(self.rnn, nn.LSTM) and packed.data.device.type == "cpu":
             return self._packed_lstm(packed)
-        output, state = self.rnn(packed)
+        if self.training and self.recurrent_dropout:
+            output, state = torch.func.functional_call(self.rnn, self._dropped(), (packed,))
+        else:
+            output, state = self.rnn(packed)
         return output, state[0] if isinstance(state, tuple) else state
 
     def final_states(self, packed: PackedSequence) -> Tensor:
-        """Return the last layer's final forward state and final backward state, concatenated, (batch, output_size)."""
+        """Return the last layer's final forward state and final backward state, concatenated, (batch, directions * hidden_size)."""
         _, states = self(packed)
         return torch.cat(list(states[-self.directions :]), dim=1)
 
+    def summary(self, packed: PackedSequence) -> Tensor:
+        """Return what the classifier sees of each text: the final states, and what is pooled beside them, (batch, output_size)."""
+        if self.pooling == "final":
+            return self.final_states(packed)
+        outputs, states = self(packed)
+        padded, lengths = pad_packed_sequence(outputs)  # (longest, batch, directions * hidden_size)
+        real = (torch.arange(len(padded))[:, None] < lengths)[..., None].to(padded.device)  # (longest, batch, 1)
+        return torch.cat([*states[-self.directions :], pool(padded, real, self.pooling)], dim=1)
+
     def _packed_lstm(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
         steps, data, finals = Steps(packed.batch_sizes, self.parallel), packed.data, []
+        dropped = self._dropped() if self.training and self.recurrent_dropout else {}
         for layer in range(self.rnn.num_layers):
             if layer > 0:
                 data = nn.functional.dropout(data, self.rnn.dropout, self.training)
-            data, final = PackedLSTMLayer.apply(data, steps, *self._weights(layer))  # type: ignore[no-untyped-call]
+            data, final = PackedLSTMLayer.apply(data, steps, *self._weights(layer, dropped))  # type: ignore[no-untyped-call]
             finals.append(final)
         states = torch.cat(finals)  # (layers * directions, batch, hidden), texts by falling length
         if packed.unsorted_indices is not None:
             states = states.index_select(1, packed.unsorted_indices)
         return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), states
 
-    def _weights(self, layer: int) -> list[Tensor | None]:
-        """Weights of one layer, four for each direction."""
+    def _dropped(self) -> dict[str, Tensor]:
+        """Return the recurrent weights with a share of them dropped (DropConnect: Merity et al. 2018), by name."""
+        recurrent = ((name, p) for name, p in self.rnn.named_parameters() if name.startswith("weight_hh"))
+        return {name: nn.functional.dropout(p, self.recurrent_dropout) for name, p in recurrent}
+
+    def _weights(self, layer: int, dropped: Mapping[str, Tensor]) -> list[Tensor | None]:
+        """Weights of one layer, four for each direction; those in `dropped` from there."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         suffixes = ("", "_reverse")[: self.directions]
-        return [getattr(self.rnn, f"{name}_l{layer}{suffix}", None) for suffix in suffixes for name in names]
+        wanted = [f"{name}_l{layer}{suffix}" for suffix in suffixes for name in names]
+        return [dropped[name] if name in dropped else getattr(self.rnn, name, None) for name in wanted]
+
+
+def pool(outputs: Tensor, real: Tensor, pooling: str) -> Tensor:
+    """Return the largest value or the mean of each output over the real tokens, (batch, features).
+
+    Args:
+        outputs: (longest, batch, features).
+        real: Which of them are tokens of a text, not padding, bool (longest, batch, 1).
+        pooling: `final+max` or `final+mean`.
+    """
+    if pooling == "final+max":
+        return outputs.masked_fill(~real, -torch.inf).amax(dim=0)
+    return (outputs * real).sum(dim=0) / real.sum(dim=0)
 
 
 class Network(nn.Module):
@@ -102,11 +136,20 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size, padding_idx=0)
         self.encoder = Encoder(settings.embedding_size, settings)
         self.classifier = nn.Linear(self.encoder.output_size, classes)
+        self.type_dropout = settings.type_dropout
         self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
         self.output_dropout = nn.Dropout(settings.output_dropout)
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Return logits, (batch, classes), in the order of the rows."""
-        embedded = self.embedding_dropout(self.embedding(batch.ids))  # (tokens, embedding)
-        states = self.encoder.final_states(batch.sequence(embedded))  # (batch, directions * hidden)
-        return cast(Tensor, self.classifier(self.output_dropout(states)))
+        embedded = self.embedding(batch.ids)  # (tokens, embedding)
+        if self.training and self.type_dropout:
+            embedded = embedded * self._kept_types().index_select(0, batch.ids)
+        embedded = self.embedding_dropout(embedded)
+        summary = self.encoder.summary(batch.sequence(embedded))  # (batch, output_size)
+        return cast(Tensor, self.classifier(self.output_dropout(summary)))
+
+    def _kept_types(self) -> Tensor:
+        """Draw which tokens keep their vectors (Gal and Ghahramani 2016): 0, or what makes up for the zeros, (vocabulary, 1)."""
+        kept = self.embedding.weight.new_ones(self.embedding.num_embeddings, 1)
+        return nn.functional.dropout(kept, self.type_dropout)
