@@ -239,7 +239,7 @@ def _settle_embedding(settings: ModelSettings, vectors: PretrainedVectors | None
 
 def _settings_of(artifact: Artifact, config: Config) -> Config:
     """Text settings and the network's shape come from the trained model; dropouts may change."""
-    dropouts = {name: getattr(config.model, name) for name in ("embedding_dropout", "layer_dropout", "output_dropout")}
+    dropouts = {name: value for name, value in config.model.model_dump().items() if name.endswith("_dropout")}
     model = artifact.config.model.model_copy(update=dropouts)
     return config.model_copy(update={"text": artifact.config.text, "model": model})
 
