@@ -183,3 +183,17 @@ class TestLoading:
         (folder / "none.csv").write_text("text,tags\nx,\ny,\n")
         with pytest.raises(DataError, match="no row has a label in column 'tags'"):
             load_splits(DataSettings(train=str(folder / "none.csv"), labels="tags"))
+
+
+def test_test_rows_that_are_not_wanted_are_in_no_split_and_their_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\n" + "".join(f"row {n},{'ab'[n % 2]}\n" for n in range(40)), encoding="utf-8")
+    named = DataSettings(train=str(path), validation=str(path), test=str(tmp_path / "missing.csv"))
+    splits = load_splits(named, test=False)
+    assert (splits.test, set(splits.files), len(splits.train)) == (None, {"train", "validation"}, 40)
+    cut = DataSettings(train=str(path), test_share=0.25)
+    with_test, without = load_splits(cut), load_splits(cut, test=False)
+    assert with_test.test is not None
+    assert without.test is None
+    assert without.train.texts == with_test.train.texts
+    assert not any("test" in note for note in without.notes)

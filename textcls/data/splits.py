@@ -53,8 +53,12 @@ class Splits:
     cut: dict[str, npt.NDArray[np.int64]]
 
 
-def load_splits(settings: DataSettings) -> Splits:
+def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
     """Read the splits that the settings name and cut those that they do not.
+
+    Args:
+        settings: Where the rows are.
+        test: Whether test rows are wanted. If not, a file of them is not read, and those cut from train are in no split.
 
     Raises:
         ConfigError: `data.train` is not set.
@@ -71,13 +75,13 @@ def load_splits(settings: DataSettings) -> Splits:
         ("test", settings.test),
     )
     for role, source in named:
-        if source is not None:
+        if source is not None and (test or role != "test"):
             sources = resolve(source, role)
             given[role] = read_sources(sources, settings)
             files[role] = [one.fingerprint() for one in sources]
     _check_classes(given["train"], settings)
 
-    shares = {role: 0.0 if role in given else getattr(settings, f"{role}_share") for role in ("validation", "test")}
+    shares = {role: 0.0 if source is not None else getattr(settings, f"{role}_share") for role, source in named[1:]}
     cut = split_rows(given["train"], shares["validation"], shares["test"], settings.split_seed)
     notes = [f"{role}: {note}" for role, rows in given.items() for note in rows.notes]
     notes += cut.notes
@@ -85,8 +89,10 @@ def load_splits(settings: DataSettings) -> Splits:
     rows: dict[str, Rows] = {**given, **{role: given["train"].select(indices) for role, indices in taken.items()}}
     if taken:
         rows["train"] = given["train"].select(cut.train)
+    if not test:
+        rows.pop("test", None)
     notes += _shared_texts(rows)
-    if "test" not in rows:
+    if test and "test" not in rows:
         notes.append("there is no test split, so none is evaluated; set data.test or data.test_share for one")
     recorded = {"train": cut.train, **taken} if taken else {}
     return Splits(rows["train"], rows.get("validation"), rows.get("test"), tuple(notes), files, recorded)

@@ -176,7 +176,7 @@ class Checkpoints:
             InputError: It has not; the difference is named.
         """
         value = json.loads(json.dumps(value))
-        if self.resumed and (odd := list(_differences(self._about.get(name), value, name))):
+        if self.resumed and (odd := list(differences(self._about.get(name), value, name))):
             raise InputError(f"{_run_of(self.folder)}: cannot be resumed, for {'; '.join(odd[:3])}; put it back, or train anew")
         self._about[name] = value
 
@@ -255,11 +255,11 @@ def _read(path: Path) -> dict[str, Any] | None:
     return saved
 
 
-def _differences(before: Any, now: Any, name: str) -> Iterator[str]:
+def differences(before: Any, now: Any, name: str) -> Iterator[str]:
     """Name what differs between two trees, a phrase each."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in {**before, **now}:
-            yield from _differences(before.get(key), now.get(key), f"{name}.{key}".removeprefix("settings."))
+            yield from differences(before.get(key), now.get(key), f"{name}.{key}".removeprefix("settings."))
     elif before != now:
         yield f"{name} was {_shown(before)}, is {_shown(now)}"
 

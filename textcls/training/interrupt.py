@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def interruptible(under_way: Callable[[], bool] = lambda: True) -> Iterator[Callable[[], bool]]:
+def interruptible(
+    under_way: Callable[[], bool] = lambda: True, numbers: Sequence[signal.Signals] = (signal.SIGINT,)
+) -> Iterator[Callable[[], bool]]:
     """Give a function that is true once Ctrl-C was pressed; a second Ctrl-C interrupts at once, as it does elsewhere.
 
     So does the first one until training is `under_way`: there is nothing to keep.
 
     Outside the main thread, where Python takes no signal handlers, Ctrl-C is left as it is.
+
+    Args:
+        under_way: Whether there is something to keep.
+        numbers: The signals that are taken for Ctrl-C.
     """
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield pressed.is_set
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def press(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
+        put_back()
         if not under_way():
             raise KeyboardInterrupt
         pressed.set()
 
-    signal.signal(signal.SIGINT, press)
+    for number in numbers:
+        signal.signal(number, press)
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        put_back()

@@ -78,14 +78,14 @@ def train(
     folder = Path(folder)
     with joined() as world, ExitStack() as stack:
         if world.first and not resume:
-            _check_folder(folder, force)
+            check_folder(folder, force)
         checkpoints = Checkpoints(folder / "checkpoints", config.training.checkpoint_minutes, writes=world.first)
         before = _resumed(folder, checkpoints) if resume else None
-        checkpoints.expect("settings", _lasting(config))
+        checkpoints.expect("settings", lasting(config))
         started = None if start_from is None else read_artifact(start_from)
         checkpoints.expect("--from", None if started is None else started.fingerprint)
         splits = load_splits(config.data)
-        checkpoints.expect("data", _sums(splits))
+        checkpoints.expect("data", data_sums(splits))
         log = _RunLog(folder, config, splits, stack, before)
         checkpoints.record = log.record
 
@@ -153,7 +153,7 @@ def _knows_held_out_rows(started: Artifact, splits: Splits, config: Config) -> b
     return bool(splits.cut) and not same_cut and bool(learned & {file.get("sha256") for file in splits.files["train"]})
 
 
-def _check_folder(folder: Path, force: bool) -> None:
+def check_folder(folder: Path, force: bool) -> None:
     """Refuse a run folder that holds something, or cannot be made, before the data are read."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
         raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
@@ -170,7 +170,7 @@ def _resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
     return checkpoints.resume()
 
 
-def _lasting(config: Config) -> dict[str, Any]:
+def lasting(config: Config) -> dict[str, Any]:
     """Return the settings that must not change while a run lasts."""
     tree = config.model_dump(mode="json")
     for name in ("checkpoint_minutes", "tensorboard"):
@@ -178,7 +178,7 @@ def _lasting(config: Config) -> dict[str, Any]:
     return tree
 
 
-def _sums(splits: Splits) -> dict[str, Any]:
+def data_sums(splits: Splits) -> dict[str, Any]:
     """Return the SHA-256 of each file of each split, or the fingerprint of its dataset."""
     return {
         split: {
