@@ -1,75 +1,87 @@
-"""Accuracy of textcls beside baselines, over several seeds, on the data sets that TEXTCLS_DATA holds.
+"""Accuracy of textcls beside others, over several seeds, on the data sets that TEXTCLS_DATA holds.
 
-    python scripts/accuracy.py                  every row, validation scores
-    python scripts/accuracy.py trec sst2        some rows
-    python scripts/accuracy.py --test           test too; each such reading is put on record in scripts/results.json
-    python scripts/accuracy.py --readme         write the table of the last recorded test scores into README.md
+    python scripts/accuracy.py                    every row, validation scores
+    python scripts/accuracy.py trec sst2          some rows
+    python scripts/accuracy.py --only ours        one of the contestants; may be repeated
+    python scripts/accuracy.py --test             test too; each such reading is put on record in scripts/results.json
+    python scripts/accuracy.py --readme           write the table of the last recorded test scores into README.md
 
-The baselines see our tokens and the same training rows. Settings are those of `configs/`. Their sizes and
-epochs come from earlier work on the same data, which had looked at test; here they were tried on validation alone.
+Settings are those of `configs/`. Their sizes and epochs come from earlier work on the same data, which had looked at test; what was
+chosen here was chosen on validation alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _peers import CONTESTANTS, Scores, Task
 
 from textcls.config import Config, load_config
-from textcls.data import LabelSet, Rows, load_splits
-from textcls.evaluation import evaluate_predictions
-from textcls.evaluation.baselines import majority, tfidf_linear_svm, tfidf_logistic_regression
-from textcls.text import Encoder, encode_training
-from textcls.training import EpochEnd, Event, fit
-from textcls.training.fit import evaluate_rows
+from textcls.data import load_splits
+from textcls.data.splits import split_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts" / "results.json"
 GLOVE = "glove.6B.50d.subset.txt.gz"
 README_START, README_END = "<!-- accuracy table -->", "<!-- end of the accuracy table -->"
+CHINESE = {"text.tokenizer": "spacy", "text.language": "zh"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: a data set of TEXTCLS_DATA, and what differs from its config, or from the defaults without one."""
+    """One row of the table: a data set of TEXTCLS_DATA, and what differs from its config, or from the defaults without one.
+
+    Attributes:
+        dataset: First part of its files' names.
+        config: Its settings in `configs/`.
+        settings: What differs from them.
+        metric: What scores.
+        train: The split whose rows are trained on.
+        folds: Parts of a cross-validation; without one the splits are those of the files, or cut by the settings.
+    """
 
     dataset: str
     config: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     metric: str = "accuracy"
     train: str = "train"
+    folds: int = 0
 
 
 ROWS = {
     "trec": Row("trec", "trec"),
     "sst2": Row("sst2", "sst2"),
+    "sst2_phrases": Row("sst2", "sst2", train="train_phrases"),
+    "mr": Row("mr", "sst2", train="all", folds=10),
     "banking77": Row("banking77", "banking77"),
-    "chnsenticorp": Row(
-        "chnsenticorp_htl",
-        settings={"text.tokenizer": "spacy", "text.language": "zh", "text.max_tokens": 400, "data.test_share": 0.1},
-        train="all",
-    ),
     "bbc": Row("bbc", "bbc_news", train="all"),
     "sms_spam": Row("sms_spam", settings={"text.vectors": GLOVE, "data.test_share": 0.2}, train="all"),
+    "ag_news_20k": Row("ag_news_20k", "ag_news", {"data.test_share": 0.2}),
+    "goemotions": Row("goemotions", "goemotions", metric="macro_f1"),
+    "chnsenticorp": Row("chnsenticorp_htl", settings=CHINESE | {"data.test_share": 0.1}, train="all"),
+    "thucnews": Row("thucnews_titles", settings=CHINESE, train="validation"),
 }
 
 
 def main() -> None:
-    """Score the rows that were asked for, a line each as they end."""
+    """Score the rows that were asked for, a line for each contestant as it ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all of them where none is named")
+    parser.add_argument("--only", action="append", metavar="NAME", help=f"of {', '.join(CONTESTANTS)}")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads of a run; every core where not given")
+    parser.add_argument("--folds", type=int, default=10, help="of a cross-validation; fewer give a quick look")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads of our runs; every core where not given")
     parser.add_argument("--test", action="store_true", help="score test too, and put the reading on record")
     parser.add_argument("--readme", action="store_true", help="write the recorded table into README.md, and train nothing")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting in every row")
@@ -77,41 +89,55 @@ def main() -> None:
     if arguments.readme:
         write_readme()
         return
-    if unknown := set(arguments.rows) - set(ROWS):
-        parser.error(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    folder = os.environ.get("TEXTCLS_DATA")
-    if folder is None:
+    for what, asked, known in (("row", arguments.rows, ROWS), ("contestant", arguments.only or [], CONTESTANTS)):
+        if unknown := set(asked) - set(known):
+            parser.error(f"there is no {what} {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if "TEXTCLS_DATA" not in os.environ:
         parser.error("TEXTCLS_DATA is not set: name the folder with the data sets")
-    for name in arguments.rows or ROWS:
-        result = score_row(ROWS[name], Path(folder), arguments)
-        print(f"{name}: {summary(result)}", flush=True)
+    names = arguments.only or list(CONTESTANTS)
+    if "fastText" in names and not importlib.util.find_spec("fasttext"):
+        print("fastText is not installed (pip install 'textcls[bench]'): left out")
+        names.remove("fastText")
+    for row in arguments.rows or ROWS:
+        result = score_row(row, names, arguments)
         if arguments.test:
-            record(name, result)
+            record(row, result)
 
 
-def score_row(row: Row, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train each seed and each baseline; return their scores by split."""
-    config = row_config(row, folder, arguments)
-    splits = load_splits(config.data)
-    asked = {"validation": splits.validation, "test": splits.test if arguments.test else None}
-    scored = {split: rows for split, rows in asked.items() if rows is not None}
-    result: dict[str, Any] = {"metric": row.metric, "ours": {}, "seconds": []}
-    for seed in range(arguments.seeds):
-        started = time.perf_counter()
-        training = fit(config.replace({"training.seed": seed}), splits.train, splits.validation)
-        while True:
-            try:
-                show(next(training))
-            except StopIteration as end:
-                fitted = end.value
-                break
-        result["seconds"].append(round(time.perf_counter() - started, 1))
-        for split, rows in scored.items():
-            report, _, _ = evaluate_rows(fitted, rows)
-            result["ours"].setdefault(split, []).append(report[row.metric])
-    for name, predictions in baselines(config, splits.train, scored):
-        result.setdefault(name, {}).update({split: report[row.metric] for split, report in predictions.items()})
+def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train each contestant with each seed that matters to it; return its scores by split, a list over the seeds."""
+    row = ROWS[name]
+    tasks = list(tasks_of(row, Path(os.environ["TEXTCLS_DATA"]), arguments))
+    result: dict[str, Any] = {"metric": row.metric}
+    for contestant in contestants:
+        train, seeded = CONTESTANTS[contestant]
+        started, seeds = time.perf_counter(), range(arguments.seeds if seeded else 1)
+        runs: list[list[Scores]] = [[train(task, seed) for task in tasks] for seed in seeds]
+        seconds = (time.perf_counter() - started) / len(seeds)
+        splits = tasks[0].scored
+        result[contestant] = {split: [statistics.mean(fold[split] for fold in run) for run in runs] for split in splits}
+        shown = ", ".join(f"{split} {spread(scores)}" for split, scores in result[contestant].items())
+        print(f"{name}, {contestant}: {shown}; {seconds:.0f} s a run", flush=True)
     return result
+
+
+def tasks_of(row: Row, folder: Path, arguments: argparse.Namespace) -> Iterator[Task]:
+    """Yield what is to be learnt: one task, or one for each fold, where every tenth row (of ten folds) is test in its turn."""
+    config = row_config(row, folder, arguments)
+    if not row.folds:
+        splits = load_splits(config.data)
+        scored = {"validation": splits.validation, "test": splits.test if arguments.test else None}
+        yield Task(config, row.metric, splits.train, {split: rows for split, rows in scored.items() if rows is not None})
+        return
+    everything = load_splits(config.data.model_copy(update={"validation_share": 0.0})).train
+    numbers = np.arange(len(everything))
+    for fold in range(min(row.folds, arguments.folds)):
+        others = everything.select(numbers[numbers % row.folds != fold])
+        cut = split_rows(others, config.data.validation_share, 0.0, config.data.split_seed)
+        parts = {"validation": others.select(cut.validation)}
+        if arguments.test:
+            parts["test"] = everything.select(numbers[numbers % row.folds == fold])
+        yield Task(config, row.metric, others.select(cut.train), parts)
 
 
 def row_config(row: Row, folder: Path, arguments: argparse.Namespace) -> Config:
@@ -120,53 +146,13 @@ def row_config(row: Row, folder: Path, arguments: argparse.Namespace) -> Config:
     changes: dict[str, Any] = {"data.label": None, "training.threads": arguments.threads}
     for split in ("train", "validation", "test"):
         file = folder / f"{row.dataset}-{row.train if split == 'train' else split}.parquet"
-        changes[f"data.{split}"] = str(file) if file.exists() else None
+        changes[f"data.{split}"] = str(file) if file.exists() and (split, split) != (row.train, "validation") else None
     changes |= row.settings
     vectors = changes.get("text.vectors", config.text.vectors)
     return config.replace(changes | {"text.vectors": str(folder / GLOVE) if vectors else None})
 
 
-def baselines(config: Config, train: Rows, scored: dict[str, Rows]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each baseline's name and its report on each split."""
-    labels = LabelSet.from_rows(train.single_labels)
-    targets = labels.encode(train.single_labels)
-    _, vocabulary, _ = encode_training(train.texts, config.text)
-    encoder = Encoder.from_settings(config.text, vocabulary)
-    train_tokens = [encoder.tokens(text) for text in train.texts]
-    for split, rows in scored.items():
-        together = labels.extended(rows.single_labels)
-        truth = together.encode(rows.single_labels)
-        tokens = [encoder.tokens(text) for text in rows.texts]
-        predicted: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {
-            "majority": majority(targets, len(rows)),
-            "TF-IDF + LR": tfidf_logistic_regression(train_tokens, targets, tokens),
-            "TF-IDF + SVM": tfidf_linear_svm(train_tokens, targets, tokens),
-        }
-        for name, classes in predicted.items():
-            yield name, {split: evaluate_predictions(classes, truth, together.texts)}
-
-
-def show(event: Event) -> None:
-    """Print a dot for each epoch, so that a long run is seen to live."""
-    if isinstance(event, EpochEnd):
-        print(".", end="", file=sys.stderr, flush=True)
-
-
-def summary(result: dict[str, Any]) -> str:
-    """Return one line of scores."""
-    parts = []
-    for split in result["ours"]:
-        parts.append(f"{split} {spread(result['ours'][split])}")
-        parts += [f"{name} {100 * scores[split]:.1f}" for name, scores in result.items() if is_baseline(scores)]
-    return ", ".join(parts) + f"; {statistics.mean(result['seconds']):.0f} s a run"
-
-
-def is_baseline(scores: Any) -> bool:
-    """Whether an entry of a result is a baseline's: one score a split."""
-    return isinstance(scores, dict) and all(isinstance(score, float) for score in scores.values())
-
-
-def spread(scores: list[float]) -> str:
+def spread(scores: Sequence[float]) -> str:
     """Return the mean and the range of several seeds, in percent."""
     mean = f"{100 * statistics.mean(scores):.1f}"
     return mean if len(scores) == 1 else f"{mean} ({100 * min(scores):.1f}–{100 * max(scores):.1f})"
@@ -181,15 +167,24 @@ def record(name: str, result: dict[str, Any]) -> None:
 
 
 def write_readme() -> None:
-    """Put the last reading of each row into README.md."""
-    last = {reading["row"]: reading for reading in json.loads(RESULTS.read_text())}
-    names = [name for name in next(iter(last.values())) if is_baseline(next(iter(last.values()))[name])]
-    lines = [f"| data set | {' | '.join(names)} | textcls, mean (range) of seeds |", f"|---|{'---:|' * (len(names) + 1)}"]
-    for row in (name for name in ROWS if name in last):
-        means = [last[row][name]["test"] for name in names] + [statistics.mean(last[row]["ours"]["test"])]
-        cells = [f"{100 * mean:.1f}" for mean in means[:-1]] + [spread(last[row]["ours"]["test"])]
-        cells = [f"**{cell}**" if mean == max(means) else cell for cell, mean in zip(cells, means, strict=True)]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
+    """Put each contestant's last reading of each row into README.md."""
+    last: dict[tuple[str, str], list[float]] = {}
+    for reading in json.loads(RESULTS.read_text(encoding="utf-8")):
+        for name in CONTESTANTS.keys() & reading.keys():
+            test = reading[name]["test"]
+            last[reading["row"], name] = test if isinstance(test, list) else [test]  # the first readings had no list of one
+    names = [name for name in CONTESTANTS if any(name == known for _, known in last)]
+    lines = [f"| data set | {' | '.join(names)} |".replace("ours", "textcls"), f"|---|{'---:|' * len(names)}"]
+    for row in ROWS:
+        found = {name: last[row, name] for name in names if (row, name) in last}
+        if not found:
+            continue
+        best = max(map(statistics.mean, found.values()))
+        cells = [spread(found[name]) if name in found else "–" for name in names]
+        bold = [name in found and statistics.mean(found[name]) == best for name in names]
+        cells = [f"**{cell}**" if is_best else cell for cell, is_best in zip(cells, bold, strict=True)]
+        what = row if ROWS[row].metric == "accuracy" else f"{row} ({ROWS[row].metric.replace('_', '-').replace('f1', 'F1')})"
+        lines.append(f"| {what} | {' | '.join(cells)} |")
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(README_START)
     _, _, after = rest.partition(README_END)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from textcls.evaluation.baselines import majority, tfidf_linear_svm, tfidf_logistic_regression, tfidf_logistic_regression_multi
+from textcls.evaluation.baselines import (
+    majority,
+    tfidf_linear_svm,
+    tfidf_linear_svm_multi,
+    tfidf_logistic_regression,
+    tfidf_logistic_regression_multi,
+)
 
 Baseline = Callable[..., NDArray[np.int64]]
 linear = pytest.mark.parametrize("baseline", [tfidf_logistic_regression, tfidf_linear_svm])
@@ -43,18 +49,23 @@ def test_texts_without_known_tokens_are_predicted(baseline: Baseline) -> None:
     assert set(baseline(TRAIN, TARGETS, [[], ["never", "seen"]]).tolist()) <= {2, 5}
 
 
-def test_many_labels() -> None:
+by_label = pytest.mark.parametrize("baseline", [tfidf_logistic_regression_multi, tfidf_linear_svm_multi])
+
+
+@by_label
+def test_many_labels(baseline: Baseline) -> None:
     # One label goes with "bad", one every text has, one none has.
     has_bad = np.array(["bad" in text for text in TRAIN])
     targets = np.column_stack([has_bad, np.ones(12, bool), np.zeros(12, bool)])
-    probabilities = tfidf_logistic_regression_multi(TRAIN, targets, TRAIN[:4])
+    probabilities = baseline(TRAIN, targets, TRAIN[:4])
     assert probabilities.shape == (4, 3)
     assert (probabilities[:, 0] > 0.5).tolist() == has_bad[:4].tolist()
     assert (probabilities[:, 1:] == [1, 0]).all()
 
 
-def test_many_labels_without_tokens_give_the_frequencies() -> None:
-    probabilities = tfidf_logistic_regression_multi([[], []], np.array([[True, False], [False, False]]), [["a"], []])
+@by_label
+def test_many_labels_without_tokens_give_the_frequencies(baseline: Baseline) -> None:
+    probabilities = baseline([[], []], np.array([[True, False], [False, False]]), [["a"], []])
     assert probabilities.tolist() == [[0.5, 0.0], [0.5, 0.0]]
 
 

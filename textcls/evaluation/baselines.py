@@ -8,7 +8,7 @@ Each is scikit-learn's, imported when called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -88,16 +88,51 @@ def tfidf_logistic_regression_multi(
     """
     from sklearn.linear_model import LogisticRegression
 
-    probabilities = np.tile(train_targets.mean(axis=0), (len(test_tokens), 1))
+    def probabilities(train: Any, truth: NDArray[np.bool_], test: Any) -> NDArray[np.float64]:
+        model = LogisticRegression(C=3, class_weight="balanced", solver="liblinear", random_state=0)
+        return np.asarray(model.fit(train, truth).predict_proba(test)[:, 1])
+
+    return _by_label(probabilities, train_tokens, train_targets, test_tokens)
+
+
+def tfidf_linear_svm_multi(train_tokens: Tokens, train_targets: NDArray[np.bool_], test_tokens: Tokens) -> NDArray[np.float64]:
+    """Score each label by its own linear support vector machine, classes balanced, on TF-IDF features.
+
+    A score is the logistic function of the signed distance: no probability, so choose thresholds on validation rows.
+
+    Args:
+        train_tokens: Tokens of each training text.
+        train_targets: Whether a text has each label, bool [n_train, K].
+        test_tokens: Tokens of each text to predict.
+
+    Returns:
+        float64 [n_test, K], as `tfidf_logistic_regression_multi` does.
+    """
+    from sklearn.svm import LinearSVC
+
+    def scores(train: Any, truth: NDArray[np.bool_], test: Any) -> NDArray[np.float64]:
+        model = LinearSVC(C=0.1, class_weight="balanced", random_state=0)
+        return np.asarray(1 / (1 + np.exp(-model.fit(train, truth).decision_function(test))))
+
+    return _by_label(scores, train_tokens, train_targets, test_tokens)
+
+
+def _by_label(
+    scores: Callable[[Any, NDArray[np.bool_], Any], NDArray[np.float64]],
+    train_tokens: Tokens,
+    train_targets: NDArray[np.bool_],
+    test_tokens: Tokens,
+) -> NDArray[np.float64]:
+    """Score each label that some training texts have and some have not; a label's training frequency where none can be learnt."""
+    found = np.tile(train_targets.mean(axis=0), (len(test_tokens), 1))
     features = _features(train_tokens, test_tokens)
     if features is None:
-        return probabilities
+        return found
     train, test = features
     for label, truth in enumerate(train_targets.T):
         if truth.any() and not truth.all():
-            model = LogisticRegression(C=3, class_weight="balanced", solver="liblinear", random_state=0)
-            probabilities[:, label] = model.fit(train, truth).predict_proba(test)[:, 1]
-    return probabilities
+            found[:, label] = scores(train, truth, test)
+    return found
 
 
 def _fit_and_predict(

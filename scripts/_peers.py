@@ -1,0 +1,279 @@
+"""What `accuracy.py` compares: each learns a task from the same rows, and scores the splits that were asked for.
+
+The baselines see our tokens. With many labels a text every one gives scores between 0 and 1, and its thresholds are chosen on
+validation as ours are. Nobody's settings but ours are searched: they are what the makers, or earlier work on these data, advise.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+
+from textcls.config import Config
+from textcls.data import Rows
+from textcls.evaluation import Targets, choose_thresholds, evaluate, evaluate_predictions, in_single_precision
+from textcls.evaluation.baselines import (
+    majority,
+    tfidf_linear_svm,
+    tfidf_linear_svm_multi,
+    tfidf_logistic_regression,
+    tfidf_logistic_regression_multi,
+)
+from textcls.training import EpochEnd, fit
+from textcls.training.fit import evaluate_rows
+from textcls.training.prepare import Prepared, prepare
+
+Scores = dict[str, float]
+"""The row's metric by split."""
+Answers = NDArray[np.int64] | NDArray[np.floating[Any]]
+"""The class of each text, int64 [n]; or with many labels a text a score of each, float [n, classes]."""
+
+MOST_EPOCHS, PATIENCE, RATE, BATCH = 40, 6, 1e-3, 64  # of the hand-written loop
+FASTTEXT = {"lr": 0.5, "epoch": 25, "wordNgrams": 2, "thread": 1, "verbose": 0}  # what did best for it on small data
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows to learn from and to score.
+
+    Attributes:
+        config: Settings of the text, the vectors, our network and our training.
+        metric: What scores.
+        train: Rows to learn from.
+        scored: The rows of each split to score; `validation` is always among them.
+    """
+
+    config: Config
+    metric: str
+    train: Rows
+    scored: dict[str, Rows]
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The rows as numbers, with the vectors of their words."""
+        prepared: Prepared = finish(prepare(self.config, self.train, self.scored["validation"]))
+        return prepared
+
+    @cached_property
+    def train_tokens(self) -> list[list[str]]:
+        """Tokens of the training texts."""
+        return [self.prepared.encoder.tokens(text) for text in self.train.texts]
+
+    @cached_property
+    def tokens(self) -> list[list[str]]:
+        """Tokens of all texts to score, split after split."""
+        return [self.prepared.encoder.tokens(text) for rows in self.scored.values() for text in rows.texts]
+
+    @property
+    def targets(self) -> Any:
+        """Classes of the training texts, or which labels each has."""
+        return self.prepared.train.targets
+
+    def score(self, answers: Answers) -> Scores:
+        """Score the answers to all texts, split after split."""
+        ends = np.cumsum([len(rows) for rows in self.scored.values()])[:-1]
+        parts: list[Answers] = np.split(answers, ends)  # type: ignore[assignment]
+        return self.score_splits(dict(zip(self.scored, parts, strict=True)))
+
+    def score_splits(self, answers: dict[str, Answers]) -> Scores:
+        """Score the answers to each split."""
+        thresholds = None
+        if self.train.many:
+            truth = self._truth("validation")[0][:, : len(self.prepared.labels)]
+            thresholds = in_single_precision(
+                choose_thresholds(answers["validation"].astype(np.float32), truth.astype(np.bool_))
+            )
+        scores = {}
+        for split, given in answers.items():
+            truth, labels = self._truth(split)
+            if thresholds is None:
+                scores[split] = evaluate_predictions(given.astype(np.int64), truth.astype(np.int64), labels)[self.metric]
+            else:
+                scores[split] = evaluate(given.astype(np.float32), truth, labels, thresholds)[self.metric]
+        return scores
+
+    def _truth(self, split: str) -> tuple[Targets, tuple[str, ...]]:
+        together = self.prepared.labels.extended(self.scored[split].all_labels)
+        return self.scored[split].targets(together), together.texts
+
+
+def finish(events: Any) -> Any:
+    """Run a generator of events to its end, a dot for each epoch, and return what it returns."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return end.value
+        if isinstance(event, EpochEnd):
+            print(".", end="", file=sys.stderr, flush=True)
+
+
+def ours(task: Task, seed: int) -> Scores:
+    """Train textcls."""
+    config = task.config.replace({"training.seed": seed})
+    fitted = finish(fit(config, task.train, task.scored["validation"], prepared=task.prepared))
+    return {split: evaluate_rows(fitted, rows)[0][task.metric] for split, rows in task.scored.items()}
+
+
+def most_frequent(task: Task, _seed: int) -> Scores:
+    """Give every text the most frequent label of training."""
+    if not task.train.many:
+        return task.score(majority(task.targets, len(task.tokens)))
+    share = task.targets.mean(axis=0)
+    return task.score(np.tile((share == share.max()).astype(np.float32), (len(task.tokens), 1)))
+
+
+def logistic_regression(task: Task, _seed: int) -> Scores:
+    """Fit logistic regression on TF-IDF features."""
+    learn: Callable[..., Answers] = tfidf_logistic_regression_multi if task.train.many else tfidf_logistic_regression
+    return task.score(learn(task.train_tokens, task.targets, task.tokens))
+
+
+def linear_svm(task: Task, _seed: int) -> Scores:
+    """Fit linear support vector machines on TF-IDF features."""
+    learn: Callable[..., Answers] = tfidf_linear_svm_multi if task.train.many else tfidf_linear_svm
+    return task.score(learn(task.train_tokens, task.targets, task.tokens))
+
+
+def fasttext_bigrams(task: Task, seed: int) -> Scores:
+    """Train fastText with bigrams, and with the row's vectors where it has some."""
+    fasttext: Any = importlib.import_module("fasttext")  # of the extra `bench`
+
+    targets = task.targets if task.train.many else np.eye(len(task.prepared.labels), dtype=bool)[task.targets]
+    settings: dict[str, Any] = FASTTEXT | {"seed": seed, "loss": "ova" if task.train.many else "softmax"}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "train.txt"
+        with file.open("w", encoding="utf-8") as lines:
+            for tokens, has in zip(task.train_tokens, targets, strict=True):
+                lines.write(" ".join([*(f"__label__{label}" for label in np.flatnonzero(has)), *tokens]) + "\n")
+        if task.config.text.vectors is not None:
+            settings |= {"pretrainedVectors": str(plain_vectors(task, Path(folder))), "dim": dimension(task)}
+        model = fasttext.train_supervised(str(file), **settings)
+    scores = np.zeros((len(task.tokens), targets.shape[1]), np.float32)
+    for row, tokens in enumerate(task.tokens):
+        labels, probabilities = model.predict(" ".join(tokens) or " ", k=-1)
+        for label, probability in zip(labels, probabilities, strict=True):
+            scores[row, int(label.removeprefix("__label__"))] = min(1.0, probability)
+    return task.score(scores if task.train.many else scores.argmax(axis=1))
+
+
+def dimension(task: Task) -> int:
+    """Return the dimension of the row's vectors."""
+    assert task.prepared.vectors is not None
+    return task.prepared.vectors.dimension
+
+
+def plain_vectors(task: Task, folder: Path) -> Path:
+    """Write the vectors as fastText wants them: plain text, its first line the number of words and of dimensions."""
+    source, out = Path(str(task.config.text.vectors)), folder / "vectors.vec"
+    with gzip.open(source, "rb") if source.suffix == ".gz" else source.open("rb") as words:
+        count = sum(1 for _ in words)
+    with gzip.open(source, "rb") if source.suffix == ".gz" else source.open("rb") as words, out.open("wb") as file:
+        file.write(f"{count} {dimension(task)}\n".encode())
+        shutil.copyfileobj(words, file)
+    return out
+
+
+class Padded(nn.Module):
+    """A BiLSTM as people write it.
+
+    Args:
+        table: The embedding table at first, (vocabulary, dimensions).
+        hidden: Units of one direction.
+        classes: Logits of one text.
+    """
+
+    def __init__(self, table: Tensor, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(len(table), table.shape[1], padding_idx=0, _weight=table)
+        self.lstm = nn.LSTM(table.shape[1], hidden, batch_first=True, bidirectional=True)
+        self.linear = nn.Linear(2 * hidden, classes)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, texts: list[Tensor]) -> Tensor:
+        """Return logits, (texts, classes), of the token ids of some texts."""
+        embedded = self.dropout(self.embedding(pad_sequence(texts, batch_first=True)))
+        packed = pack_padded_sequence(embedded, torch.tensor(list(map(len, texts))), batch_first=True, enforce_sorted=False)
+        _, (states, _) = self.lstm(packed)
+        logits: Tensor = self.linear(self.dropout(torch.cat([states[-2], states[-1]], dim=1)))
+        return logits
+
+
+def hand_written(task: Task, seed: int) -> Scores:
+    """Train a BiLSTM as people write it, padded batches in random order and Adam, until validation no longer improves."""
+    torch.manual_seed(seed)
+    shuffled, train = random.Random(seed), task.prepared.train
+    vectors, words = task.prepared.vectors, len(task.prepared.vocabulary)
+    table = torch.randn(words, dimension(task) if vectors else 100) * (0.4 if vectors else 0.1)
+    if vectors:
+        table[torch.from_numpy(vectors.found)] = torch.from_numpy(vectors.matrix)
+    table[0] = 0
+    model = Padded(table, task.config.model.hidden_size, len(task.prepared.labels))
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    texts = texts_of(train.encoded.ids, train.encoded.offsets)
+    targets = torch.from_numpy(train.targets)
+    cost = nn.BCEWithLogitsLoss() if task.train.many else nn.CrossEntropyLoss()
+    order, best, waited = list(range(len(texts))), {"validation": -1.0}, 0
+    for _ in range(MOST_EPOCHS):
+        shuffled.shuffle(order)
+        model.train()
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            logits = model([texts[row] for row in rows])
+            loss = cost(logits, targets[rows].float() if task.train.many else targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        scores = task.score_splits({split: padded_answers(model, task, split) for split in task.scored})
+        print(",", end="", file=sys.stderr, flush=True)
+        waited += 1
+        if scores["validation"] > best["validation"]:
+            best, waited = scores, 0
+        if waited == PATIENCE:
+            break
+    return best
+
+
+def texts_of(ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> list[Tensor]:
+    """Return each text's ids."""
+    flat = torch.from_numpy(ids.astype(np.int64))
+    return [flat[start:end] for start, end in pairwise(offsets.tolist())]
+
+
+@torch.inference_mode()
+def padded_answers(model: Padded, task: Task, split: str) -> Answers:
+    """Classify a split, texts of like length together."""
+    model.eval()
+    encoded = task.prepared.encoder.encode(task.scored[split].texts)
+    texts, logits = texts_of(encoded.ids, encoded.offsets), np.empty((len(encoded), model.linear.out_features), np.float32)
+    order = np.argsort(encoded.lengths)
+    for rows in np.array_split(order, max(1, len(order) // BATCH)):
+        logits[rows] = model([texts[row] for row in rows]).numpy()
+    return 1 / (1 + np.exp(-logits)) if task.train.many else logits.argmax(axis=1)
+
+
+CONTESTANTS: dict[str, tuple[Callable[[Task, int], Scores], bool]] = {
+    "majority": (most_frequent, False),
+    "TF-IDF + LR": (logistic_regression, False),
+    "TF-IDF + SVM": (linear_svm, False),
+    "fastText": (fasttext_bigrams, True),
+    "hand-written": (hand_written, True),
+    "ours": (ours, True),
+}
+"""How each is trained and scored, and whether the seed matters to it."""
