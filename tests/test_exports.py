@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from textcls.artifact import Artifact, write_artifact
 from textcls.config import Config
 from textcls.data import load_splits
 from textcls.errors import ExportError, InputError, ModelError
-from textcls.exports import export, onnx_file
+from textcls.exports import FORMATS, export, onnx_file
 from textcls.exports.onnx_file import file_runner
 from textcls.exports.parity import compare, expected_probabilities
-from textcls.exports.texts import HARD_TEXTS, MOST_TEXTS, drawn_texts, hard_texts, real_texts
+from textcls.exports.texts import HARD_TEXTS, LONG_TEXT_TOKENS, MOST_TEXTS, drawn_texts, hard_texts, long_text, real_texts
 from textcls.inference import Predictor
 from textcls.inference.graph import build_graph
+from textcls.inference.seal import verify
 from textcls.text import Encoder
 
 ARTIFACT = tiny_artifact()
@@ -124,7 +126,7 @@ def test_a_broken_export_is_refused_and_leaves_nothing(
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / "model.onnx"
     monkeypatch.setattr(onnx_file, "build_graph", build)
-    with pytest.raises(ExportError, match=r"the export (differs|labels)") as raised:
+    with pytest.raises(ExportError, match="the export differs") as raised:
         export(model, out)
     assert "\n" not in str(raised.value)
     assert list(out.parent.iterdir()) == []
@@ -147,10 +149,42 @@ def test_a_file_that_does_not_load_is_refused(model: Path, tmp_path: Path, monke
 
 
 def test_a_locale_that_is_not_here_is_one_line(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--locale: this machine has no such locale") as raised:
+    with pytest.raises(InputError, match=r"--locale xx_XX: this machine has no such locale, .* `locale -a` lists") as raised:
         export(model, tmp_path / "out.onnx", locale="xx_XX")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"locale": ""}, "--locale names none; give one, such as C.UTF-8"),
+        ({"locale": "C", "to": "spacy"}, "--locale goes with"),
+    ],
+)
+def test_a_locale_that_means_nothing(options: dict[str, str], said: str, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        export(model, tmp_path / "out.onnx", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_model_that_was_changed_is_not_exported(to: str, model: Path, tmp_path: Path) -> None:
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ModelError, match=r"model\.safetensors is not what textcls wrote \(another SHA-256\)") as raised:
+        export(model, tmp_path / f"out{'.' * (to in {'onnx', 'pt2'})}{to * (to in {'onnx', 'pt2'})}", to=to)
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_model_without_hashes_is_exported(model: Path, tmp_path: Path) -> None:
+    record = json.loads((model / "metrics.json").read_text())
+    del record["sha256"]
+    (model / "metrics.json").write_text(json.dumps(record))
+    export(model, tmp_path / "out.onnx")
+    assert verify(tmp_path / "out.onnx") == []
 
 
 def test_an_existing_file_is_kept_without_force(model: Path, tmp_path: Path) -> None:
@@ -178,8 +212,9 @@ def test_a_place_that_does_not_serve(model: Path, tmp_path: Path, name: str, exp
 
 def test_a_folder_in_the_place_of_the_file(model: Path, tmp_path: Path) -> None:
     (tmp_path / "out.onnx").mkdir()
-    with pytest.raises(InputError, match="cannot be written: Is a directory"):
-        export(model, tmp_path / "out.onnx", force=True)
+    for force in (False, True):
+        with pytest.raises(InputError, match=r"is a folder; name a file, such as .*out.onnx/model.onnx"):
+            export(model, tmp_path / "out.onnx", force=force)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.onnx", "run"]
 
 
@@ -198,7 +233,12 @@ def test_texts_of_a_file(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"", "has no text"), (b" \n\n", "has no text"), (b"\xff\xfe", "cannot be read as UTF-8"), (None, "No such file")],
+    [
+        (b"", "has no text"),
+        (b" \n\n", "has no text"),
+        (b"a\xff", r"texts\.txt: is not UTF-8 text \(at byte 1\); write one text a line"),
+        (None, r"^--texts .*texts\.txt: cannot be read: No such file or directory; name a file of texts, one a line$"),
+    ],
 )
 def test_a_texts_file_that_does_not_serve(model: Path, tmp_path: Path, content: bytes | None, expected: str) -> None:
     if content is not None:
@@ -253,6 +293,24 @@ def test_drawn_texts_are_of_the_vocabulary_and_always_the_same() -> None:
     assert len(known) > 0.95 * len(ARTIFACT.vocabulary)
     assert (encoded.ids == 1).mean() < 0.5
     assert drawn_texts(tiny_artifact([]), 3)  # even without a word
+
+
+@pytest.mark.parametrize("tokenizer", ["unicode", "spacy"])
+def test_a_model_that_reads_20000_tokens_is_proven_on_them(
+    tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "LONG_TEXT_TOKENS", LONG_TEXT_TOKENS)
+    words = [text for text in HARD_TEXTS if len(text) < 200]
+    artifact = tiny_artifact(words, tokenizer=tokenizer, max_tokens=LONG_TEXT_TOKENS + 1)
+    long = long_text(artifact, LONG_TEXT_TOKENS)
+    encoded = Encoder.from_settings(artifact.config.text, artifact.vocabulary).encode([long])
+    assert len(encoded.ids) == LONG_TEXT_TOKENS + 1
+    assert len(set(encoded.ids[-100:].tolist())) > 30
+    seen: list[Any] = []
+    monkeypatch.setattr(onnx_file, "compare", lambda *given: (seen.append(given[2]), compare(*given))[1])
+    write_artifact(artifact, tmp_path / "model", "")
+    export(tmp_path / "model", tmp_path / "out.onnx")
+    assert seen[1:3] == [[long], ["short", long]]
 
 
 def test_the_hard_texts_hold_what_the_design_names() -> None:

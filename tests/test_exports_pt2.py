@@ -22,6 +22,8 @@ from textcls.exports.parity import expected_probabilities
 from textcls.exports.texts import drawn_texts
 from textcls.inference.engine import pad
 from textcls.inference.graph import metadata
+from textcls.inference.program import RELEASE
+from textcls.inference.seal import verify
 from textcls.text import Encoder
 
 # torch's own modules warn where torch.export first imports them
@@ -94,6 +96,9 @@ def test_a_proven_file_takes_its_place_and_says_what_it_is(model: Path, tmp_path
     assert "load_pt2" in result.stderr
     assert (tmp_path / "out.pt2").read_bytes() == content  # the same model, the same bytes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.pt2"]
+    assert verify(tmp_path / "out.pt2") == []
+    shown = CliRunner().invoke(app, ["info", str(tmp_path / "out.pt2")]).stdout
+    assert ARTIFACT.fingerprint in shown
     loaded = pt2.load_pt2(tmp_path / "out.pt2")
     assert loaded.vocabulary == ARTIFACT.vocabulary.tokens
     assert loaded.record["labels"] == ["no", "yes", "maybe"]
@@ -103,10 +108,11 @@ def test_a_proven_file_takes_its_place_and_says_what_it_is(model: Path, tmp_path
 
 
 def test_what_the_onnx_file_says_of_itself_travels_and_no_path_of_this_machine(content: bytes) -> None:
-    extra: dict[str, str] = dict.fromkeys((*metadata(ARTIFACT), pt2.RELEASE), "")
+    extra: dict[str, str] = dict.fromkeys((*metadata(ARTIFACT), RELEASE), "")
     torch.export.load(io.BytesIO(content), extra_files=extra)
     found = {name: text.decode() if isinstance(text, bytes) else text for name, text in extra.items()}
-    assert found == {**metadata(ARTIFACT), pt2.RELEASE: torch.__version__.partition("+")[0]}
+    assert len(found.pop("textcls.sha256")) == 64
+    assert found == {**metadata(ARTIFACT), RELEASE: torch.__version__.partition("+")[0]}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert not any(b".py" in archive.read(name) for name in archive.namelist())
 
@@ -128,7 +134,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "text.pt2").write_text("text")
     torch.save({}, tmp_path / "other.pt2")
     for name in ("text.pt2", "other.pt2"):
-        with pytest.raises(ModelError, match=f"{name}: is no file of textcls export --to pt2"):
+        with pytest.raises(ModelError, match=f"{name}: is no .pt2 file that `textcls export` wrote"):
             pt2.load_pt2(tmp_path / name)
 
 
@@ -138,7 +144,7 @@ def test_a_broken_export_is_refused_and_leaves_nothing(many: bytes, tmp_path: Pa
     monkeypatch.setattr(pt2, "program_bytes", lambda _: many)
     out = tmp_path / "out.pt2"
     out.write_bytes(b"old export")
-    with pytest.raises(ExportError, match=r"the export labels the text .* as \[.*'maybe'\], the model does not") as raised:
+    with pytest.raises(ExportError, match=r"in the label of the text .*: \[.*'maybe'\], the model \[") as raised:
         export(tmp_path / "model", out, force=True)
     assert "\n" not in str(raised.value)
     assert out.read_bytes() == b"old export"
@@ -159,7 +165,7 @@ def test_a_place_that_does_not_serve(model: Path, tmp_path: Path) -> None:
     (tmp_path / "out.pt2").write_bytes(b"old")
     with pytest.raises(InputError, match="exists already; name another file, or --force"):
         export(model, tmp_path / "out.pt2")
-    with pytest.raises(InputError, match=r"exports are \.pt2 files; name one, such as out\.pt2"):
+    with pytest.raises(InputError, match=r"exports of this kind are \.pt2 files; name one, such as out\.pt2"):
         export(model, tmp_path / "out.onnx", to="pt2")
     with pytest.raises(InputError, match=r"--quantize goes with \.onnx files alone"):
         export(model, tmp_path / "new.pt2", quantize="int8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,15 @@ from textcls.cli import app
 from textcls.errors import ModelError
 from textcls.exports.quantized import quantize
 from textcls.inference import Predictor
-from textcls.inference.graph import add_to_record, build_graph
-from textcls.inference.seal import verify
+from textcls.inference.graph import add_to_record, build_graph, metadata
+from textcls.inference.program import sealed_program
+from textcls.inference.seal import verify, write_sums
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_artifact(tiny_artifact(), tmp_path / "model", "# card\n")
+    told = {"metrics": {"test": {"accuracy": 0.75}}, "provenance": {"data": {"train": [{"file": "films.csv", "sha256": "ab"}]}}}
+    write_artifact(replace(tiny_artifact(), **told), tmp_path / "model", "# card\n")
     Predictor.load(tmp_path / "model")  # which keeps the graph there
     return tmp_path / "model"
 
@@ -36,6 +40,8 @@ def flip(path: Path) -> None:
 
 def test_an_untouched_folder_is_unchanged(folder: Path) -> None:
     (folder / "README.md").write_text("# a better card\n")
+    record = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps(record))  # the same, laid out otherwise
     assert verify(folder) == []
     result = CliRunner().invoke(app, ["info", "--verify", str(folder)])
     assert (result.exit_code, result.stdout) == (0, f"{folder}: unchanged since textcls wrote it\n")
@@ -45,6 +51,10 @@ def test_an_untouched_folder_is_unchanged(folder: Path) -> None:
     ("name", "change"),
     [
         ("model.safetensors", flip),
+        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("vocabulary.txt", lambda path: path.write_text("<pad>\n")),
+        ("metrics.json", lambda path: path.write_text(path.read_text().replace("0.75", "0.95"))),
+        ("metrics.json", lambda path: path.write_text(path.read_text().replace("films.csv", "other.csv"))),
         ("config.yaml", lambda path: path.write_text(path.read_text().replace("max_tokens: 1000", "max_tokens: 999"))),
         ("calibration.json", lambda path: path.write_text(path.read_text().replace("1.3", "1.2"))),
         ("vocabulary.txt", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x\n")),
@@ -57,14 +67,52 @@ def test_a_changed_file_of_a_folder_is_named(folder: Path, name: str, change: Ca
     assert (folder / name).read_bytes() != before
     result = CliRunner().invoke(app, ["info", str(folder), "--verify"])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"textcls: {folder}: {name} is not what training wrote\n"
+    assert result.stderr == f"textcls: {folder}: {name} is missing or not what textcls wrote\n"
 
 
-def test_a_changed_kept_graph_is_named(folder: Path) -> None:
-    model = onnx.load(folder / "model.onnx")
+def test_a_missing_file_of_a_folder_is_named(folder: Path) -> None:
+    (folder / "vocabulary.txt").unlink()
+    assert verify(folder) == [f"{folder}: vocabulary.txt is missing or not what textcls wrote"]
+
+
+def damaged_weights(path: Path) -> None:
+    model = onnx.load(path)
     model.graph.initializer[0].raw_data = bytes(len(model.graph.initializer[0].raw_data))
-    onnx.save(model, folder / "model.onnx")
-    assert verify(folder) == [f"{folder / 'model.onnx'}: its graph, weights or metadata are not what textcls wrote"]
+    onnx.save(model, path)
+
+
+def of_another_model(path: Path) -> None:
+    onnx.save(build_graph(tiny_artifact(seed=1)), path)
+
+
+def without_a_hash(path: Path) -> None:
+    model = onnx.load(path)
+    del model.metadata_props[-1]
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    "change", [damaged_weights, of_another_model, without_a_hash, lambda path: path.write_bytes(path.read_bytes()[:999])]
+)
+def test_a_kept_graph_that_is_not_the_folders_is_named(folder: Path, change: Callable[[Path], Any]) -> None:
+    change(folder / "model.onnx")
+    result = CliRunner().invoke(app, ["info", str(folder), "--verify"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(
+        f"textcls: {folder / 'model.onnx'}: is not the graph that textcls made of this model; delete it"
+    )
+    (folder / "model.onnx").unlink()
+    assert verify(folder) == []
+
+
+@pytest.mark.parametrize(("name", "content"), [("labels.json", None), ("metrics.json", None), ("metrics.json", "{")])
+def test_where_there_is_nothing_to_compare_with_the_exit_code_is_2(folder: Path, name: str, content: str | None) -> None:
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    result = CliRunner().invoke(app, ["info", str(folder), "--verify"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert name in result.stderr
 
 
 def rename_label(model: onnx.ModelProto) -> None:
@@ -89,6 +137,58 @@ def test_an_exported_file_knows_itself(tmp_path: Path, form: Any, change: Any) -
     assert verify(tmp_path / "out.onnx") == []
 
 
+@pytest.mark.parametrize(
+    ("marks", "place"), [(("meta.json", "config.cfg"), "textcls/model.onnx"), (("model.json", "index.html"), "model.onnx")]
+)
+def test_the_folders_of_exports_are_read_and_verified(tmp_path: Path, marks: tuple[str, str], place: str) -> None:
+    (tmp_path / "textcls").mkdir()
+    for mark in marks:
+        (tmp_path / mark).write_text(mark)
+    artifact = tiny_artifact()
+    onnx.save(build_graph(artifact), tmp_path / place)
+    with pytest.raises(
+        ModelError, match="has no SHA256SUMS that can be read, so it cannot be verified: export the model again"
+    ):
+        verify(tmp_path)
+    write_sums(tmp_path)
+    assert verify(tmp_path) == []
+    told = json.loads(CliRunner().invoke(app, ["info", str(tmp_path), "--json"]).stdout)
+    assert (told["fingerprint"], told["labels"]) == (artifact.fingerprint, ["no", "yes", "maybe"])
+    assert told["bytes"] == sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    (tmp_path / marks[0]).write_text("changed")
+    (tmp_path / place).unlink()
+    line = f"{tmp_path}: {{}} is missing or not what textcls wrote"
+    assert verify(tmp_path) == [line.format(name) for name in sorted((marks[0], place))]
+
+
+def test_a_program_knows_itself(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+
+    def write(weights: bytes, *, sealed: bool = True) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in {"weights": weights, "extra/textcls.torch": b"2.9"}.items():
+                archive.writestr(f"archive/{name}", content)
+            for name, text in metadata(tiny_artifact()).items():
+                archive.writestr(f"archive/extra/{name}", text)
+        if sealed:
+            path.write_bytes(sealed_program(path.read_bytes()))
+
+    write(b"12")
+    assert verify(path) == []
+    told = CliRunner().invoke(app, ["info", str(path)])
+    assert tiny_artifact().fingerprint in told.stdout, told.stderr
+    path.write_bytes(path.read_bytes().replace(b"12", b"13", 1))
+    changed = [f"{path}: its program, weights or metadata are not what textcls wrote"]
+    assert verify(path) == changed
+    write(b"13", sealed=False)
+    with pytest.raises(ModelError, match="carries no hash"):
+        verify(path)
+    write(b"12")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/more", b"")
+    assert verify(path) == changed
+
+
 def test_what_carries_no_hashes_cannot_be_verified(folder: Path) -> None:
     model = onnx.load(folder / "model.onnx")
     del model.metadata_props[-1]
@@ -97,7 +197,7 @@ def test_what_carries_no_hashes_cannot_be_verified(folder: Path) -> None:
     del record["sha256"]
     (folder / "metrics.json").write_text(json.dumps(record))
     for path in (folder, folder / "model.onnx"):
-        with pytest.raises(ModelError, match="carries no hashes"):
+        with pytest.raises(ModelError, match=r"carries no hash.*, so it cannot be verified: an older textcls wrote it"):
             verify(path)
     with pytest.raises(ModelError, match="does not exist"):
         verify(folder / "nothing")

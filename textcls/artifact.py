@@ -134,7 +134,7 @@ def changed_files(folder: Path) -> list[str] | None:
     _check_is_model(folder)
     record = _part(folder / "metrics.json", lambda path: _read_json(path, "metrics", "provenance"))
     hashes = record.get("sha256")
-    if hashes is None:
+    if not isinstance(hashes, dict):
         return None
     found = {name: file_sha256(folder / name) for name in HASHED_FILES if (folder / name).is_file()}
     found["metrics.json"] = _record_sha256(record)

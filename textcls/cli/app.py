@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
@@ -19,7 +21,7 @@ from textcls.cli.evaluate import evaluate
 from textcls.cli.explain import explain
 from textcls.cli.export import export
 from textcls.cli.info import info
-from textcls.cli.output import INTERRUPTED, complain
+from textcls.cli.output import INTERRUPTED, TERMINATED, complain
 from textcls.cli.train import train
 from textcls.errors import InputError, TextclsError
 
@@ -97,12 +99,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What stands behind `textcls`; that of this process where not given.
 
     Raises:
-        SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted.
+        SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
     """
     # Threads that wait for each other should sleep: spinning, on cores that others use too, made training several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported, which is later
     _write_utf8()
+    _clean_up_on_sigterm()
     app(None if arguments is None else list(arguments), prog_name="textcls")
+
+
+def _clean_up_on_sigterm() -> None:
+    """Let SIGTERM take back what is half done, as Ctrl-C does, instead of leaving temporary files.
+
+    Not under torchrun, which ends the processes of a training with it: one that waits for another would not hear of it.
+    """
+    if threading.current_thread() is threading.main_thread() and "RANK" not in os.environ:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
 
 
 def _write_utf8() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,11 +43,7 @@ needs is fetched once with npm; --runtime names the unpacked package instead whe
 """
 
 
-_FOLLOWING = {
-    "pt2": "python3 -c \"from textcls.exports.pt2 import load_pt2; print(load_pt2('{out}').module)\"",
-    "web": "python3 -m http.server --directory {out}",
-    "spacy": "python3 -m spacy package {out} FOLDER --build wheel",
-}
+_WHEELS = "spacy_wheels"
 
 
 def export(
@@ -64,8 +63,13 @@ def export(
         typer.Option(metavar="int8", help="Weights of eight bits: smaller, quicker, a little less exact.", show_default=False),
     ] = None,
     locale: Annotated[
-        str, typer.Option(metavar="NAME", help="Locale of the machine that will run it, in which text is lower-cased.")
-    ] = "C.UTF-8",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Locale of the machine that will run it, in which text is lower-cased; C.UTF-8 if not given.",
+            show_default=False,
+        ),
+    ] = None,
     texts: Annotated[
         Path | None,
         typer.Option(
@@ -108,7 +112,28 @@ def export(
         )
     typer.echo(f"{out}: {size(report.bytes)}, SHA-256 {report.sha256}")
     tell(f"  compared on {report.source}, and on hard texts")
-    tell(f"\nNext:\n  {_FOLLOWING.get(kind, 'textcls classify {out} FILES').format(out=out)}")
+    tell("\nNext:")
+    for command in following(kind, out):
+        tell(f"  {command}")
+
+
+def following(kind: str, out: Path) -> list[str]:
+    """Return commands that use an export, each to be pasted as it is, but for `FILES`."""
+    place = shlex.quote(str(out))
+    if kind == "pt2":
+        program = f"from textcls.exports.pt2 import load_pt2; print(load_pt2({json.dumps(str(out))}).module)"
+        return [f"python3 -c {shlex.quote(program)}"]
+    if kind == "web":
+        return [f"python3 -m http.server --directory {place}"]
+    if kind == "spacy":
+        name = re.sub(r"\W+", "_", out.name.lower(), flags=re.ASCII).strip("_") or "textcls"
+        load = f"import spacy; print(spacy.load({json.dumps(str(out))})('some text').cats)"
+        return [
+            f"python3 -c {shlex.quote(load)}",
+            f"mkdir -p {_WHEELS} && python3 -m pip install build",
+            f"python3 -m spacy package {place} {_WHEELS} --build wheel --name {name}",
+        ]
+    return [f"textcls classify {place} FILES"]
 
 
 def _what_int8_did(int8: Quantization, texts: int, difference: float) -> str:

@@ -16,14 +16,19 @@ EXAMPLES = """Examples:
   textcls info trec.onnx --json
   textcls info trec.onnx --verify
 
---verify exits with 1 where weights, vocabulary, labels, settings or graph are not what textcls wrote.
+MODEL is a model folder, an exported .onnx or .pt2 file, or the folder of a web, spaCy or hub export.
+
+--verify recomputes the SHA-256 that textcls wrote into it: of a model folder's weights, vocabulary, labels, settings, calibration,
+metrics and origin (not of README.md, on which people may write), and that its model.onnx is of these weights; of all that is in
+an exported file; of every file in a web or spaCy folder. It exits with 1 and names what is missing, damaged or changed; with 2
+where there is nothing to compare with: no model, no hashes, or a file too damaged to hold them. The hashes are no signature.
 """
 _MOST_LABELS = 30
 
 
 def info(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
+        Path, typer.Argument(metavar="MODEL", help="A model folder, or an exported file or folder.", show_default=False)
     ],
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Tell whether it is still what was written, by its hashes.")] = False,
@@ -42,6 +47,7 @@ def info(
     more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
     made = record["provenance"]
     thresholds = record["thresholds"]
+    of_int8 = ", of the fp32 weights that these were made of" if "quantized" in record else ""
     facts = [
         ["model", f"{model}, {size(record['bytes'])}"],
         ["labels", f"{len(labels)}{', many a text' if thresholds else ''}: {', '.join(labels[:_MOST_LABELS])}{more}"],
@@ -52,7 +58,7 @@ def info(
         *([["thresholds", f"{min(thresholds):.4f} to {max(thresholds):.4f}"]] if thresholds else []),
         *([["int8", _moved(record["quantized"])]] if "quantized" in record else []),
         ["fingerprint", record["fingerprint"]],
-        ["weights", f"SHA-256 {record['weights_sha256']}"],
+        ["weights", f"SHA-256 {record['weights_sha256']}{of_int8}"],
         ["trained", f"{made.get('created', '?')} with textcls {made.get('textcls_version', '?')}"],
         ["rows", f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate"],
     ]
@@ -84,30 +90,37 @@ def _moved(quantized: dict[str, Any]) -> str:
 
 
 def describe(model: Path) -> dict[str, Any]:
-    """Return what a model says of itself, the same for a model folder and for its export.
+    """Return what a model says of itself, the same for a model folder and for every export of it.
 
     Raises:
         ModelError: There is no model, it is damaged, or a newer textcls wrote it.
     """
     import json
 
-    if model.is_file():
-        from textcls.inference.graph import vocabulary_of
-        from textcls.inference.predictor import read_graph
+    from textcls.inference.graph import VOCABULARY, metadata, vocabulary_of
+    from textcls.inference.predictor import read_graph
+    from textcls.inference.program import read_program
+    from textcls.inference.seal import exported_graph
 
-        graph = read_graph(model)
+    if graph_file := model if model.is_file() and model.suffix != ".pt2" else exported_graph(model):
+        graph = read_graph(graph_file)
         properties = {entry.key: entry.value for entry in graph.metadata_props}
         vocabulary = len(vocabulary_of(graph))
-        count = model.stat().st_size
+    elif model.is_file():
+        properties = read_program(model)
+        vocabulary = properties[VOCABULARY].count("\n") + 1
     else:
         from textcls.artifact import read_artifact
-        from textcls.inference.graph import metadata
 
         artifact = read_artifact(model)
         properties, vocabulary = metadata(artifact), len(artifact.vocabulary)
-        count = sum(file.stat().st_size for file in model.iterdir() if file.is_file())
     record: dict[str, Any] = json.loads(properties["textcls"])
-    return record | {"vocabulary_size": vocabulary, "bytes": count}
+    return record | {"vocabulary_size": vocabulary, "bytes": _bytes(model)}
+
+
+def _bytes(model: Path) -> int:
+    files = [model] if model.is_file() else [path for path in model.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files)
 
 
 def _settings(section: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import typer
 
 STANDARD_OUTPUT = "-"
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
+TERMINATED = 143  # and of one that SIGTERM ended
 METRICS = {
     "rows": "rows",
     "accuracy": "accuracy",

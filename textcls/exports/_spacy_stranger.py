@@ -1,4 +1,7 @@
-"""Runs a spaCy pipeline as its users would: `spacy.load` and `nlp.pipe`. A program as `_stranger.py` is, with the same lines."""
+"""Runs a spaCy pipeline as its users would: `spacy.load`, which finds the component by itself, and `nlp.pipe`.
+
+A program as `_stranger.py` is, with the same lines.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import sys
 from typing import Any
 
 import spacy
-
-import textcls.spacy_component  # noqa: F401  # also where the installed entry points are of an older textcls
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from textcls.errors import InputError
 from textcls.exports import onnx_file
 from textcls.exports.hub import export_hub
-from textcls.exports.onnx_file import ExportReport
+from textcls.exports.onnx_file import LOCALE, ExportReport
 from textcls.exports.pt2 import export_pt2
 from textcls.exports.spacy_folder import export_spacy
 from textcls.exports.web import export_web
@@ -26,7 +26,7 @@ def export(
     *,
     to: str | None = None,
     quantize: str | None = None,
-    locale: str = "C.UTF-8",
+    locale: str | None = None,
     texts: str | Path | None = None,
     force: bool = False,
     runtime: str | Path | None = None,
@@ -39,14 +39,15 @@ def export(
         out: The file to write, for `onnx` and `pt2`; a folder for the other formats.
         to: One of `FORMATS`; by the ending of `out` if not given.
         quantize: For `onnx` alone: `int8` for weights of eight bits.
-        locale: Locale of the machine that will run it, in which text is lower-cased.
+        locale: For what takes raw text: locale of the machine that will run it, in which text is lower-cased; C.UTF-8 if not given.
         texts: A file of texts, one a line, to compare on; the run's validation split, or texts drawn from the vocabulary, if not given.
         force: Write over what exists.
         runtime: For `web` alone: where the files of the browser's runtime are; fetched once with npm, and cached, if not given.
         push: For `hub` alone: the repository to send the folder to, `owner/name`.
 
     Raises:
-        InputError: There is no model or no such format, the format does not suit the model, or the place cannot be written.
+        InputError: There is no model, it was changed since it was written, the format does not exist or does not suit the model, or
+            the place cannot be written.
         TextclsError: Something that the format needs could not be fetched.
         ExportError: The export differs from the model; nothing was written.
     """
@@ -57,6 +58,11 @@ def export(
         raise InputError("--push goes with --to hub alone")
     if quantize is not None and to != "onnx":
         raise InputError("--quantize goes with .onnx files alone")
+    if locale is not None and to in {"pt2", "spacy"}:
+        raise InputError(f"--locale goes with --to onnx, web or hub; a {to} export lower-cases in Python")
+    if locale is not None and not locale.strip():
+        raise InputError(f"--locale names none; give one, such as {LOCALE}, which is taken where the option is left out")
+    locale = locale or LOCALE
     if to == "onnx":
         return onnx_file.export(model, out, quantize=quantize, locale=locale, texts=texts, force=force)
     if to == "pt2":

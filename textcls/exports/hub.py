@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import Any
 
 import yaml
 
-from textcls.artifact import Artifact, read_artifact
+from textcls.artifact import Artifact, read_unchanged_artifact, write_files
 from textcls.data import label_text
 from textcls.errors import InputError, TextclsError
-from textcls.exports import onnx_file
-from textcls.exports.folders import check_folder, folder_size
-from textcls.exports.onnx_file import ExportReport
+from textcls.exports.onnx_file import LOCALE, ExportReport, write_proven
+from textcls.exports.places import check_folder, folder_size, writing
+from textcls.exports.texts import real_texts
 from textcls.files import replacing_folder
 from textcls.inference.graph import takes_text
-from textcls.inference.hub import GRAPH_FILE, MODEL_FILES, check_repository, first_line
+from textcls.inference.hub import GRAPH_FILE, check_repository, first_line
 from textcls.training.card import model_card
 
 _METRICS = {
@@ -59,7 +58,7 @@ def export_hub(
     model: str | Path,
     out: str | Path,
     *,
-    locale: str = "C.UTF-8",
+    locale: str = LOCALE,
     texts: str | Path | None = None,
     force: bool = False,
     push: str | None = None,
@@ -84,17 +83,12 @@ def export_hub(
         check_repository(push)
     check_folder(out, "hub", ("README.md", "labels.json"), force=force)
     _check_no_model(out)
-    artifact = read_artifact(model)
-    try:
-        with replacing_folder(out) as new:
-            for name in MODEL_FILES[:-1]:
-                shutil.copyfile(model / name, new / name)
-            report = onnx_file.export(model, new / GRAPH_FILE, locale=locale, texts=texts)
-            card = hub_card(artifact, report, push or "OWNER/NAME")
-            (new / "README.md").write_text(card, encoding="utf-8", newline="\n")
-            size = folder_size(new)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    artifact = read_unchanged_artifact(model)
+    real, source = real_texts(artifact, model, texts)
+    with writing(out), replacing_folder(out) as new:
+        report = write_proven(artifact, new / GRAPH_FILE, real, source, locale)
+        write_files(artifact, new, hub_card(artifact, report, push or "OWNER/NAME"))
+        size = folder_size(new)
     if push is not None:
         _push(out, push)
     return replace(report, bytes=size)

@@ -13,20 +13,23 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from textcls.artifact import Artifact, read_artifact
+from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import LabelSet, Rows
 from textcls.errors import ExportError, InputError
 from textcls.evaluation import evaluate
 from textcls.exports.parity import EXACT, INT8, Bound, Parity, Run, compare
+from textcls.exports.places import check_file, writing
 from textcls.exports.quantized import quantize as quantized_graph
 from textcls.exports.stranger import stranger
-from textcls.exports.texts import LONG_TEXT_TOKENS, MOST_TEXTS, hard_texts, real_texts, validation_rows
+from textcls.exports.texts import LONG_TEXT_TOKENS, MOST_TEXTS, hard_texts, long_text, real_texts, validation_rows
 from textcls.files import replacing
 from textcls.inference.engine import pad
 from textcls.inference.graph import add_to_record, build_graph, takes_text
 from textcls.inference.predictor import Predictor
 from textcls.text import Encoder
 from textcls.text.encoding import replace_surrogates
+
+LOCALE = "C.UTF-8"  # other than en_US.UTF-8, the runtime's own default, it is on every Linux
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def export(
     out: str | Path,
     *,
     quantize: str | None = None,
-    locale: str = "C.UTF-8",
+    locale: str = LOCALE,
     texts: str | Path | None = None,
     force: bool = False,
 ) -> ExportReport:
@@ -95,44 +98,56 @@ def export(
         ExportError: The file differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    check_place(out, force)
+    check_file(out, ".onnx", force=force)
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize {quantize}: no such form; there is int8")
-    artifact = read_artifact(model)
-    real, source = real_texts(artifact, model, None if texts is None else Path(texts))
-    graph = build_graph(artifact, locale=locale)
-    full_size = graph.ByteSize()
-    try:
-        with replacing(out) as neighbour:
-            int8 = None
-            if quantize:
-                graph = quantized_graph(graph)
-            with file_runner(artifact, _written(graph, neighbour)) as run:
-                parity = prove(artifact, run, real, INT8 if quantize else EXACT)
-            if quantize:
-                _record(graph, parity)
-                share, rows = _written(graph, neighbour).stat().st_size / full_size, validation_rows(model)
-                accuracy = _accuracies(artifact, neighbour, rows) if rows is not None else None
-                int8 = Quantization(parity.agreement, parity.across_batchings, share, accuracy)
-            content = neighbour.read_bytes()
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-    digest, largest = hashlib.sha256(content).hexdigest(), parity.largest_difference
-    return ExportReport(takes_text(artifact), parity.texts, source, largest, len(content), digest, artifact.many, int8)
+    artifact = read_unchanged_artifact(model)
+    real, source = real_texts(artifact, model, texts)
+    with writing(out), replacing(out) as neighbour:
+        if quantize:
+            return _write_int8(artifact, neighbour, real, source, locale, validation_rows(model))
+        return write_proven(artifact, neighbour, real, source, locale)
 
 
-def check_place(out: Path, force: bool, ending: str = ".onnx") -> None:
-    """Refuse a place for an export that is one file.
+def write_proven(artifact: Artifact, path: Path, real: Sequence[str], source: str, locale: str = LOCALE) -> ExportReport:
+    """Write the file of a trained model to a place that is nobody's yet, and compare it with the model.
+
+    Args:
+        artifact: The trained model.
+        path: The file to write.
+        real: Texts of the kind that the model is for.
+        source: Where they came from.
+        locale: Locale in which text is lower-cased.
 
     Raises:
-        InputError: Its ending is another, it exists and `force` is not given, or its folder does not exist.
+        OSError: The file cannot be written.
+        InputError: This machine lacks the locale.
+        ExportError: The file differs from the model.
     """
-    if out.suffix != ending:
-        raise InputError(f"{out}: exports are {ending} files; name one, such as {out.stem or 'model'}{ending}")
-    if out.exists() and not force:
-        raise InputError(f"{out}: exists already; name another file, or --force to write over it")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: the folder {out.parent} does not exist")
+    with file_runner(artifact, _written(build_graph(artifact, locale=locale), path)) as run:
+        parity = prove(artifact, run, real)
+    return _report(artifact, path, parity, source)
+
+
+def _write_int8(
+    artifact: Artifact, path: Path, real: Sequence[str], source: str, locale: str, rows: Rows | None
+) -> ExportReport:
+    """Write the int8 form in the same way, and measure what it costs."""
+    whole = build_graph(artifact, locale=locale)
+    graph = quantized_graph(whole)
+    with file_runner(artifact, _written(graph, path)) as run:
+        parity = prove(artifact, run, real, INT8)
+    _record(graph, parity)
+    share = _written(graph, path).stat().st_size / whole.ByteSize()
+    accuracy = None if rows is None else _accuracies(artifact, path, rows)
+    int8 = Quantization(parity.agreement, parity.across_batchings, share, accuracy)
+    return _report(artifact, path, parity, source, int8)
+
+
+def _report(artifact: Artifact, path: Path, parity: Parity, source: str, int8: Quantization | None = None) -> ExportReport:
+    content = path.read_bytes()
+    digest, largest = hashlib.sha256(content).hexdigest(), parity.largest_difference
+    return ExportReport(takes_text(artifact), parity.texts, source, largest, len(content), digest, artifact.many, int8)
 
 
 def _written(graph: onnx.ModelProto, path: Path) -> Path:
@@ -167,7 +182,8 @@ def _accuracies(artifact: Artifact, path: Path, rows: Rows) -> tuple[float, floa
 def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXACT) -> Parity:
     """Compare an export with the model on real and hard texts, and on a very long one.
 
-    The long one stands alone and beside a short one: in a large batch it would take gigabytes.
+    The long one stands alone and beside a short one: in a large batch it would take gigabytes. It is longer than most models
+    read: cutting it at `text.max_tokens` is part of what the model does, so the network itself sees no more than that of it.
 
     Args:
         artifact: The trained model.
@@ -178,15 +194,16 @@ def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXAC
     Raises:
         ExportError: They differ.
     """
-    long_text = " ".join(["word", "."] * (LONG_TEXT_TOKENS // 2))
-    batches = ([*real, *hard_texts()], [long_text], ["short", long_text], ["", " ", "\u3000"])  # the last: only empty texts
+    long = long_text(artifact, LONG_TEXT_TOKENS)
+    batches = ([*real, *hard_texts()], [long], ["short", long], ["", " ", "\u3000"])  # the last: only empty texts
     parity = Parity()
     for batch in batches:
         parity += compare(artifact, run, batch, bound)
     if parity.agreement < bound.agreement:
         raise ExportError(
             f"the export gives {parity.agreement:.2%} of the labels that the model gives (at least {bound.agreement:.1%} must "
-            "agree); export without --quantize"
+            f"agree), and errs most on the text {parity.worst.said if parity.worst else ''}: compare on texts like those that it is "
+            "for, with --texts FILE, or export without --quantize"
         )
     return parity
 

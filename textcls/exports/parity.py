@@ -42,6 +42,19 @@ INT8 = Bound(0.25, 0.995)  # up to 0.07 was seen, on long news articles; an expo
 _TIE = 1e-5  # between probabilities nearer than this a rounding decides
 
 
+@dataclass(frozen=True, order=True)
+class Fault:
+    """A text whose label, or labels, are not the model's.
+
+    Attributes:
+        margin: How far apart the model's probabilities of the right and of the wrong answer are; the sign of a bad fault.
+        said: The text and both answers, for people.
+    """
+
+    margin: float
+    said: str
+
+
 @dataclass(frozen=True)
 class Parity:
     """The outcome of comparisons.
@@ -52,6 +65,7 @@ class Parity:
         across_batchings: Largest difference of a text's probability between batch sizes.
         decisions: Labels compared: one a text and batch size, or with many labels a text each of them.
         wrong: Those that were not the model's.
+        worst: The text that was labelled worst, where one was labelled otherwise.
     """
 
     texts: int = 0
@@ -59,6 +73,7 @@ class Parity:
     across_batchings: float = 0.0
     decisions: int = 0
     wrong: int = 0
+    worst: Fault | None = None
 
     @property
     def agreement(self) -> float:
@@ -73,6 +88,7 @@ class Parity:
             max(self.across_batchings, other.across_batchings),
             self.decisions + other.decisions,
             self.wrong + other.wrong,
+            max(filter(None, (self.worst, other.worst)), default=None),
         )
 
 
@@ -112,21 +128,22 @@ def compare(artifact: Artifact, run: Run, texts: Sequence[str], bound: Bound = E
     """
     expected = expected_probabilities(artifact, texts)
     scores = np.empty((len(BATCH_SIZES), *expected.shape), np.float32)
-    wrong = 0
+    wrong, faults = 0, []
     for found, size in zip(scores, BATCH_SIZES, strict=True):
         for start in range(0, len(texts), size):
             batch, wanted = texts[start : start + size], expected[start : start + size]
             answers, probabilities = run(batch)
             _check(batch, probabilities, wanted, bound.difference)
             for text, answer, row in zip(batch, answers, wanted, strict=True):
-                fault, count = _fault(artifact, answer, row)
-                if count and bound.agreement == 1:
-                    raise ExportError(f"the export labels the text {_quoted(text)} as {fault}, the model does not")
+                fault, count = _fault(artifact, text, answer, row)
+                if fault and bound.agreement == 1:
+                    raise ExportError(f"the export differs from the model in the label of the text {fault.said}")
+                faults.append(fault)
                 wrong += count
             found[start : start + size] = probabilities
     decisions = len(BATCH_SIZES) * len(texts) * (len(artifact.labels) if artifact.many else 1)
     largest, across = float(np.abs(scores - expected).max()), float(np.ptp(scores, axis=0).max())
-    return Parity(len(texts), largest, across, decisions, wrong)
+    return Parity(len(texts), largest, across, decisions, wrong, max(filter(None, faults), default=None))
 
 
 def _check(batch: Sequence[str], found: NDArray[np.float32], wanted: NDArray[np.float64], allowed: float) -> None:
@@ -141,15 +158,19 @@ def _check(batch: Sequence[str], found: NDArray[np.float32], wanted: NDArray[np.
             )
 
 
-def _fault(artifact: Artifact, answer: Any, scores: NDArray[np.float64]) -> tuple[str, int]:
-    """Return the label or labels given to a text, and how many of them the model gives otherwise, ties left out."""
+def _fault(artifact: Artifact, text: str, answer: Any, scores: NDArray[np.float64]) -> tuple[Fault | None, int]:
+    """Return what is wrong with the label or labels given to a text, and how many of them are; nothing in a tie."""
     classes = [label_text(label) for label in artifact.labels]
     if artifact.many:
         over = scores - np.array(artifact.thresholds)
         wrong = ((over >= 0) != answer) & (np.abs(over) > _TIE)
-        return repr([label for label, chosen in zip(classes, answer, strict=True) if chosen]), int(wrong.sum())
-    right = answer in classes and scores.max() - scores[classes.index(answer)] <= 2 * _TIE
-    return repr(answer), int(not right)
+        margin, count = float(np.abs(over[wrong]).max(initial=0)), int(wrong.sum())
+        given, wanted = (str([name for name, has in zip(classes, row, strict=True) if has]) for row in (answer, over >= 0))
+    else:
+        given, wanted = repr(answer), repr(classes[int(scores.argmax())])
+        margin = float(scores.max() - scores[classes.index(answer)]) if answer in classes else 1.0
+        count = int(margin > 2 * _TIE)
+    return (Fault(margin, f"{_quoted(text)}: {given}, the model {wanted}") if count else None), count
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,22 +22,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from textcls.artifact import Artifact, read_artifact
+from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import label_text
-from textcls.errors import ExportError, InputError, ModelError
-from textcls.exports.onnx_file import ExportReport, check_place, prove
+from textcls.errors import ExportError, ModelError
+from textcls.exports.onnx_file import ExportReport, prove
 from textcls.exports.parity import Run
+from textcls.exports.places import check_file, writing
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import real_texts
 from textcls.files import replacing
 from textcls.inference.engine import pad
 from textcls.inference.graph import VOCABULARY, metadata
 from textcls.inference.hub import first_line
+from textcls.inference.program import RELEASE, read_program, sealed_program
 from textcls.model import Network
 from textcls.model.network import pool
 from textcls.text import Encoder
 
-RELEASE = "textcls.torch"  # the extra file that names the release of torch
 _PROGRAM = Path(__file__).with_name("_pt2_stranger.py")
 _TRACED = (3, 5)  # texts and tokens of the batch that is traced: sizes that no comparison has
 _TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack")  # where each operation came from, with paths of this machine
@@ -61,17 +61,14 @@ def export_pt2(model: str | Path, out: str | Path, *, texts: str | Path | None =
         ExportError: This torch cannot export the network, or the file differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    check_place(out, force, ".pt2")
-    artifact = read_artifact(model)
-    real, source = real_texts(artifact, model, None if texts is None else Path(texts))
+    check_file(out, ".pt2", force=force)
+    artifact = read_unchanged_artifact(model)
+    real, source = real_texts(artifact, model, texts)
     content = program_bytes(artifact)
-    try:
-        with replacing(out) as neighbour:
-            neighbour.write_bytes(content)
-            with pt2_runner(artifact, neighbour) as run:
-                parity = prove(artifact, run, real)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+    with writing(out), replacing(out) as neighbour:
+        neighbour.write_bytes(content)
+        with pt2_runner(artifact, neighbour) as run:
+            parity = prove(artifact, run, real)
     digest = hashlib.sha256(content).hexdigest()
     return ExportReport(False, parity.texts, source, parity.largest_difference, len(content), digest, artifact.many)
 
@@ -103,21 +100,15 @@ def load_pt2(path: str | Path) -> LoadedPt2:
     Raises:
         ModelError: There is no such file, it is none of `export_pt2`, or it needs another release of torch.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            extras = {name.partition("/extra/")[2]: name for name in archive.namelist()}
-            needed, record, vocabulary = (archive.read(extras[name]).decode() for name in (RELEASE, "textcls", VOCABULARY))
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelError(f"{path}: is no file of textcls export --to pt2") from error
+    extras = read_program(Path(path))
+    needed = extras[RELEASE]
     if needed != torch_release():
         raise ModelError(
             f"{path}: needs torch {needed}, this is {torch_release()}; install torch=={needed} or export the model again"
         )
     with Path(path).open("rb") as file:
         module = torch.export.load(file).module()
-    return LoadedPt2(module, json.loads(record), tuple(vocabulary.split("\n")))
+    return LoadedPt2(module, json.loads(extras["textcls"]), tuple(extras[VOCABULARY].split("\n")))
 
 
 def torch_release() -> str:
@@ -145,7 +136,7 @@ def program_bytes(artifact: Artifact) -> bytes:
         torch.export.save(program, content, extra_files={**metadata(artifact), RELEASE: torch_release()})
     except Exception as error:  # torch documents no common class, and the operator is private
         raise ExportError(f"torch {torch_release()} cannot export this network: {first_line(error)}") from error
-    return content.getvalue()
+    return sealed_program(content.getvalue())
 
 
 class PaddedNetwork(nn.Module):

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.artifact import Artifact, read_artifact
+from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import label_text
-from textcls.errors import InputError
-from textcls.exports.folders import check_folder, folder_size
 from textcls.exports.onnx_file import ExportReport, prove
 from textcls.exports.parity import Run
+from textcls.exports.places import check_folder, folder_size, writing
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import real_texts
 from textcls.files import replacing_folder
 from textcls.inference.graph import build_graph
+from textcls.inference.seal import write_sums
 from textcls.text.encoding import replace_surrogates
 
 _PROGRAM = Path(__file__).with_name("_spacy_stranger.py")
@@ -45,17 +45,15 @@ def export_spacy(model: str | Path, out: str | Path, *, texts: str | Path | None
     """
     model, out = Path(model), Path(out)
     check_folder(out, "spacy", ("meta.json", "config.cfg"), force=force)
-    artifact = read_artifact(model)
-    real, source = real_texts(artifact, model, None if texts is None else Path(texts))
+    artifact = read_unchanged_artifact(model)
+    real, source = real_texts(artifact, model, texts)
     content = build_graph(artifact).SerializeToString(deterministic=True)
-    try:
-        with replacing_folder(out) as new:
-            write_pipeline(artifact, content, new)
-            with pipeline_runner(artifact, new) as run:
-                parity = prove(artifact, run, real)
-            size = folder_size(new)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    with writing(out), replacing_folder(out) as new:
+        write_pipeline(artifact, content, new)
+        with pipeline_runner(artifact, new) as run:
+            parity = prove(artifact, run, real)
+        write_sums(new)
+        size = folder_size(new)
     digest = hashlib.sha256(content).hexdigest()
     return ExportReport(True, parity.texts, source, parity.largest_difference, size, digest, artifact.many)
 
@@ -86,6 +84,7 @@ def pipeline_runner(artifact: Artifact, folder: Path) -> Iterator[Run]:
     """Give a function that runs a pipeline folder in a fresh process, through `spacy.load` and `nlp.pipe`.
 
     Raises:
+        InputError: spaCy does not find the component.
         ExportError: spaCy refuses the folder.
     """
     labels = [label_text(label) for label in artifact.labels]

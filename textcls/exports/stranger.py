@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interp
 
     Raises:
         ExportError: The file is refused, or the process ended; also raised where outputs are asked for.
-        InputError: This machine lacks the locale in which the file lower-cases.
+        InputError: This machine lacks the locale in which the file lower-cases, or the component of a spaCy pipeline.
     """
     with tempfile.TemporaryFile() as complaints:
         command = [*interpreter, *map(str, (program, path, *arguments))]
@@ -46,10 +47,13 @@ def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interp
             if not (line := answers.readline()):
                 complaints.seek(0)
                 last = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                raise ExportError(f"the process that ran the export ended with code {process.wait()}: {''.join(last)}")
+                said = "".join(last).replace(
+                    str(path), "the export"
+                )  # which has a temporary name, that means nothing to people
+                raise ExportError(f"the process that ran the export ended with code {process.wait()}: {said}")
             answer: dict[str, Any] = json.loads(line)
             if "error" in answer:
-                raise _refusal(answer["error"])
+                raise _refusal(answer["error"].replace(str(path), "the export"))
             return answer
 
         def ask(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +73,14 @@ def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interp
 
 
 def _refusal(reason: str) -> ExportError | InputError:
-    if "construct locale" in reason:
-        return InputError("--locale: this machine has no such locale, so the export cannot be proven here")
+    if missing := re.search(r"construct locale with name:(.*):locale::", reason):
+        return InputError(
+            f"--locale {missing[1]}: this machine has no such locale, so the export cannot be proven here; "
+            "`locale -a` lists those it has"
+        )
+    if "[E002]" in reason:  # spaCy's: there is no factory of that name
+        return InputError(
+            "spaCy does not find the component textcls: this installation of textcls does not register it; "
+            "install textcls again with pip"
+        )
     return ExportError(f"its runtime refuses the export: {reason.splitlines()[0]}")

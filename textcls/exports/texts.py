@@ -47,7 +47,7 @@ def hard_texts() -> list[str]:
     return list(HARD_TEXTS)
 
 
-def real_texts(artifact: Artifact, model: Path, file: Path | None) -> tuple[list[str], str]:
+def real_texts(artifact: Artifact, model: Path, file: str | Path | None) -> tuple[list[str], str]:
     """Return up to 1,000 texts and where they came from.
 
     Args:
@@ -59,17 +59,25 @@ def real_texts(artifact: Artifact, model: Path, file: Path | None) -> tuple[list
         InputError: The file cannot be read or has no text.
     """
     if file is not None:
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from error
-        texts = [line for line in lines if line.strip()][:MOST_TEXTS]
-        if not texts:
-            raise InputError(f"{file}: has no text; put one on each line")
-        return texts, f"texts of {file.name}"
+        return _lines(Path(file)), f"texts of {Path(file).name}"
     if (validation := validation_rows(model)) is not None:
         return validation.texts[:MOST_TEXTS], "texts of the run's validation split"
     return drawn_texts(artifact), "texts drawn from the vocabulary (the run's data is not at hand)"
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise InputError(f"--texts {file}: cannot be read: {error.strerror}; name a file of texts, one a line") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--texts {file}: is not UTF-8 text (at byte {error.start:,}); write one text a line, in UTF-8"
+        ) from error
+    texts = [line for line in lines if line.strip()][:MOST_TEXTS]
+    if not texts:
+        raise InputError(f"--texts {file}: has no text; put one on each line")
+    return texts
 
 
 def validation_rows(model: Path) -> Rows | None:
@@ -86,6 +94,15 @@ def validation_rows(model: Path) -> Rows | None:
 def drawn_texts(artifact: Artifact, count: int = MOST_TEXTS) -> list[str]:
     """Return random texts of the vocabulary's words and spoilt forms of them; always the same for one vocabulary."""
     draw = random.Random(0)
+    return [_drawn(draw, artifact, draw.randint(1, 60)) for _ in range(count)]
+
+
+def long_text(artifact: Artifact, tokens: int) -> str:
+    """Return one text of the same kind, of at least so many tokens: no part of it repeats another, so none stands for another."""
+    return _drawn(random.Random(1), artifact, tokens)
+
+
+def _drawn(draw: random.Random, artifact: Artifact, count: int) -> str:
     words = artifact.vocabulary.tokens[len(SPECIAL_TOKENS) :] or ("word",)
 
     def spoilt(word: str) -> str:
@@ -94,4 +111,4 @@ def drawn_texts(artifact: Artifact, count: int = MOST_TEXTS) -> list[str]:
             return word
         return (word.upper(), word.title(), word[::-1], word + draw.choice(".,!?;:)'\"\u2026"))[form - 4]
 
-    return [" ".join(spoilt(draw.choice(words)) for _ in range(draw.randint(1, 60))) for _ in range(count)]
+    return " ".join(spoilt(draw.choice(words)) for _ in range(count))

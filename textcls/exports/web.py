@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import textcls
-from textcls.artifact import Artifact, read_artifact
+from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import label_text
 from textcls.errors import InputError
-from textcls.exports import onnx_file, web_proof, web_runtime
-from textcls.exports.folders import check_folder, folder_size
-from textcls.exports.onnx_file import ExportReport
+from textcls.exports import web_proof, web_runtime
+from textcls.exports.onnx_file import LOCALE, ExportReport, write_proven
+from textcls.exports.places import check_folder, folder_size, writing
 from textcls.exports.texts import real_texts
 from textcls.files import replacing_folder
 from textcls.inference.graph import takes_text
+from textcls.inference.seal import write_sums
 from textcls.text import UNICODE_TOKEN
 
 PAGE = Path(__file__).parent / "web_page"
@@ -29,7 +30,7 @@ def export_web(
     model: str | Path,
     out: str | Path,
     *,
-    locale: str = "C.UTF-8",
+    locale: str = LOCALE,
     texts: str | Path | None = None,
     force: bool = False,
     runtime: str | Path | None = None,
@@ -51,7 +52,7 @@ def export_web(
     """
     model, out = Path(model), Path(out)
     check_folder(out, "web", (MARK, "index.html"), force=force)
-    artifact = read_artifact(model)
+    artifact = read_unchanged_artifact(model)
     if not takes_text(artifact):
         raise InputError(
             f"{model}: has the tokenizer {artifact.config.text.tokenizer}, which a browser does not; "
@@ -60,17 +61,15 @@ def export_web(
     if artifact.many:
         raise InputError(f"{model}: gives a text many labels; --to web is for models that give one label")
     parts = web_runtime.runtime_files(runtime)
-    try:
-        with replacing_folder(out) as new:
-            report = onnx_file.export(model, new / "model.onnx", locale=locale, texts=texts)
-            real, source = real_texts(artifact, model, None if texts is None else Path(texts))
-            difference = web_proof.prove(artifact, new / "model.onnx", parts[0], real)
-            _copy_page(new, parts)
-            facts = json.dumps(page_facts(artifact, report), ensure_ascii=False, indent=1)
-            (new / MARK).write_text(facts + "\n", encoding="utf-8", newline="\n")
-            size = folder_size(new)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    real, source = real_texts(artifact, model, texts)
+    with writing(out), replacing_folder(out) as new:
+        report = write_proven(artifact, new / "model.onnx", real, source, locale)
+        difference = web_proof.prove(artifact, new / "model.onnx", parts[0], real)
+        _copy_page(new, parts)
+        facts = json.dumps(page_facts(artifact, report), ensure_ascii=False, indent=1)
+        (new / MARK).write_text(facts + "\n", encoding="utf-8", newline="\n")
+        write_sums(new)
+        size = folder_size(new)
     if difference is None:
         return replace(report, bytes=size, source=f"{source} (not in WebAssembly, since Node.js is not installed here)")
     largest = max(report.largest_difference, difference)

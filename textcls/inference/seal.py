@@ -1,4 +1,9 @@
-"""Whether a model is still what was written: hashes that files carry of themselves."""
+"""Whether a model is still what was written: hashes that models and exports carry of themselves.
+
+A model folder has them in `metrics.json`, an ONNX file and a `.pt2` file in their metadata, a web page and a spaCy pipeline in
+`SHA256SUMS`, which `sha256sum --check` reads too. They tell damage and changes; they are no signature, since whoever changes a
+model can hash it anew.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,14 @@ from pathlib import Path
 
 import onnx
 
-from textcls.artifact import read_artifact
+from textcls.artifact import changed_files, read_artifact
 from textcls.errors import ModelError
 from textcls.files import file_sha256
 
+SUMS = "SHA256SUMS"
 _SEAL = "textcls.sha256"
+# Where the graph lies in the folder of an export, by the files that mark its kind.
+_FOLDERS = {("meta.json", "config.cfg"): "textcls/model.onnx", ("model.json", "index.html"): "model.onnx"}
 
 
 def seal(model: onnx.ModelProto) -> None:
@@ -23,26 +31,81 @@ def seal(model: onnx.ModelProto) -> None:
     model.metadata_props.extend([*kept, onnx.StringStringEntryProto(key=_SEAL, value=digest)])
 
 
-def verify(path: Path) -> list[str]:
-    """Return what has changed in a model folder or an exported file since textcls wrote it, one line for each; none where nothing has.
+def write_sums(folder: Path) -> None:
+    """Write the SHA-256 of every file of a folder into one more, in the form of `sha256sum`."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8", newline="\n")
 
-    A folder's model card and metrics are left out: people may add to them.
+
+def exported_graph(folder: Path) -> Path | None:
+    """Return the ONNX file in the folder of a web or spaCy export; None where the folder is neither."""
+    for marks, place in _FOLDERS.items():
+        if all((folder / mark).is_file() for mark in marks):
+            return folder / place
+    return None
+
+
+def verify(path: Path) -> list[str]:
+    """Return what has changed in a model folder or an export since textcls wrote it, one line for each; none where nothing has.
+
+    A model folder's card, `README.md`, is left out: people may write on it.
 
     Raises:
-        ModelError: There is no model, it is damaged, or it carries no hashes.
+        ModelError: There is no model, it carries no hashes, or they cannot be read.
     """
+    if path.suffix == ".pt2" and path.is_file():
+        from textcls.inference.program import verify_program
+
+        return verify_program(path)
     if path.is_file():
         return _verify_file(path)
-    read_artifact(path)  # raises where there is no model, in words that say so
+    if exported_graph(path):
+        return _verify_sums(path)
+    changed = changed_files(path)
+    if changed is None:
+        raise ModelError(
+            f"{path}: carries no hashes, so it cannot be verified: an older textcls wrote it; "
+            f"`textcls export {path} FOLDER --to hub` writes it anew, with hashes"
+        )
+    if changed:
+        return [f"{path}: {name} is missing or not what textcls wrote" for name in changed]
+    return _verify_kept(path)
+
+
+def _verify_kept(folder: Path) -> list[str]:
+    """Whether the graph that is kept beside the weights is whole, and theirs."""
+    path = folder / "model.onnx"
+    if not path.is_file():
+        return []
+    wrong = f"{path}: is not the graph that textcls made of this model; delete it, and textcls makes it again"
     try:
-        hashes: dict[str, str] = json.loads((path / "metrics.json").read_text(encoding="utf-8"))["sha256"]
-    except KeyError as error:
-        raise _unsealed(path) from error
-    changed = [
-        f"{path}: {name} is not what training wrote" for name, digest in hashes.items() if file_sha256(path / name) != digest
+        if _verify_file(path):
+            return [wrong]
+    except ModelError:  # of any kind: the folder itself is what textcls wrote
+        return [wrong]
+    entry = next(entry for entry in onnx.load(path).metadata_props if entry.key == "textcls")
+    return [] if json.loads(entry.value).get("fingerprint") == read_artifact(folder).fingerprint else [wrong]
+
+
+def _verify_sums(folder: Path) -> list[str]:
+    """Whether the files of an exported folder are those of its list.
+
+    Raises:
+        ModelError: It has no list, or a damaged one.
+    """
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder}: has no {SUMS} that can be read, so it cannot be verified: export the model again"
+        ) from error
+    return [
+        f"{folder}: {name} is missing or not what textcls wrote"
+        for name, digest in sums.items()
+        if not (folder / name).is_file() or file_sha256(folder / name) != digest
     ]
-    kept_graph = path / "model.onnx"
-    return changed + (_verify_file(kept_graph) if kept_graph.is_file() else [])
 
 
 def _verify_file(path: Path) -> list[str]:
@@ -51,12 +114,10 @@ def _verify_file(path: Path) -> list[str]:
     model = read_graph(path)
     digest = next((entry.value for entry in model.metadata_props if entry.key == _SEAL), None)
     if digest is None:
-        raise _unsealed(path)
+        raise ModelError(
+            f"{path}: carries no hash, so it cannot be verified: an older textcls wrote it; export the model again"
+        )
     return [] if digest == _sha256(model) else [f"{path}: its graph, weights or metadata are not what textcls wrote"]
-
-
-def _unsealed(path: Path) -> ModelError:
-    return ModelError(f"{path}: carries no hashes, so it cannot be verified: it is of an older textcls; write it again")
 
 
 def _sha256(model: onnx.ModelProto) -> str:

@@ -1,0 +1,71 @@
+"""Where exports may be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from textcls.errors import InputError
+
+
+def check_file(out: Path, ending: str, *, force: bool) -> None:
+    """Refuse a place for an export that is one file.
+
+    Args:
+        out: The file to write.
+        ending: How its name must end.
+        force: Write over an existing file.
+
+    Raises:
+        InputError: Its ending is another, it is a folder, it exists and `force` is not given, or its folder does not exist.
+    """
+    if out.suffix != ending:
+        raise InputError(f"{out}: exports of this kind are {ending} files; name one, such as {out.stem or 'model'}{ending}")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; name a file, such as {out / 'model'}{ending}")
+    if out.exists() and not force:
+        raise InputError(f"{out}: exists already; name another file, or --force to write over it")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: the folder {out.parent} does not exist")
+
+
+def check_folder(out: Path, to: str, marks: tuple[str, ...], *, force: bool) -> None:
+    """Refuse a place that is taken; even `force` gives way to an earlier export alone.
+
+    Args:
+        out: The folder to write.
+        to: Name of the format.
+        marks: Files by which an earlier export of it is known.
+        force: Write over an earlier export.
+
+    Raises:
+        InputError: The place is taken, or has the name of a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --to {to} writes a folder")
+    if out.suffix in {".onnx", ".pt2"}:
+        raise InputError(f"{out}: is the name of a file; --to {to} writes a folder, such as {out.with_suffix('')}")
+    if out.is_dir() and any(out.iterdir()):
+        if not all((out / mark).is_file() for mark in marks):
+            raise InputError(f"{out}: holds other files than an export; name a new or an empty folder")
+        if not force:
+            raise InputError(f"{out}: exists already; name another folder, or --force to write over it")
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Turn an error of the system into one line that names what the user asked for, not its temporary neighbour.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
