@@ -210,6 +210,20 @@ def test_frozen_embeddings_stay() -> None:
     assert not torch.equal(model.classifier.weight, classifier)
 
 
+def test_the_embedding_table_may_learn_more_slowly() -> None:
+    moved = {}
+    for rate in (1.0, 0.25):
+        torch.manual_seed(0)
+        model = network()
+        before = copy.deepcopy(model)
+        list(loop.training_loop(model, split(8), None, plain_settings(embedding_rate=rate, weight_decay=0), bool))  # one step
+        moved[rate] = {name: p - q for (name, p), q in zip(model.named_parameters(), before.parameters(), strict=True)}
+    for name, whole in moved[1.0].items():
+        share = 0.25 if name.startswith("embedding") else 1.0
+        torch.testing.assert_close(moved[0.25][name], share * whole, msg=name)
+        assert whole.any()
+
+
 def test_a_single_step_learns_with_every_schedule() -> None:
     for schedule in ("cosine", "linear", "constant"):
         model = network()

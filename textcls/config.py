@@ -148,6 +148,8 @@ class TrainingSettings(Settings):
     """Share of the training tokens replaced by `<unk>`, drawn anew in each step."""
     average: float = Field(0.998, ge=0, lt=1)
     """Decay of the moving average of the weights, which is what is evaluated and kept; 0 switches it off."""
+    embedding_rate: float = Field(1.0, gt=0)
+    """Learning rate of the embedding table, as a share of the others': below 1 it stays nearer to pretrained vectors."""
     freeze_embeddings: bool = False
     """Leave the embedding table as it was initialised."""
     patience: int = Field(6, ge=1)
@@ -197,9 +199,9 @@ class Config(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
 
-    def to_yaml(self) -> str:
-        """Return the resolved tree as YAML, every setting written out."""
-        tree = self.model_dump(mode="json")
+    def to_yaml(self, *, defaults: bool = True) -> str:
+        """Return the resolved tree as YAML: every setting written out, or those alone that differ from the defaults."""
+        tree = self.model_dump(mode="json", exclude_defaults=not defaults)
         readable = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
         if not _YAML_BREAKS.intersection(readable):
             return readable

@@ -124,7 +124,7 @@ def _epochs(
             done = (state.epoch - 1) * steps + state.step + 1
             middle = (done - 0.5) / total_steps  # of this step, so that none has the rate 0
             for group in state.optimizer.param_groups:
-                group["lr"] = settings.learning_rate * learning_rate_factor(middle, settings)
+                group["lr"] = settings.learning_rate * learning_rate_factor(middle, settings) * group["share"]
             loss, tokens = train_step(model, train, rows, state.optimizer, weights, settings, world)
             state.average.update()
             state.step += 1
@@ -257,11 +257,19 @@ def drop_words(batch: PackedBatch, share: float) -> PackedBatch:
 
 
 def build_optimizer(network: Network, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return AdamW (Loshchilov and Hutter, 2019) that decays the matrices of the layers, not embeddings and biases."""
+    """Return AdamW (Loshchilov and Hutter, 2019) that decays the matrices of the layers, not embeddings and biases.
+
+    Each of its groups has a `share` of the learning rate: the embedding table's is a setting.
+    """
     trainable = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    table = [p for name, p in trainable if name.startswith("embedding")]
     decayed = [p for name, p in trainable if p.dim() > 1 and not name.startswith("embedding")]
-    plain = [p for name, p in trainable if p.dim() == 1 or name.startswith("embedding")]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    biases = [p for _, p in trainable if p.dim() == 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay, "share": 1.0},
+        {"params": biases, "weight_decay": 0.0, "share": 1.0},
+        {"params": table, "weight_decay": 0.0, "share": settings.embedding_rate},
+    ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
