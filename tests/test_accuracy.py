@@ -1,0 +1,114 @@
+"""The accuracy table on toys: what is trained, scored, folded, recorded and written."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LINEAR = ["majority", "TF-IDF + LR", "TF-IDF + SVM"]
+FEW = ["training.epochs=2", "model.hidden_size=4", "text.tokenizer=unicode", "training.learning_rate=0.05"]
+
+
+@pytest.fixture
+def accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script, with toys for data, and a record and a README of its own."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import accuracy
+
+    assert isinstance(accuracy, ModuleType)
+    monkeypatch.setattr(accuracy, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(accuracy, "ROOT", tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.setenv("TEXTCLS_DATA", str(tmp_path))
+    with gzip.open(tmp_path / accuracy.GLOVE, "wt") as file:
+        file.write("good 1 0 0\nbad 0 1 0\nfilm 0 0 1\n")
+    texts = [f"{word} film {number}" for number in range(30) for word in ("good", "bad")]
+    labels = ["yes", "no"] * 30
+    many = [["yes"], ["no", "odd"]] * 30
+    write(tmp_path / "mr-all.parquet", text=texts, label=labels)
+    for split in ("train", "validation", "test"):
+        write(tmp_path / f"goemotions-{split}.parquet", text=[f"{split} {text}" for text in texts], labels=many)
+    return accuracy
+
+
+def write(path: Path, **columns: list[Any]) -> None:
+    pq.write_table(pa.table(columns), path)
+
+
+def options(**changes: Any) -> argparse.Namespace:
+    return argparse.Namespace(**({"seeds": 2, "folds": 10, "threads": 1, "test": True, "set": FEW} | changes))
+
+
+def test_every_row_of_a_cross_validation_is_tested_once(accuracy: Any, tmp_path: Path) -> None:
+    tasks = list(accuracy.tasks_of(accuracy.ROWS["mr"], tmp_path, options()))
+    tested = [text for task in tasks for text in task.scored["test"].texts]
+    assert (len(tasks), len(tested), len(set(tested))) == (10, 60, 60)
+    for task in tasks:
+        parts = [set(task.train.texts), set(task.scored["validation"].texts), set(task.scored["test"].texts)]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 60
+    assert "test" not in next(accuracy.tasks_of(accuracy.ROWS["mr"], tmp_path, options(test=False))).scored
+
+
+def test_contestants_are_scored_by_split_and_seed(accuracy: Any) -> None:
+    result = accuracy.score_row("mr", [*LINEAR, "hand-written", "ours"], options(folds=2))
+    assert [len(scores) for scores in result["majority"].values()] == [1, 1]  # no seed matters to it
+    assert result["TF-IDF + LR"] == result["TF-IDF + SVM"] == {"validation": [1.0], "test": [1.0]}
+    for name in ("hand-written", "ours"):
+        assert [len(scores) for scores in result[name].values()] == [2, 2]
+
+
+def test_many_labels_have_thresholds_from_validation(accuracy: Any) -> None:
+    result = accuracy.score_row("goemotions", [*LINEAR, "hand-written", "ours"], options(seeds=1))
+    assert result["metric"] == "macro_f1"
+    assert result["majority"]["test"] == [pytest.approx(2 / 3)]  # half of the texts have each label, and all get it
+    assert result["TF-IDF + LR"] == result["TF-IDF + SVM"] == {"validation": [1.0], "test": [1.0]}
+    for name in ("hand-written", "ours"):
+        assert result[name]["test"][0] > 0.66  # a threshold below all scores gives that
+
+
+def test_fasttext_sees_the_same_rows_and_vectors(accuracy: Any) -> None:
+    pytest.importorskip("fasttext", reason="needs the extra bench")
+    for row in ("mr", "goemotions"):
+        result = accuracy.score_row(row, ["fastText"], options(folds=1, seeds=1))
+        assert result["fastText"]["test"][0] > 0.9
+
+
+def test_the_table_holds_each_contestants_last_reading(accuracy: Any, tmp_path: Path) -> None:
+    start, end = accuracy.README_START, accuracy.README_END
+    (tmp_path / "README.md").write_text(f"before\n{start}\nold\n{end}\nafter\n", encoding="utf-8")
+    readings = [
+        {"row": "trec", "metric": "accuracy", "ours": {"test": [0.9, 0.92]}, "seconds": [1], "majority": {"test": 0.2}},
+        {"row": "goemotions", "metric": "macro_f1", "TF-IDF + LR": {"test": [0.5]}, "ours": {"test": [0.4]}},
+        {"row": "trec", "metric": "accuracy", "ours": {"test": [0.94, 0.96]}},
+    ]
+    accuracy.RESULTS.write_text(json.dumps(readings), encoding="utf-8")
+    accuracy.write_readme()
+    assert (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() == [
+        "before",
+        start,
+        "| data set | majority | TF-IDF + LR | textcls |",
+        "|---|---:|---:|---:|",
+        "| trec | 20.0 | – | **95.0 (94.0–96.0)** |",
+        "| goemotions (macro-F1) | – | **50.0** | 40.0 |",
+        end,
+        "after",
+    ]
+
+
+def test_padding_does_not_reach_a_hand_written_score(accuracy: Any) -> None:
+    import torch
+    from _peers import Padded
+
+    model = Padded(torch.randn(9, 4), 3, 2).eval()
+    one, other = torch.tensor([3, 4]), torch.tensor([5, 6, 7, 8, 2])
+    np.testing.assert_allclose(model([one, other])[0].detach(), model([one])[0].detach(), atol=1e-6)
