@@ -15,7 +15,7 @@ import textcls
 
 PACKAGE = Path(textcls.__file__).parent
 HEAVY = ("torch", "spacy", "datasets", "sklearn", "matplotlib", "pyarrow", "pandas", "onnx", "onnxruntime", "numpy", "pydantic")
-COMMANDS = ("train", "evaluate", "classify", "export", "explain", "info", "check")
+COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info", "check")
 HELP_SECONDS, CLASSIFY_SECONDS = 0.5, 1.2  # CPU-seconds, the best of three
 
 # Each room may import those named here, and `FOR_ALL`. Imports run one way: a room names rooms above it alone.

@@ -14,7 +14,7 @@ import textcls
 from textcls.cli import app, main
 from textcls.errors import DataError, TrainingError
 
-COMMANDS = ("train", "evaluate", "classify", "export", "explain", "info", "check")
+COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info", "check")
 runner = CliRunner()
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from textcls.model import Encoder as Encoder
     from textcls.model import Network as Network
     from textcls.training import train as train
+    from textcls.training import tune as tune
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _HOMES = {
     "load_splits": "data",
     "read_labelled": "data",
     "train": "training",
+    "tune": "training",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -23,6 +23,7 @@ from textcls.cli.export import export
 from textcls.cli.info import info
 from textcls.cli.output import INTERRUPTED, TERMINATED, complain
 from textcls.cli.train import train
+from textcls.cli.tune import tune
 from textcls.errors import InputError, TextclsError
 
 _EXAMPLES = """Examples:
@@ -73,7 +74,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (train, evaluate, classify, export, explain, info, check):
+for command in (train, tune, evaluate, classify, export, explain, info, check):
     app.command(no_args_is_help=True, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)
 
 

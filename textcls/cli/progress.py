@@ -1,19 +1,20 @@
-"""Drawing training: a live bar on a terminal, plain lines elsewhere."""
+"""Drawing training and searches: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from textcls.cli.output import METRICS, tell
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from textcls.training import EpochEnd, Event, Progress
+    from textcls.training import EpochEnd, Event, Progress, SearchEvent, TrialEnd
 
 
 def is_terminal() -> bool:
@@ -21,7 +22,40 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-class TrainingDisplay:
+class Lines:
+    """Lines on standard error, and under them on a terminal something that moves.
+
+    Args:
+        status: What rich can draw.
+    """
+
+    def __init__(self, status: object) -> None:
+        self._drawn = status
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if is_terminal():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True, highlight=False)
+            self._live = Live(cast(Any, self._drawn), console=console, refresh_per_second=5, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._live:
+            self._live.__exit__(kind, error, traceback)
+
+    def line(self, text: str) -> None:
+        """Write a line."""
+        if self._live:
+            self._live.console.print(text, markup=False)
+        else:
+            tell(text)
+
+
+class TrainingDisplay(Lines):
     """Shows the events of training: notes and one line for each epoch, and under them on a terminal where training stands.
 
     Args:
@@ -30,45 +64,74 @@ class TrainingDisplay:
 
     def __init__(self, metric: str) -> None:
         self._metric = metric
-        self._live: Any = None
         self._headed = False
         self._status = Status(metric)
-
-    def __enter__(self) -> TrainingDisplay:
-        if is_terminal():
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True, highlight=False)
-            self._live = Live(self._status, console=console, refresh_per_second=5, transient=True)
-            self._live.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._live:
-            self._live.__exit__(kind, error, traceback)
+        super().__init__(self._status)
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
         from textcls.training import EpochEnd, Note
 
         if isinstance(event, Note):
-            self._line(event.text)
+            self.line(event.text)
         elif isinstance(event, EpochEnd):
             if not self._headed:
-                self._line("")
-                self._line(epoch_header(self._metric, bool(event.metrics)))
+                self.line("")
+                self.line(epoch_header(self._metric, bool(event.metrics)))
                 self._headed = True
-            self._line(epoch_line(event, self._metric))
+            self.line(epoch_line(event, self._metric))
             self._status.epoch_ended(event)
         else:
             self._status.progress = event
 
-    def _line(self, text: str) -> None:
-        if self._live:
-            self._live.console.print(text, markup=False)
+
+class SearchDisplay(Lines):
+    """Shows the events of a search: notes and one line for each trial, and under them on a terminal where the search stands.
+
+    Args:
+        metric: The validation metric that trials are compared by.
+        minutes: The time that the search may take.
+    """
+
+    def __init__(self, metric: str, minutes: float) -> None:
+        self._metric = metric
+        self._headed = False
+        self._status = SearchStatus(metric, minutes)
+        super().__init__(self._status)
+
+    def __call__(self, event: SearchEvent) -> None:
+        """Show an event."""
+        from textcls.training import Note, TrialEnd, TrialStart
+
+        if isinstance(event, Note):
+            self.line(event.text)
+        elif isinstance(event, TrialEnd):
+            if not self._headed:
+                self.line("")
+                self.line(trial_header(self._metric))
+                self._headed = True
+            self.line(trial_line(event, self._metric))
+            self._status.trial_ended(event)
+        elif isinstance(event, TrialStart):
+            self._status.trial = event.number
         else:
-            tell(text)
+            self._status.epoch = event.epoch
+
+
+def trial_header(metric: str) -> str:
+    """Return the names above the trials' lines."""
+    return f"trial  {METRICS[metric]:>8}  best epoch  epochs  seconds"
+
+
+def trial_line(end: TrialEnd, metric: str) -> str:
+    """Return one line for a trial, under the header's names; a star marks the best so far."""
+    width = max(8, len(METRICS[metric]))
+    epoch = "–" if end.best_epoch is None else str(end.best_epoch)
+    line = f"{end.number:>5}  {_fixed(end.metrics.get(metric), width)}  {epoch:>10}  {end.epochs:>6}  {end.seconds:>7.1f}"
+    origin = {"given": "the given settings", "default": "the defaults", "search": ""}[end.origin]
+    ending = {"finished": "", "failed": f"failed: {end.reason}"}.get(end.ending, end.ending)
+    said = ", ".join(part for part in (origin, ending) if part)
+    return f"{line}  {'*' if end.best else ' '}  {said}".rstrip()
 
 
 def _columns(metric: str) -> list[str]:
@@ -143,6 +206,48 @@ class Status:
         if self._last is not None and self._best is not None:
             yield f"{METRICS[self._metric]} {self._last:.4f}, best {self._best:.4f}"
         yield f"{now.tokens_per_second:,.0f} tokens/s"
+
+
+class SearchStatus:
+    """Two lines for rich: a bar over the time of a search, and where its trial stands.
+
+    Args:
+        metric: The validation metric that is shown.
+        minutes: The time that the search may take.
+    """
+
+    def __init__(self, metric: str, minutes: float) -> None:
+        self.trial = 0
+        self.epoch = 0
+        self._metric, self._seconds = metric, 60 * minutes
+        self._begun = time.monotonic()
+        self._best: float | None = None
+
+    def trial_ended(self, end: TrialEnd) -> None:
+        """Take in the result of a trial."""
+        self._best = end.metrics[self._metric] if end.best else self._best
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw, at the width there is."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        taken = min(self._seconds, time.monotonic() - self._begun)
+        width = options.max_width
+        grid = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=self._seconds, completed=taken, width=max(10, min(50, width - 40)))
+        grid.add_row("search", bar, f"{_clock(self._seconds - taken)} left")
+        yield Text("")
+        yield grid
+        yield Text(_as_fits(self._figures(), width - 1), style="dim", no_wrap=True)
+
+    def _figures(self) -> Iterator[str]:
+        yield f"trial {self.trial}" if self.trial else "reading data"
+        if self.epoch:
+            yield f"epoch {self.epoch}"
+        if self._best is not None:
+            yield f"best {METRICS[self._metric]} {self._best:.4f}"
 
 
 def _as_fits(parts: Iterator[str], width: int) -> str:

@@ -1,9 +1,10 @@
-"""CONFIG|DATA: a file of settings, or data to use with the defaults."""
+"""CONFIG|DATA: a file of settings, or data to use with the defaults; and the run folder that is named after it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,3 +52,24 @@ def stem(source: str) -> str:
         named = re.split("[:@]", named)[0]
     name = Path(named).resolve().name
     return re.sub(r"[^\w-].*", "", name) or "run"
+
+
+def new_folder(name: str, force: bool) -> Path:
+    """Return `runs/NAME`, or where that is not empty the first of `runs/NAME-2`, `runs/NAME-3`, … that is."""
+    for folder in _folders(name):
+        if force or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return folder
+    raise AssertionError
+
+
+def last_folder(name: str) -> Path:
+    """Return the last of `runs/NAME`, `runs/NAME-2`, … that is there."""
+    for folder, after in pairwise(_folders(name)):
+        if not after.exists():
+            return folder
+    raise AssertionError
+
+
+def _folders(name: str) -> Iterator[Path]:
+    yield Path("runs", name)
+    yield from (Path("runs", f"{name}-{number}") for number in count(2))

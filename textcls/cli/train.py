@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterator
-from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from textcls.cli.output import INTERRUPTED, metrics_table, tell
-from textcls.cli.source import SetOption, SourceArgument, read_settings, stem
+from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def train(
         config = read_settings(source, overrides)
         if force and resume:
             raise InputError("--force and --resume exclude each other: write over the run, or go on with it")
-        folder = run or (_last_folder(stem(source)) if resume else _default_folder(stem(source), force))
+        folder = run or (last_folder(stem(source)) if resume else new_folder(stem(source), force))
         result = _train(config, folder, first, force=force, resume=resume, start_from=start_from)
     except InputError as error:
         if first:
@@ -85,27 +83,6 @@ def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
         )
     with TrainingDisplay(config.training.metric) as display:
         return train_model(config, folder, report=display, **options)
-
-
-def _default_folder(name: str, force: bool) -> Path:
-    """Return `runs/NAME`, or where that is not empty the first of `runs/NAME-2`, `runs/NAME-3`, … that is."""
-    for folder in _folders(name):
-        if force or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return folder
-    raise AssertionError
-
-
-def _last_folder(name: str) -> Path:
-    """Return the last of `runs/NAME`, `runs/NAME-2`, … that is there."""
-    for folder, after in pairwise(_folders(name)):
-        if not after.exists():
-            return folder
-    raise AssertionError
-
-
-def _folders(name: str) -> Iterator[Path]:
-    yield Path("runs", name)
-    yield from (Path("runs", f"{name}-{number}") for number in count(2))
 
 
 def _show(run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ _WIDE_FONTS = (
     *("Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS", "Microsoft YaHei", "Malgun Gothic"),
 )
 _METRICS = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
+_LOWER_IS_BETTER = frozenset({"log_loss"})
 
 _LONGEST_LABEL = 30  # characters shown; the middle of a longer label is left out, as labels often differ at both ends
 _MOST_CELLS_WITH_COUNTS = 20  # labels
@@ -127,6 +128,86 @@ def plot_reliability(probabilities: Floats, targets: Targets, path: Path) -> Non
         histogram.set(xlabel="probability given by the model", ylabel="share of\npredictions")
         figure.align_ylabels()
         _save(figure, path)
+
+
+def plot_search(rows: Sequence[Mapping[str, Any]], metric: str, kinds: Mapping[str, str], path: Path) -> None:
+    """Draw how the best validation metric of a search changed with time, and the metric of its trials against each setting.
+
+    Args:
+        rows: A row for each trial, the best first: `trial`, `origin`, `ending`, `searched_seconds`, the settings by dotted name,
+            and the metric, None where no epoch ended.
+        metric: The validation metric that trials were compared by.
+        kinds: The searched settings, each `linear`, `log` or `choice`.
+        path: The PNG file to write.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    scored = [row for row in rows if row.get(metric) is not None]
+    columns = min(4, len(kinds))
+    lines = -(-len(kinds) // columns)
+    with _style():
+        figure = _figure(10.5, 3.6 + 2.3 * lines)
+        grid = figure.add_gridspec(1 + lines, columns, height_ratios=[3.0, *[1.9] * lines], hspace=0.55, wspace=0.12)
+        name = _METRICS.get(metric, metric.replace("_", " "))
+        _draw_progress(figure.add_subplot(grid[0, :]), scored, rows, metric, name)
+        for place, (setting, kind) in enumerate(kinds.items()):
+            axes = figure.add_subplot(grid[1 + place // columns, place % columns])
+            _draw_slice(axes, scored, metric, setting, kind)
+            axes.set_ylabel(name if place % columns == 0 else "")
+            axes.tick_params(labelleft=place % columns == 0)
+        _save(figure, path)
+
+
+def _draw_progress(
+    axes: Axes, scored: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], metric: str, name: str
+) -> None:
+    """Draw each trial where it ended, and the best one so far as a line."""
+    in_time = sorted(scored, key=lambda row: row["searched_seconds"])
+    minutes = np.array([row["searched_seconds"] / 60 for row in in_time])
+    values = np.array([row[metric] for row in in_time])
+    best = np.minimum.accumulate(values) if metric in _LOWER_IS_BETTER else np.maximum.accumulate(values)
+    end = max(row["searched_seconds"] for row in rows) / 60
+    axes.step([*minutes, end], [*best, best[-1]], where="post", color=BLUE, linewidth=1.8, label="best so far")
+    _draw_trials(axes, in_time, minutes, values)
+    given = [(minute, row[metric]) for minute, row in zip(minutes, in_time, strict=True) if row["origin"] == "given"]
+    for minute, value in given:
+        axes.annotate("as given", (minute, value), (7, -3), textcoords="offset points", color=GREY, fontsize=8)
+    axes.plot(
+        minutes[best == best[-1]][0], best[-1], "o", color=ORANGE, markersize=9, markeredgecolor="white", label="the best"
+    )
+    axes.set(xlabel="minutes of the search", ylabel=name, xlim=(0, end * 1.02))
+    axes.grid(axis="y")
+    axes.legend(loc="lower right")
+    _title(axes, f"Best validation {name} {best[-1]:.4f}", f"of {len(rows)} trials; each setting that was tried stands below")
+
+
+def _draw_trials(axes: Axes, rows: Sequence[Mapping[str, Any]], across: NDArray[Any], values: NDArray[np.float64]) -> None:
+    """Draw a dot for each trial: full where it finished, hollow where it was given up before."""
+    finished = np.array([row["ending"] == "finished" for row in rows], np.bool_)
+    axes.plot(across[finished], values[finished], "o", color=BLUE, markersize=5, alpha=0.75, label="finished")
+    axes.plot(across[~finished], values[~finished], "o", color=GREY, markersize=4.5, markerfacecolor="white", label="given up")
+
+
+def _draw_slice(axes: Axes, scored: Sequence[Mapping[str, Any]], metric: str, setting: str, kind: str) -> None:
+    """Draw the metric against one setting; the worst trials are left out, where they would press the others into a line."""
+    values = np.array([row[metric] for row in scored])
+    shown = np.abs(values - values[0]) <= max(4 * float(np.median(np.abs(values - values[0]))), 1e-3)
+    rows, values = [row for row, is_shown in zip(scored, shown, strict=True) if is_shown], values[shown]
+    if kind == "choice":
+        names = sorted({row[setting] for row in rows}, key=lambda value: (isinstance(value, str), value))
+        places = np.array([names.index(row[setting]) for row in rows], np.float64)
+        spread = (np.arange(len(rows)) % 5 - 2) * 0.06  # so that equal ones can be told apart
+        axes.set_xticks(range(len(names)), [str(name) for name in names])
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        across = places + spread
+    else:
+        across = np.array([row[setting] for row in rows], np.float64)
+        axes.set_xscale("log" if kind == "log" else "linear")
+    _draw_trials(axes, rows, across, values)
+    axes.plot(across[0], values[0], "o", color=ORANGE, markersize=7, markeredgecolor="white")
+    axes.grid(axis="y")
+    axes.set_title(setting.partition(".")[2].replace("_", " "), loc="left", fontsize=9, color=INK)
 
 
 def _describe(row: dict[str, Any]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+Origin = Literal["given", "default", "search"]
+Ending = Literal["finished", "pruned", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -60,4 +63,45 @@ class EpochEnd:
     best: bool
 
 
+@dataclass(frozen=True)
+class TrialStart:
+    """A search begins to train with some settings.
+
+    Attributes:
+        number: From 1; a trial that was stopped keeps its number where it starts over.
+        changes: By dotted name, the settings that differ from the given ones.
+        origin: Where they come from: they are the `given` settings, textcls's `default` ones, or what the `search` chose.
+    """
+
+    number: int
+    changes: Mapping[str, Any]
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class TrialEnd(TrialStart):
+    """What came of training with some settings.
+
+    Attributes:
+        metrics: Of the validation split at the best epoch, before calibration. Empty where no epoch ended.
+        best_epoch: That epoch; None where no epoch ended.
+        epochs: Epochs that were begun.
+        seconds: The trial took.
+        ending: `finished`; `pruned`, as it did worse than others had by then; `stopped`, as the search ended; `failed`.
+        reason: Why it failed, in one line.
+        searched: Seconds that the search had taken by then.
+        best: Whether it is the best trial so far.
+    """
+
+    metrics: Mapping[str, Any]
+    best_epoch: int | None
+    epochs: int
+    seconds: float
+    ending: Ending
+    reason: str
+    searched: float
+    best: bool
+
+
 Event = Note | Progress | EpochEnd
+SearchEvent = Event | TrialStart | TrialEnd

@@ -1,0 +1,112 @@
+"""`textcls tune`: a search for better settings, within a time budget."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from textcls.cli.output import INTERRUPTED, METRICS, figure, table, tell
+from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
+from textcls.errors import InputError
+
+if TYPE_CHECKING:
+    from textcls.config import Config
+    from textcls.training import Search
+
+EXAMPLES = """Examples:
+
+\b
+  textcls tune configs/trec.yaml --minutes 10
+  textcls tune reviews.csv --minutes 30 --set training.metric=accuracy
+  textcls tune news.yaml --search training.learning_rate --search model.hidden_size
+  textcls tune news.yaml --minutes 30 --resume
+  textcls train runs/news-tune/best.yaml
+
+Settings are compared by training.metric on the validation rows; test rows are not read. The first trial has the given
+settings, the second textcls's defaults; then Optuna chooses, and gives trials up that do worse than most had by then.
+Searched are, unless --set fixes them or --search names a part of them: training.learning_rate, training.epochs,
+training.batch_size, model.hidden_size, model.embedding_dropout, model.output_dropout, training.word_dropout,
+training.label_smoothing, training.weight_decay, training.average and training.class_weights.
+
+When --minutes are over, the trial under way is stopped, and what it reached by then counts. So it is with Ctrl-C and
+SIGTERM, once the first trial has ended an epoch; the exit code is then 130. With --resume the same command goes on for
+as many minutes again; a trial that was stopped, or killed, starts over.
+
+The folder holds best.yaml, to train with; every trial in trials.csv; a picture, search.png; and trials.db, Optuna's own
+storage. The best of many trials is lucky in its validation score, too: what it is worth, test rows tell.
+"""
+_SHOWN = 5  # trials, beside that of the given settings
+
+
+def tune(
+    source: SourceArgument,
+    overrides: SetOption = None,
+    minutes: Annotated[float, typer.Option(metavar="N", help="Time for the whole search.", show_default=True)] = 10.0,
+    search: Annotated[
+        list[str] | None,
+        typer.Option("--search", metavar="NAME", help="Search this setting, and no other; may be repeated."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder to make; runs/<name of CONFIG|DATA>-tune where not given.", show_default=False
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, for as many minutes again.")] = False,
+) -> None:
+    """Search for settings that train a better model."""
+    config = read_settings(source, overrides)
+    if force and resume:
+        raise InputError("--force and --resume exclude each other: write over the search, or go on with it")
+    if not 0 < minutes < float("inf"):
+        raise InputError(f"--minutes {minutes:g}: give the search some time, such as 10")
+    name = f"{stem(source)}-tune"
+    folder = run or (last_folder(name) if resume else new_folder(name, force))
+    from textcls.cli.progress import SearchDisplay
+    from textcls.config import parse_overrides
+    from textcls.training import tune as tune_model
+
+    fixed = list(parse_overrides(overrides or ()))
+    with SearchDisplay(config.training.metric, minutes) as display:
+        result = tune_model(config, folder, minutes, search=search, fixed=fixed, force=force, resume=resume, report=display)
+    _show(result, config)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _show(result: Search, given: Config) -> None:
+    """Print the best trials side by side, what the search left, and what to do with it."""
+    tell()
+    typer.echo(comparison(result, given))
+    folder = shlex.quote(str(result.folder))
+    best = shlex.quote(str(result.folder / "best.yaml"))
+    tell(f"\nbest settings: {best}   all trials: {shlex.quote(str(result.folder / 'trials.csv'))}, search.png")
+    if result.interrupted:
+        tell(f"interrupted: the best so far is kept; --resume goes on in {folder}")
+    tell("\nNext:")
+    tell(f"  textcls train {best}")
+
+
+def comparison(result: Search, given: Config) -> str:
+    """Return a table with a column for each of the best trials and for the given settings, a row for each searched setting."""
+    from textcls.training.search import table as rows_of
+
+    metric = given.training.metric
+    rows = rows_of(result.trials, given, result.searched)
+    shown = [*rows[:_SHOWN], *(row for row in rows[_SHOWN:] if row["origin"] == "given")]
+    cells = [["trial", *(f"{row['trial']} given" if row["origin"] == "given" else str(row["trial"]) for row in shown)]]
+    cells.append([METRICS[metric], *(figure(row[metric]) for row in shown)])
+    cells.append(["best epoch", *(figure(row["best_epoch"]) for row in shown)])
+    cells.append(["epochs", *(figure(row["epochs"]) for row in shown)])
+    cells.append(["seconds", *(f"{row['seconds']:.0f}" for row in shown)])
+    cells.append([""] * len(cells[0]))
+    cells += [[name, *(_short(row[name]) for row in shown)] for name in result.searched]
+    return table(cells)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,260 @@
+"""A search for better settings: trials within a time budget, compared by their validation rows, and a folder with what it found."""
+
+from __future__ import annotations
+
+import csv
+import math
+import signal
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from textcls.config import Config
+from textcls.data import Splits, load_splits
+from textcls.errors import ConfigError, TrainingError
+from textcls.evaluation.plots import plot_search
+from textcls.files import replacing, write_text
+from textcls.training.checkpoint import remove_torn
+from textcls.training.events import Ending, EpochEnd, Note, SearchEvent, TrialEnd, TrialStart
+from textcls.training.fit import fit
+from textcls.training.interrupt import interruptible
+from textcls.training.loop import standing
+from textcls.training.prepare import Prepared, prepare
+from textcls.training.run import check_folder, data_sums, lasting
+from textcls.training.space import Choice, searched, setting
+from textcls.training.study import Study
+
+STUDY, BEST, TABLE, PICTURE = "trials.db", "best.yaml", "trials.csv", "search.png"
+_ENDING_SECONDS = 4.0  # of the budget, at most a tenth of it, kept for the picture and what else ends a search
+_FEW_TRIALS = 10
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search left.
+
+    Attributes:
+        folder: With `best.yaml`, `trials.csv`, `search.png`, and `trials.db`, from which it goes on.
+        trials: In the order in which they were made.
+        best: The best of them.
+        config: Its settings.
+        searched: The settings that were tried out, by dotted name.
+        interrupted: Whether Ctrl-C or SIGTERM ended it before its time.
+    """
+
+    folder: Path
+    trials: tuple[TrialEnd, ...]
+    best: TrialEnd
+    config: Config
+    searched: tuple[str, ...]
+    interrupted: bool
+
+
+class Budget:
+    """The time that a search may take.
+
+    Args:
+        minutes: From now on.
+        pressed: Whether somebody wants it to end before.
+        before: Seconds that it took before it was interrupted.
+    """
+
+    def __init__(self, minutes: float, pressed: Callable[[], bool] = lambda: False, before: float = 0.0) -> None:
+        self.pressed = pressed
+        self.before = before
+        self._begun = time.monotonic()
+        self._seconds = 60 * minutes - min(_ENDING_SECONDS, 6 * minutes)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the last trial ends."""
+        return self._seconds - (time.monotonic() - self._begun)
+
+    @property
+    def taken(self) -> float:
+        """Seconds that the search has taken."""
+        return self.before + time.monotonic() - self._begun
+
+    def over(self) -> bool:
+        """Whether the trial under way must end."""
+        return self.left <= 0 or self.pressed()
+
+
+def tune(
+    config: Config,
+    folder: str | Path,
+    minutes: float,
+    *,
+    search: Sequence[str] | None = None,
+    fixed: Sequence[str] = (),
+    force: bool = False,
+    resume: bool = False,
+    report: Callable[[SearchEvent], None] = lambda _event: None,
+) -> Search:
+    """Search for settings that do better on the validation rows; test rows are not read.
+
+    The first trial has the given settings, so that there is always an answer; the second has textcls's defaults for those that are
+    searched. Trials are compared by `training.metric`, at the best epoch of each.
+
+    Args:
+        config: The given settings.
+        folder: Where to write: new, empty, or with `force` one whose files give way once the first epoch is over.
+        minutes: How long the search may take; one that is resumed takes as long again.
+        search: Dotted names of the settings to search, out of `textcls.training.space.SPACE`; all of them where None.
+        fixed: Settings to leave as they are, unless `search` names them.
+        force: Write into a folder that is not empty.
+        resume: Go on with the search in the folder; settings and data must be the same.
+        report: Called with each event: notes, progress, the end of each epoch, start and end of each trial.
+
+    Raises:
+        InputError: Settings, data or folder cannot be used.
+        MissingPackageError: Optuna is not installed (the extra `tune`).
+        TrainingError: Every trial failed, or the disk is full.
+    """
+    budget, folder = Budget(minutes), Path(folder)
+    space = searched(search, fixed)
+    with closing(Study(folder / STUDY, space, config)) as study, ExitStack() as stack:
+        if resume:
+            study.resume()
+            budget.before = max((end.searched for end in study.trials), default=0.0)
+        else:
+            check_folder(folder, force)
+        study.expect("settings", lasting(config))
+        study.expect("--search", list(space))
+        splits = load_splits(config.data, test=False)
+        study.expect("data", data_sums(splits))
+        if splits.validation is None:
+            raise ConfigError("a search compares settings by validation rows: set data.validation or data.validation_share")
+        for note in splits.notes:
+            report(Note(note))
+        budget.pressed = stack.enter_context(interruptible(lambda: study.best is not None, (signal.SIGINT, signal.SIGTERM)))
+        for event in stack.enter_context(closing(trials(config, splits, study, budget))):
+            report(event)
+            if isinstance(event, TrialEnd):
+                _write(folder, study, list(space), splits)
+        best = study.best
+        if best is None:
+            failed = [end.reason for end in study.trials if end.reason]
+            raise TrainingError(failed[0] if failed else "no trial could be made: give the search more --minutes")
+        remove_torn(folder)
+        kinds = {
+            name: "choice" if isinstance(values, Choice) else "log" if values.log else "linear"
+            for name, values in space.items()
+        }
+        plot_search(table(study.trials, config, list(space)), config.training.metric, kinds, folder / PICTURE)
+        return Search(folder, study.trials, best, config.replace(best.changes), tuple(space), budget.pressed())
+
+
+def trials(config: Config, splits: Splits, study: Study, budget: Budget) -> Generator[SearchEvent, None, None]:
+    """Train with one proposal after the other, until the time is over.
+
+    Yields:
+        Notes; start and end of each trial, and between them its progress and its epochs.
+    """
+    prepared = yield from prepare(config, splits.train, splits.validation)
+    while not study.trials or budget.left > _quickest_epoch(study.trials):
+        start = study.propose()
+        if start is None:
+            yield Note("every combination of the searched settings was tried")
+            return
+        yield start
+        end = yield from _trial(start, config, splits, prepared, study, budget)
+        study.take(end)
+        yield end
+        if budget.over():
+            return
+        if end.number == 1 and (others := budget.left / end.seconds) < _FEW_TRIALS:
+            yield Note(f"there is time for about {others:.0f} more trials as long as this one; more --minutes would find more")
+
+
+def _quickest_epoch(ends: Sequence[TrialEnd]) -> float:
+    """Return the seconds of an epoch, and what goes with it, of the quickest trial; with less time left none is begun."""
+    return min((end.seconds / end.epochs for end in ends if end.best_epoch is not None), default=0.0)
+
+
+def _trial(
+    start: TrialStart, config: Config, splits: Splits, prepared: Prepared, study: Study, budget: Budget
+) -> Generator[SearchEvent, None, TrialEnd]:
+    """Train with the settings of one trial, as long as it is worth it."""
+    begun, epochs, reason = time.monotonic(), 0, ""
+    ending: Ending = "finished"
+    best: EpochEnd | None = None
+    first = study.best is None  # without a result as yet: what there is of its first epoch is evaluated whatever the time
+    settings = config.replace(start.changes)
+    with closing(fit(settings, splits.train, splits.validation, prepared=prepared, should_stop=budget.over)) as training:
+        try:
+            for event in training:
+                if isinstance(event, Note):
+                    continue
+                yield event
+                epochs = event.epoch
+                if isinstance(event, EpochEnd):
+                    best = event if event.best else best
+                    if study.should_prune(event.epoch, event.metrics) and event.epoch < settings.training.epochs:
+                        ending = "pruned"
+                        break
+                last = isinstance(event, EpochEnd) and event.epoch == settings.training.epochs
+                if budget.over() and not last and (best is not None or not first):
+                    ending = "stopped"
+                    break
+        except TrainingError as error:
+            ending, reason = "failed", str(error)
+    metrics = {} if best is None else {name: value for name, value in best.metrics.items() if isinstance(value, float)}
+    end = TrialEnd(
+        number=start.number,
+        changes=start.changes,
+        origin=start.origin,
+        metrics=metrics,
+        best_epoch=None if best is None else best.epoch,
+        epochs=epochs,
+        seconds=time.monotonic() - begun,
+        ending=ending,
+        reason=reason,
+        searched=budget.taken,
+        best=False,
+    )
+    return replace(end, best=best is not None and (study.best is None or study.rank(end) > study.rank(study.best)))
+
+
+def _write(folder: Path, study: Study, space: Sequence[str], splits: Splits) -> None:
+    """Write what was found so far: the table of trials, and the best settings.
+
+    Raises:
+        TrainingError: It cannot be written.
+    """
+    config, best = study.config, study.best
+    rows = table(study.trials, config, space)
+    try:
+        with replacing(folder / TABLE) as neighbour, neighbour.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        if best is not None:
+            metric = config.training.metric
+            assert splits.validation is not None
+            lines = (
+                f"# Found by textcls tune: {metric} {best.metrics[metric]:.4f} on {len(splits.validation):,} validation rows,\n"
+            )
+            lines += f"# the best of {len(study.trials)} trials. Settings that are not here have their defaults.\n"
+            write_text(folder / BEST, lines + config.replace(best.changes).to_yaml(defaults=False))
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be written: {error.strerror}; make room, then go on with --resume") from error
+
+
+def table(ends: Sequence[TrialEnd], config: Config, space: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row for each trial, the best first: what came of it, then the searched settings it had."""
+    metric = config.training.metric
+    rows = []
+    for end in sorted(ends, key=lambda end: standing(end.metrics, metric) or (-math.inf, -math.inf), reverse=True):
+        row = {"trial": end.number, "origin": end.origin, "ending": end.ending, metric: end.metrics.get(metric)}
+        row |= {name: value for name, value in end.metrics.items() if name != metric}
+        row |= {"best_epoch": end.best_epoch, "epochs": end.epochs, "seconds": round(end.seconds, 1)}
+        row |= {
+            "searched_seconds": round(end.searched, 1),
+            **{name: end.changes.get(name, setting(config, name)) for name in space},
+        }
+        rows.append(row)
+    return rows
