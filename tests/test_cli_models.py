@@ -6,6 +6,10 @@ import csv
 import hashlib
 import json
 import re
+import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from conftest import TinyRun
 from typer.testing import CliRunner
 
 from textcls.cli import app
+from textcls.cli.export import following
 from textcls.errors import ExportError
 from textcls.exports import ExportReport
 from textcls.inference.predictor import Predictor
@@ -125,6 +130,42 @@ def test_export_of_other_tokenizers_says_so_on_its_first_line(tiny_run: TinyRun,
             },
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "expected"),
+    [
+        ("onnx", "a b.onnx", ["textcls classify 'a b.onnx' FILES"]),
+        ("web", "my page", ["python3 -m http.server --directory 'my page'"]),
+        ("hub", "it's", ["""textcls classify 'it'"'"'s' FILES"""]),
+        (
+            "spacy",
+            "My films 2",
+            [
+                """python3 -c 'import spacy; print(spacy.load("My films 2")("some text").cats)'""",
+                "mkdir -p spacy_wheels && python3 -m pip install build",
+                "python3 -m spacy package 'My films 2' spacy_wheels --build wheel --name my_films_2",
+            ],
+        ),
+    ],
+)
+def test_the_commands_that_follow_an_export_can_be_pasted(kind: str, out: str, expected: list[str]) -> None:
+    assert following(kind, Path(out)) == expected
+    program = shlex.split(following("pt2", Path(out))[0])[2]
+    assert program == f'from textcls.exports.pt2 import load_pt2; print(load_pt2("{out}").module)'
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_an_export_that_sigterm_ends_leaves_nothing(tiny_run: TinyRun, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "textcls", "export", str(tiny_run.model), str(tmp_path / "out.onnx")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not list(tmp_path.iterdir()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.terminate()
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_that_differs_fails(monkeypatch: pytest.MonkeyPatch) -> None:

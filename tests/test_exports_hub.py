@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_a_model_goes_to_the_hub_and_comes_back(tiny_run: TinyRun, tmp_path: Pat
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     export(tiny_run.model, out, to="hub", force=True, push="me/films")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_folder_of_a_model_without_hashes_has_them(tiny_run: TinyRun, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny_run.model, tmp_path / "model")
+    record = json.loads((model / "metrics.json").read_text())
+    del record["sha256"]
+    (model / "metrics.json").write_text(json.dumps(record))
+    for name, source in {"one": model, "two": tiny_run.model}.items():
+        export(source, tmp_path / name, to="hub")
+        assert verify(tmp_path / name) == []
+    assert {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()
+    }
 
 
 def test_the_card_is_what_the_hub_reads(tiny_run: TinyRun) -> None:

@@ -40,7 +40,7 @@ def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_the_int8_graph_is_near_the_model(cell: str, layers: int, bidirectional: bool, pooling: str) -> None:
-    shape = {"cell": cell, "layers": layers, "bidirectional": bidirectional, "pooling": pooling}
+    shape: dict[str, Any] = {"cell": cell, "layers": layers, "bidirectional": bidirectional, "pooling": pooling}
     artifact = tiny_artifact(**shape, embedding_size=16, hidden_size=12)
     for array in artifact.weights.values():
         array *= 0.3  # larger weights make a chaotic RNN, in which every rounding grows
@@ -93,6 +93,10 @@ def test_an_int8_export_says_how_far_its_scores_moved(tiny_run: TinyRun, tmp_pat
     assert (tmp_path / "small.onnx").read_bytes() == (tmp_path / "again.onnx").read_bytes()
 
 
+def runner_info(path: Path) -> str:
+    return CliRunner().invoke(app, ["info", str(path)]).stdout
+
+
 def test_the_command_prints_what_int8_did(tiny_run: TinyRun, tmp_path: Path) -> None:
     out = tmp_path / "small.onnx"
     result = CliRunner().invoke(app, ["export", str(tiny_run.model), str(out), "--quantize", "int8"])
@@ -102,6 +106,7 @@ def test_the_command_prints_what_int8_did(tiny_run: TinyRun, tmp_path: Path) -> 
     assert re.fullmatch(r"probabilities move by at most [\d.e-]+, and by [\d.e-]+ with the batch a text is in", moved)
     assert re.match(r"\d+% of the size without --quantize: vocabulary and labels", share)
     assert re.match(r"accuracy on the run's validation split: \d\.\d{4}, the model's \d\.\d{4} \([+-]\d\.\d{4}\)", accuracy)
+    assert re.search(r"^weights .*, of the fp32 weights that these were made of$", runner_info(out), re.M)
     labelled = CliRunner().invoke(app, ["classify", str(out), "-"], input="the team won\n")
     assert json.loads(labelled.stdout)["label"] in {"money", "science", "sport"}
 
@@ -131,7 +136,9 @@ def test_an_int8_export_whose_labels_differ_is_refused(
     monkeypatch.setattr(onnx_file, "quantized_graph", flat)
     monkeypatch.setattr(onnx_file, "INT8", Bound(1.0, 0.995))
     with pytest.raises(
-        ExportError, match=r"gives \d+\.\d\d% of the labels that the model gives \(at least 99\.5% must agree\)"
+        ExportError,
+        match=r"gives \d+\.\d\d% of the labels that the model gives \(at least 99\.5% must agree\), and errs most on the text "
+        r"'.+' \('(money|science|sport)', the model '(money|science|sport)'\): compare .* with --texts FILE, or export without",
     ):
         export(tiny_run.model, tmp_path / "small.onnx", quantize="int8")
     monkeypatch.setattr(onnx_file, "INT8", Bound(1e-4, 0))

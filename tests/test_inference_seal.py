@@ -105,6 +105,15 @@ def test_a_kept_graph_that_is_not_the_folders_is_named(folder: Path, change: Cal
     assert verify(folder) == []
 
 
+def test_a_kept_graph_of_before_a_setting_was_new_is_the_folders(folder: Path) -> None:
+    model = onnx.load(folder / "model.onnx")
+    told = json.loads(next(entry.value for entry in model.metadata_props if entry.key == "textcls"))
+    del told["model"]["bias"]
+    add_to_record(model, model=told["model"], fingerprint="another")
+    onnx.save(model, folder / "model.onnx")
+    assert verify(folder) == []
+
+
 @pytest.mark.parametrize(("name", "content"), [("labels.json", None), ("metrics.json", None), ("metrics.json", "{")])
 def test_where_there_is_nothing_to_compare_with_the_exit_code_is_2(folder: Path, name: str, content: str | None) -> None:
     (folder / name).unlink()

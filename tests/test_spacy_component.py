@@ -121,6 +121,22 @@ def test_the_command_exports_a_proven_pipeline(many: bool, tiny_run: TinyRun, tm
 
 
 @pytest.mark.slow
+def test_a_component_that_spacy_does_not_find_is_said(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.metadata as m\n"
+        "read = m.Distribution.entry_points.fget\n"
+        "kept = lambda d: m.EntryPoints(e for e in read(d) if (e.group, e.name) != ('spacy_factories', 'textcls'))\n"
+        "m.Distribution.entry_points = property(kept)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"does not find the component textcls: .* install textcls again with pip"):
+        export(tiny_run.model, tmp_path / "pipeline", to="spacy")
+    assert not (tmp_path / "pipeline").exists()
+
+
+@pytest.mark.slow
 def test_spacy_makes_a_wheel_of_it_and_finds_the_component_by_itself(tmp_path: Path) -> None:
     artifact = tiny_artifact(TEXTS)
     write_pipeline(artifact, build_graph(artifact).SerializeToString(), tmp_path / "pipeline")

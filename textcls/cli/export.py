@@ -127,7 +127,7 @@ def following(kind: str, out: Path) -> list[str]:
         return [f"python3 -m http.server --directory {place}"]
     if kind == "spacy":
         name = re.sub(r"\W+", "_", out.name.lower(), flags=re.ASCII).strip("_") or "textcls"
-        load = f"import spacy; print(spacy.load({json.dumps(str(out))})('some text').cats)"
+        load = f'import spacy; print(spacy.load({json.dumps(str(out))})("some text").cats)'
         return [
             f"python3 -c {shlex.quote(load)}",
             f"mkdir -p {_WHEELS} && python3 -m pip install build",

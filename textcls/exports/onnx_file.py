@@ -202,8 +202,8 @@ def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXAC
     if parity.agreement < bound.agreement:
         raise ExportError(
             f"the export gives {parity.agreement:.2%} of the labels that the model gives (at least {bound.agreement:.1%} must "
-            f"agree), and errs most on the text {parity.worst.said if parity.worst else ''}: compare on texts like those that it is "
-            "for, with --texts FILE, or export without --quantize"
+            f"agree), and errs most on the text {parity.worst.said if parity.worst else ''}: compare on texts like those that it "
+            "will get, with --texts FILE, or export without --quantize"
         )
     return parity
 

@@ -170,7 +170,7 @@ def _fault(artifact: Artifact, text: str, answer: Any, scores: NDArray[np.float6
         given, wanted = repr(answer), repr(classes[int(scores.argmax())])
         margin = float(scores.max() - scores[classes.index(answer)]) if answer in classes else 1.0
         count = int(margin > 2 * _TIE)
-    return (Fault(margin, f"{_quoted(text)}: {given}, the model {wanted}") if count else None), count
+    return (Fault(margin, f"{_quoted(text)} ({given}, the model {wanted})") if count else None), count
 
 
 def _quoted(text: str) -> str:

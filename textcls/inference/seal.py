@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 
 import onnx
 
-from textcls.artifact import changed_files, read_artifact
+from textcls.artifact import Artifact, changed_files, read_artifact
 from textcls.errors import ModelError
 from textcls.files import file_sha256
 
@@ -66,7 +67,7 @@ def verify(path: Path) -> list[str]:
     if changed is None:
         raise ModelError(
             f"{path}: carries no hashes, so it cannot be verified: an older textcls wrote it; "
-            f"`textcls export {path} FOLDER --to hub` writes it anew, with hashes"
+            f"`textcls export {shlex.quote(str(path))} FOLDER --to hub` writes it anew, with hashes"
         )
     if changed:
         return [f"{path}: {name} is missing or not what textcls wrote" for name in changed]
@@ -84,8 +85,18 @@ def _verify_kept(folder: Path) -> list[str]:
             return [wrong]
     except ModelError:  # of any kind: the folder itself is what textcls wrote
         return [wrong]
-    entry = next(entry for entry in onnx.load(path).metadata_props if entry.key == "textcls")
-    return [] if json.loads(entry.value).get("fingerprint") == read_artifact(folder).fingerprint else [wrong]
+    return [] if _answers_as(onnx.load(path), read_artifact(folder)) else [wrong]
+
+
+def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
+    """Whether a graph says that it was made of a model. Its fingerprint does not serve: a new setting of textcls changes that."""
+    from textcls.inference.graph import metadata, vocabulary_of
+
+    told = json.loads(next(entry.value for entry in graph.metadata_props if entry.key == "textcls"))
+    own = json.loads(metadata(artifact)["textcls"])
+    same_settings = all(own[part].get(name, value) == value for part in ("text", "model") for name, value in told[part].items())
+    same_facts = all(told.get(name) == own[name] for name in ("weights_sha256", "labels", "many", "temperature", "thresholds"))
+    return same_settings and same_facts and vocabulary_of(graph) == artifact.vocabulary.tokens
 
 
 def _verify_sums(folder: Path) -> list[str]:
