@@ -21,7 +21,7 @@ from textcls.data import load_splits
 from textcls.errors import ExportError, InputError, ModelError
 from textcls.exports import FORMATS, export, onnx_file
 from textcls.exports.onnx_file import file_runner
-from textcls.exports.parity import compare, expected_probabilities
+from textcls.exports.parity import Parity, compare, expected_probabilities
 from textcls.exports.texts import HARD_TEXTS, LONG_TEXT_TOKENS, MOST_TEXTS, drawn_texts, hard_texts, long_text, real_texts
 from textcls.inference import Predictor
 from textcls.inference.graph import build_graph
@@ -162,7 +162,7 @@ def test_a_locale_that_is_not_here_is_one_line(model: Path, tmp_path: Path) -> N
         ({"locale": "C", "to": "spacy"}, "--locale goes with"),
     ],
 )
-def test_a_locale_that_means_nothing(options: dict[str, str], said: str, model: Path, tmp_path: Path) -> None:
+def test_a_locale_that_means_nothing(options: dict[str, Any], said: str, model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
         export(model, tmp_path / "out.onnx", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -307,7 +307,12 @@ def test_a_model_that_reads_20000_tokens_is_proven_on_them(
     assert len(encoded.ids) == LONG_TEXT_TOKENS + 1
     assert len(set(encoded.ids[-100:].tolist())) > 30
     seen: list[Any] = []
-    monkeypatch.setattr(onnx_file, "compare", lambda *given: (seen.append(given[2]), compare(*given))[1])
+
+    def noted(*given: Any) -> Parity:
+        seen.append(given[2])
+        return compare(*given)
+
+    monkeypatch.setattr(onnx_file, "compare", noted)
     write_artifact(artifact, tmp_path / "model", "")
     export(tmp_path / "model", tmp_path / "out.onnx")
     assert seen[1:3] == [[long], ["short", long]]
