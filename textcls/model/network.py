@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from textcls.config import ModelSettings
 from textcls.model.packing import PackedBatch
-from textcls.model.recurrence import PackedLSTMLayer, Steps
+from textcls.model.recurrence import Grid, PackedLSTMLayer
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -60,7 +60,7 @@ class Encoder(nn.Module):
             As `torch.nn.LSTM`: the last layer's outputs, packed, (tokens, directions * hidden_size); and the final hidden states,
             (layers * directions, batch, hidden_size), in the order of the rows, for each layer the forward one first.
         """
-        if isinstance(self.rnn, nn.LSTM) and packed.data.device.type == "cpu":
+        if isinstance(self.rnn, nn.LSTM) and packed.data.device.type == "cpu" and torch.is_grad_enabled():
             return self._packed_lstm(packed)
         if self.training and self.recurrent_dropout:
             output, state = torch.func.functional_call(self.rnn, self._dropped(), (packed,))
@@ -83,12 +83,12 @@ class Encoder(nn.Module):
         return torch.cat([*states[-self.directions :], pool(padded, real, self.pooling)], dim=1)
 
     def _packed_lstm(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
-        steps, data, finals = Steps(packed.batch_sizes, self.parallel), packed.data, []
+        grid, data, finals = Grid(packed.batch_sizes, self.parallel), packed.data, []
         dropped = self._dropped() if self.training and self.recurrent_dropout else {}
         for layer in range(self.rnn.num_layers):
             if layer > 0:
                 data = nn.functional.dropout(data, self.rnn.dropout, self.training)
-            data, final = PackedLSTMLayer.apply(data, steps, *self._weights(layer, dropped))  # type: ignore[no-untyped-call]
+            data, final = PackedLSTMLayer.apply(data, grid, *self._weights(layer, dropped))  # type: ignore[no-untyped-call]
             finals.append(final)
         states = torch.cat(finals)  # (layers * directions, batch, hidden), texts by falling length
         if packed.unsorted_indices is not None:
