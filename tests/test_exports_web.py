@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,19 @@ import onnx
 import pytest
 from clients import model_for, node, npm_install, program, some_texts, well_formed
 from helpers import tiny_artifact
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from textcls.artifact import write_artifact
+from textcls.artifact import Artifact, write_artifact
 from textcls.cli.app import app
 from textcls.errors import ExportError, InputError, TextclsError
-from textcls.exports import export, onnx_file, web_proof, web_runtime
+from textcls.exports import export, onnx_file, web, web_proof, web_runtime
 from textcls.exports.texts import HARD_TEXTS, drawn_texts
 from textcls.exports.web import PAGE
 from textcls.inference import Predictor
 from textcls.inference.explain import explain
 from textcls.inference.graph import build_graph
+from textcls.inference.seal import verify
 
 TEXTS = [text for text in HARD_TEXTS if len(text) < 200]
 PLAYWRIGHT, AXE = "playwright-core@1.65.1", "axe-core@4.14.1"
@@ -79,7 +82,14 @@ def test_the_folder_has_all_that_the_page_needs(model: Path, runtime: Path, tmp_
     page = tmp_path / "page"
     own = files_of(PAGE)
     assert files_of(page) == sorted(
-        [*own, "model.json", "model.onnx", "runtime/ort-wasm-simd-threaded.wasm", "runtime/ort.wasm.bundle.min.js"]
+        [
+            *own,
+            "SHA256SUMS",
+            "model.json",
+            "model.onnx",
+            "runtime/ort-wasm-simd-threaded.wasm",
+            "runtime/ort.wasm.bundle.min.js",
+        ]
     )
     assert report.bytes == sum((page / name).stat().st_size for name in files_of(page))
     assert report.source.endswith("(not in WebAssembly, since Node.js is not installed here)")
@@ -87,6 +97,8 @@ def test_the_folder_has_all_that_the_page_needs(model: Path, runtime: Path, tmp_
     facts = json.loads((page / "model.json").read_text(encoding="utf-8"))
     assert facts["labels"] == ["no", "yes", "maybe"]
     assert facts["metrics"]["test"]["accuracy"] == 0.9125
+    assert (facts["many"], facts["thresholds"]) == (False, None)
+    assert verify(page) == []
     assert facts["versions"]["onnxruntime-web"] == web_runtime.VERSION
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "page", "runtime"]
     export(model, tmp_path / "again", to="web", runtime=runtime)
@@ -119,7 +131,7 @@ def test_an_export_that_differs_leaves_the_old_folder(
     def differs(*_: Any, **__: Any) -> None:
         raise ExportError("the export differs from the model by 0.1")
 
-    monkeypatch.setattr(onnx_file, "export", differs)
+    monkeypatch.setattr(web, "write_proven", differs)
     for out, force in ((tmp_path / "page", True), (tmp_path / "new", False)):
         with pytest.raises(ExportError, match="differs from the model"):
             export(model, out, to="web", runtime=runtime, force=force)
@@ -128,13 +140,9 @@ def test_an_export_that_differs_leaves_the_old_folder(
 
 
 def test_models_that_a_page_cannot_show(runtime: Path, tmp_path: Path) -> None:
-    artifact = model_for(TEXTS, tmp_path / "english", tokenizer="basic_english")
+    model_for(TEXTS, tmp_path / "english", tokenizer="basic_english")
     with pytest.raises(InputError, match="has the tokenizer basic_english, which a browser does not"):
         export(tmp_path / "english", tmp_path / "page", to="web", runtime=runtime)
-    artifact = model_for(TEXTS, tmp_path / "one")
-    write_artifact(replace(artifact, many=True, thresholds=(0.5,) * 3), tmp_path / "many", "")
-    with pytest.raises(InputError, match="gives a text many labels"):
-        export(tmp_path / "many", tmp_path / "page", to="web", runtime=runtime)
     assert not (tmp_path / "page").exists()
 
 
@@ -255,6 +263,11 @@ def test_a_file_that_differs_in_webassembly_is_refused(right_runtime: list[Path]
     onnx.save(build_graph(replace(artifact, temperature=1.31)), tmp_path / "wrong.onnx")
     with pytest.raises(ExportError, match="the export differs from the model by"):
         web_proof.prove(artifact, tmp_path / "wrong.onnx", right_runtime[0], ["a text"])
+    many = replace(artifact, many=True, thresholds=(0.5, 0.25, 0.125))
+    onnx.save(build_graph(many), tmp_path / "many.onnx")
+    assert web_proof.prove(many, tmp_path / "many.onnx", right_runtime[0], ["a text"]) is not None
+    with pytest.raises(ExportError, match="the export differs from the model in the label"):
+        web_proof.prove(replace(many, thresholds=(0.5, 0.25, 0.8)), tmp_path / "many.onnx", right_runtime[0], ["a text"])
     (tmp_path / "none.onnx").write_bytes(b"no model")
     with pytest.raises(ExportError, match="its runtime refuses the export"):
         web_proof.prove(artifact, tmp_path / "none.onnx", right_runtime[0], ["a text"])
@@ -341,13 +354,17 @@ def serve() -> Iterator[Any]:
 
 
 @pytest.mark.browser
-def test_the_page_gives_what_python_gives(right_runtime: list[Path], tmp_path: Path, serve: Any) -> None:
+@pytest.mark.parametrize("many", [False, True])
+def test_the_page_gives_what_python_gives(many: bool, right_runtime: list[Path], tmp_path: Path, serve: Any) -> None:
     """One visit in a real browser: type, read, drop files, download; nobody complains and nothing leaves this machine."""
     chromium = program("chromium", "chromium-browser", "google-chrome")
     npm_install(tmp_path, PLAYWRIGHT, AXE)
     hard = well_formed(HARD_TEXTS)
     texts = [*hard, *some_texts(200 - len(hard))]
-    model_for(texts, tmp_path / "model")
+    typed = 'Don\'t "stop" at the first word; naïve 中文!'
+    artifact = model_for(texts, tmp_path / "model")
+    if many:
+        write_artifact(with_two_labels_of_three(artifact, typed), tmp_path / "model", "")
     report = export(tmp_path / "model", tmp_path / "page", to="web")
     assert report.source.endswith("(in WebAssembly too)")
     shutil.copyfile(Path(__file__).parent / "web_client.cjs", tmp_path / "client.cjs")
@@ -356,7 +373,6 @@ def test_the_page_gives_what_python_gives(right_runtime: list[Path], tmp_path: P
     rows = csv.writer(table)
     rows.writerow(["id", "label", "text"])
     rows.writerows((f"{number:03}", "old, label", text) for number, text in enumerate(texts))
-    typed = 'Don\'t "stop" at the first word; naïve 中文!'
     task = {
         "chromium": chromium,
         "url": serve(tmp_path / "page"),
@@ -379,13 +395,24 @@ def test_the_page_gives_what_python_gives(right_runtime: list[Path], tmp_path: P
     assert seen["overflow"] <= 0
 
 
+def with_two_labels_of_three(artifact: Artifact, text: str) -> Artifact:
+    """Return a model for many labels that gives a text all of its labels but the first."""
+    many = replace(artifact, many=True, thresholds=(0.5,) * 3)
+    scores = Predictor.from_artifact(many).predict([text]).probabilities[0]
+    return replace(many, thresholds=tuple((scores * np.array([1.1, 0.95, 0.95], np.float32)).tolist()))
+
+
 def check_typed(seen: dict[str, Any], predictor: Predictor, typed: str) -> None:
-    """Compare label, bars and coloured words with Python's."""
-    expected = explain(predictor, typed)
+    """Compare labels, bars and coloured words with Python's."""
     probabilities = predictor.predict([typed]).probabilities[0]
-    assert seen["verdict"] == [f"{expected.label}{expected.confidence:.1%}"]
-    assert seen["spoken"] == f"{expected.label}, {expected.confidence:.1%}"
+    (given,) = given_labels(predictor, probabilities[None])
+    expected = explain(predictor, typed, given[0] if given else None)
+    shares = [f"{probabilities[predictor.labels.index(label)]:.1%}" for label in given]
+    assert len(given) == (2 if predictor.many else 1)
+    assert seen["verdict"] == ["".join(f"{label}{share}" for label, share in zip(given, shares, strict=True))]
+    assert seen["spoken"] == "; ".join(f"{label}, {share}" for label, share in zip(given, shares, strict=True))
     assert seen["bars"] == [f"{label}{share:.1%}" for label, share in zip(predictor.labels, probabilities, strict=True)]
+    assert seen["best"] == [label for label in predictor.labels if label in given]
     words = [word for word in expected.words if abs(word.effect) >= 0.005]
     assert len(words) > 3
     kinds = ["for" if word.effect > 0 else "against" for word in words]
@@ -399,13 +426,36 @@ def check_typed(seen: dict[str, Any], predictor: Predictor, typed: str) -> None:
 def check_table(seen: dict[str, Any], predictor: Predictor, texts: list[str]) -> None:
     """Compare the rows on the page and those of the download with Python's."""
     probabilities = predictor.predict(texts).probabilities
-    labels = [predictor.labels[best] for best in probabilities.argmax(axis=1)]
-    assert len(set(labels)) > 1
+    labels = given_labels(predictor, probabilities)
+    assert len({tuple(row) for row in labels}) > 1
     assert seen["fileStatus"] == f"new.csv: {len(texts)} rows classified"
-    assert [(row[1], row[3]) for row in seen["rows"]] == list(zip(labels, texts, strict=True))
+    shown = [", ".join(map(str, row)) or "no label" for row in labels]
+    assert [(row[1], row[3]) for row in seen["rows"]] == list(zip(shown, texts, strict=True))
     assert seen["download"]["name"] == "new_labelled.csv"
     downloaded = list(csv.DictReader(io.StringIO(seen["download"]["text"], newline="")))
-    assert list(downloaded[0]) == ["id", "input_label", "text", "label", "confidence"]
-    assert [(row["text"], row["label"]) for row in downloaded] == list(zip(texts, labels, strict=True))
+    assert [row["text"] for row in downloaded] == texts
     assert downloaded[7]["id"] == "007"
-    np.testing.assert_allclose([float(row["confidence"]) for row in downloaded], probabilities.max(axis=1), atol=1e-5)
+    confidences = [
+        [row[predictor.labels.index(label)] for label in given] for row, given in zip(probabilities, labels, strict=True)
+    ]
+    if predictor.many:
+        assert list(downloaded[0]) == ["id", "label", "text", "labels", "confidences"]
+        assert [] in labels
+        assert [json.loads(row["labels"]) for row in downloaded] == labels
+        found = [json.loads(row["confidences"]) for row in downloaded]
+    else:
+        assert list(downloaded[0]) == ["id", "input_label", "text", "label", "confidence"]
+        assert [[row["label"]] for row in downloaded] == labels
+        found = [[float(row["confidence"])] for row in downloaded]
+    np.testing.assert_allclose(list(chain(*found)), list(chain(*confidences)), atol=1e-5)
+
+
+def given_labels(predictor: Predictor, probabilities: NDArray[np.float32]) -> list[list[Any]]:
+    """Return the labels of each text, the most probable first."""
+    if predictor.thresholds is None:
+        return [[predictor.labels[best]] for best in probabilities.argmax(axis=1)]
+    order = np.argsort(-probabilities, axis=1)
+    return [
+        [predictor.labels[at] for at in columns if row[at] >= predictor.thresholds[at]]
+        for row, columns in zip(probabilities, order, strict=True)
+    ]

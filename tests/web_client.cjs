@@ -56,6 +56,7 @@ async function main() {
   await type(page, task.text);
   seen.verdict = await texts(page, "#verdict");
   seen.bars = await texts(page, "#bars li");
+  seen.best = await texts(page, "#bars .best .name");
   seen.words = await page.$$eval("#words span", (spans) => spans.map((span) => [span.textContent, span.className, span.title]));
   await page.waitForFunction(() => document.querySelector("#spoken").textContent);
   seen.spoken = await page.textContent("#spoken");

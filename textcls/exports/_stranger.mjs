@@ -19,10 +19,11 @@ try {
   answer({ onnxruntime: ort.env.versions.common });
   for await (const line of createInterface({ input: process.stdin })) {
     const { text } = JSON.parse(line);
-    const { label, probabilities } = await session.run({ text: new ort.Tensor("string", text, [text.length]) });
+    const { label, selected, probabilities } = await session.run({ text: new ort.Tensor("string", text, [text.length]) });
     const classes = probabilities.dims[1];
-    const rows = text.map((_, at) => Array.from(probabilities.data.subarray(at * classes, (at + 1) * classes)));
-    answer({ label: label.data, probabilities: rows });
+    const rowsOf = (data) => text.map((_, at) => Array.from(data.subarray(at * classes, (at + 1) * classes)));
+    const answers = selected ? { selected: rowsOf(selected.data).map((row) => row.map(Boolean)) } : { label: label.data };
+    answer({ ...answers, probabilities: rowsOf(probabilities.data) });
   }
 } catch (error) {
   answer({ error: String(error.message ?? error) });

@@ -46,7 +46,7 @@ def export_web(
         runtime: A folder with the files of `web_runtime.FILES`; fetched once and cached if not given.
 
     Raises:
-        InputError: There is no model, it does not take raw text or gives many labels a text, or the folder cannot be written.
+        InputError: There is no model, it does not take raw text, or the folder cannot be written.
         TextclsError: The runtime cannot be fetched.
         ExportError: The export differs from the model; nothing was written.
     """
@@ -58,8 +58,6 @@ def export_web(
             f"{model}: has the tokenizer {artifact.config.text.tokenizer}, which a browser does not; "
             "--to web needs a model with text.tokenizer unicode"
         )
-    if artifact.many:
-        raise InputError(f"{model}: gives a text many labels; --to web is for models that give one label")
     parts = web_runtime.runtime_files(runtime)
     real, source = real_texts(artifact, model, texts)
     with writing(out), replacing_folder(out) as new:
@@ -81,6 +79,8 @@ def page_facts(artifact: Artifact, report: ExportReport) -> dict[str, Any]:
     made, settings = artifact.provenance, artifact.config
     return {
         "labels": [label_text(label) for label in artifact.labels],
+        "many": artifact.many,
+        "thresholds": artifact.thresholds,
         "token": UNICODE_TOKEN,
         "max_tokens": settings.text.max_tokens,
         "text_column": settings.data.text,

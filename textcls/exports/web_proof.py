@@ -23,7 +23,7 @@ def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str]) ->
     """Compare an exported file, in WebAssembly, with the model on real and hard texts.
 
     Args:
-        artifact: The trained model; it gives one label a text.
+        artifact: The trained model.
         path: The file.
         runtime: The JavaScript of the runtime; its WebAssembly lies beside it.
         real: Real texts.
@@ -42,6 +42,6 @@ def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str]) ->
 
         def run(texts: Sequence[str]) -> tuple[Sequence[Any], NDArray[np.float32]]:
             outputs = ask({"text": replace_surrogates(texts)})
-            return outputs["label"], np.array(outputs["probabilities"], np.float32)
+            return outputs["selected" if artifact.many else "label"], np.array(outputs["probabilities"], np.float32)
 
         return max(compare(artifact, run, batch).largest_difference for batch in (texts, ["", " ", "\u3000"]))

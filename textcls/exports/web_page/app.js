@@ -9,6 +9,7 @@ const TOP_LABELS = 8; // of more, the most probable
 const SHOWN_ROWS = 200;
 const NAMED_WORDS = 3; // on either side
 const COUNTED_LABELS = 12; // that a file's summary names
+const NO_LABEL = "no label"; // where a text may have many, it may have none
 const NOTED_EFFECT = 0.005; // half a percentage point: less is no colour
 
 const $ = (id) => document.getElementById(id);
@@ -22,7 +23,7 @@ let facts;
 let allLabels = false;
 let asked = { id: 0, text: "" }; // the text that the newest question was about
 let answer; // the newest answer, which the bars show
-let file; // the open file: { name, table, column, id, labels, confidences, left }
+let file; // the open file: { name, table, column, id, labels, confidences, left }; a list of labels for each row
 let runs = 0; // over files, for their ids
 
 /** Make an element with a class and children, which are elements or texts. */
@@ -69,9 +70,10 @@ function showAnswer(data) {
   $("strongest").textContent = "";
   $("effects").hidden = !data;
   if (data) {
-    const confidence = percent(Math.max(...data.probabilities));
-    $("verdict").replaceChildren(data.label, make("span", "share", confidence));
-    say(`${data.label}, ${confidence}`);
+    const confidence = (label) => percent(data.probabilities[facts.labels.indexOf(label)]);
+    const given = data.labels.map((label) => make("span", "given", label, make("span", "share", confidence(label))));
+    $("verdict").replaceChildren(...(given.length ? given : [make("span", "muted", NO_LABEL)]));
+    say(data.labels.map((label) => `${label}, ${confidence(label)}`).join("; ") || NO_LABEL);
   } else {
     $("verdict").replaceChildren(make("span", "muted", "–"));
     say("");
@@ -93,9 +95,10 @@ function showBars() {
   order.forEach((at, place) => {
     const bar = bars.children[place];
     const [name, track, number] = bar.children;
-    bar.classList.toggle("best", answer?.label === facts.labels[at]);
+    bar.classList.toggle("best", Boolean(answer?.labels.includes(facts.labels[at])));
     name.replaceChildren(...breakable(facts.labels[at]));
     track.firstChild.style.transform = `translateX(${(probability(at) - 1) * 100}%)`;
+    if (facts.many) track.lastChild.style.left = `${facts.thresholds[at] * 100}%`;
     number.textContent = answer ? percent(probability(at)) : "–";
   });
 }
@@ -106,7 +109,7 @@ function breakable(label) {
 }
 
 function newBar() {
-  const track = make("span", "track", make("span", "fill"));
+  const track = make("span", "track", make("span", "fill"), ...(facts.many ? [make("span", "cut")] : []));
   track.setAttribute("aria-hidden", "true");
   return make("li", "", make("span", "name"), track, make("span", "share"));
 }
@@ -139,7 +142,7 @@ function coloured(word, effect, strongest) {
 /** Say in words what the colours show: the strongest words on either side. */
 function summary(words, strongest) {
   const noted = words.filter((word) => Math.abs(word.effect) >= NOTED_EFFECT).sort((one, other) => other.effect - one.effect);
-  if (!noted.length) return [`No single word changes the probability of ${answer.label} by half a point.`];
+  if (!noted.length) return [`No single word changes the probability of ${answer.measured} by half a point.`];
   const named = ({ start, end, effect }, place) => [
     place ? ", " : "",
     make("span", "whole", coloured(asked.text.slice(start, end), effect, strongest), ` ${signed(effect)}`),
@@ -147,8 +150,8 @@ function summary(words, strongest) {
   const forIt = noted.filter((word) => word.effect > 0).slice(0, NAMED_WORDS);
   const against = noted.filter((word) => word.effect < 0).slice(-NAMED_WORDS).reverse();
   return [
-    ...(forIt.length ? [`For ${answer.label}: `, ...forIt.flatMap(named)] : []),
-    ...(against.length ? [`${forIt.length ? "; against it: " : `Against ${answer.label}: `}`, ...against.flatMap(named)] : []),
+    ...(forIt.length ? [`For ${answer.measured}: `, ...forIt.flatMap(named)] : []),
+    ...(against.length ? [`${forIt.length ? "; against it: " : `Against ${answer.measured}: `}`, ...against.flatMap(named)] : []),
     ". Points of probability that are lost without the word.",
   ];
 }
@@ -201,7 +204,7 @@ function showFile() {
   $("file-status").textContent = `${name}: ${whole.format(labels.length)} rows classified`;
   $("text-name").textContent = table.names[column];
   const counts = new Map();
-  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  for (const label of labels.flatMap((row) => (row.length ? row : [NO_LABEL]))) counts.set(label, (counts.get(label) ?? 0) + 1);
   const sorted = [...counts].sort((one, other) => other[1] - one[1]);
   const named = sorted.slice(0, COUNTED_LABELS);
   $("counts").replaceChildren(
@@ -216,8 +219,8 @@ function showFile() {
           "tr",
           "",
           make("td", "number", whole.format(at + 1)),
-          make("td", "", labels[at]),
-          make("td", "number", percent(confidences[at])),
+          labels[at].length ? make("td", "", labels[at].join(", ")) : make("td", "muted", NO_LABEL),
+          make("td", "number", confidences[at].map(percent).join(", ")),
           make("td", "", row[column]),
         ),
       ),
@@ -226,11 +229,13 @@ function showFile() {
   $("shown").textContent = hidden ? `The first ${SHOWN_ROWS} rows are shown; the download has all of them.` : "";
 }
 
-/** Hand the table back with `label` and `confidence` added; a column that had such a name becomes `input_…`. */
+/** Hand the table back with `label` and `confidence` added, or lists of them; a column that had such a name becomes `input_…`. */
 function download() {
-  const added = ["label", "confidence"];
+  const added = facts.many ? ["labels", "confidences"] : ["label", "confidence"];
+  const cell = (values) => (facts.many ? JSON.stringify(values) : values[0]);
   const names = file.table.names.map((name) => (added.includes(name) ? `input_${name}` : name));
-  const rows = file.table.rows.map((row, at) => [...row, file.labels[at], file.confidences[at].toPrecision(7)]);
+  const rounded = (values) => values.map((value) => Number(value.toPrecision(7)));
+  const rows = file.table.rows.map((row, at) => [...row, cell(file.labels[at]), cell(rounded(file.confidences[at]))]);
   const link = make("a");
   link.href = URL.createObjectURL(new Blob([formatCsv([[...names, ...added], ...rows])], { type: "text/csv" }));
   link.download = file.name.replace(/\.\w+$/, "") + "_labelled.csv";
@@ -241,12 +246,13 @@ function download() {
 // The model card
 
 function showCard() {
-  const { metrics, labels, versions } = facts;
+  const { metrics, labels, versions, many, thresholds } = facts;
   const given = (value) => (value == null ? null : share.format(value));
   const [split, measured] = metrics.test ? ["test", metrics.test] : ["validation", metrics.validation];
   const card = {
-    Labels: whole.format(labels.length),
-    [`Accuracy on ${split}`]: measured && `${given(measured.accuracy)} of ${whole.format(measured.rows)} texts`,
+    Labels: whole.format(labels.length) + (many ? ", any number a text" : ""),
+    [`${many ? "Every label right" : "Accuracy"} on ${split}`]:
+      measured && `${given(measured.accuracy)} of ${whole.format(measured.rows)} texts`,
     [`Macro-F1 on ${split}`]: given(measured?.macro_f1),
     "Calibration error": given(measured?.expected_calibration_error),
     Network: facts.network,
@@ -254,15 +260,20 @@ function showCard() {
     "Trained on": facts.train_rows && `${whole.format(facts.train_rows)} texts`,
     Trained: facts.created?.slice(0, 10),
     Temperature: facts.temperature.toFixed(3),
+    Thresholds: many && [Math.min, Math.max].map((end) => percent(end(...thresholds))).join(" to "),
     Size: `${(facts.bytes / 1e6).toFixed(1)} MB`,
     "Made with": Object.entries(versions).map((entry) => entry.join(" ")).join(", "),
   };
   const filled = Object.entries(card).filter(([, value]) => value);
   $("card").replaceChildren(...filled.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value))));
-  const many = labels.length > FEW_LABELS;
-  $("labels").textContent = many ? `${labels.length} labels` : labels.join(", ");
-  $("more").hidden = !many;
+  const hidden = labels.length > FEW_LABELS;
+  $("labels").textContent = hidden ? `${labels.length} labels` : labels.join(", ");
+  $("more").hidden = !hidden;
   $("more").textContent = `Show all ${labels.length} labels`;
+  if (many) {
+    for (const id of ["answer-title", "label-name"]) $(id).textContent = "Labels";
+    $("given").textContent = "It gives a text each label whose probability reaches the mark on its bar, or none at all";
+  }
 }
 
 // What the worker says

@@ -13,7 +13,7 @@ let facts;
 const jobs = { text: null, rows: null }; // what is being worked on: a text that is typed goes before the rows of a file
 let working = false;
 
-/** Run the model: texts in; their labels, and the probabilities of each. */
+/** Run the model: texts in; for each the labels that it is given, the most probable first, and the probability of every label. */
 async function classify(texts) {
   // A string ends at a NUL in this runtime; U+FFFD is another character that hardly any vocabulary knows.
   const safe = texts.map((text) => text.replaceAll("\0", "\ufffd").replace(/\p{Cs}/gu, "\ufffd"));
@@ -21,23 +21,32 @@ async function classify(texts) {
   const flat = result.probabilities.data;
   const classes = facts.labels.length;
   const probabilities = safe.map((_, at) => Array.from(flat.subarray(at * classes, (at + 1) * classes)));
-  return { labels: Array.from(result.label.data), probabilities };
+  if (!facts.many) return { labels: Array.from(result.label.data, (label) => [label]), probabilities };
+  const given = (row, text) => row.flatMap((_, at) => (result.selected.data[text * classes + at] ? [at] : []));
+  const named = (row, text) => given(row, text).sort((one, other) => row[other] - row[one]).map((at) => facts.labels[at]);
+  return { labels: probabilities.map(named), probabilities };
 }
+
+/** Return the probabilities of some labels. */
+const sharesOf = (labels, probabilities) => labels.map((label) => probabilities[facts.labels.indexOf(label)]);
 
 /** Say what a text is, then what each of its words adds: the text's probability less that of the text without the word. */
 async function* explainText({ id, text }) {
   const tokens = [...text.matchAll(new RegExp(facts.token, "gu"))].slice(0, facts.max_tokens);
-  const { labels, probabilities } = await classify([text]);
-  postMessage({ kind: "answer", id, label: labels[0], probabilities: probabilities[0] });
+  const {
+    labels: [labels],
+    probabilities: [probabilities],
+  } = await classify([text]);
+  const best = labels.length ? facts.labels.indexOf(labels[0]) : probabilities.indexOf(Math.max(...probabilities));
+  postMessage({ kind: "answer", id, labels, probabilities, measured: facts.labels[best] });
   yield;
 
-  const best = facts.labels.indexOf(labels[0]);
   const read = tokens.length ? text.slice(0, tokens.at(-1).index + tokens.at(-1)[0].length) : "";
   const words = tokens.slice(0, MOST_WORDS).map((token) => ({ start: token.index, end: token.index + token[0].length }));
   for (let from = 0; from < words.length; from += BATCH) {
     const batch = words.slice(from, from + BATCH);
     const without = await classify(batch.map(({ start, end }) => `${read.slice(0, start)} ${read.slice(end)}`));
-    batch.forEach((word, at) => (word.effect = probabilities[0][best] - without.probabilities[at][best]));
+    batch.forEach((word, at) => (word.effect = probabilities[best] - without.probabilities[at][best]));
     yield;
   }
   postMessage({ kind: "words", id, words, all: tokens.length });
@@ -49,7 +58,7 @@ async function* classifyRows({ id, texts }) {
   for (let from = 0; from < order.length; from += BATCH) {
     const batch = order.slice(from, from + BATCH);
     const { labels, probabilities } = await classify(batch.map((at) => texts[at]));
-    postMessage({ kind: "rows", id, at: batch, labels, confidences: probabilities.map((row) => Math.max(...row)) });
+    postMessage({ kind: "rows", id, at: batch, labels, confidences: labels.map((row, at) => sharesOf(row, probabilities[at])) });
     yield;
   }
   postMessage({ kind: "done", id });
