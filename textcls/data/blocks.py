@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from textcls.data.files import Decoder, open_bytes, open_growing, read_text
+from textcls.data.remote import Place, RemoteFile
 from textcls.errors import DataError
 
 _CHUNK: Final = 1 << 20
@@ -30,6 +30,9 @@ class _Missing:
 
     def __repr__(self) -> str:
         return "MISSING"
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # a copy from another process is the same one
 
 
 MISSING: Final = _Missing()
@@ -96,7 +99,7 @@ def without_surrogates(text: str) -> str:
     return LONE_SURROGATES.sub("\ufffd", text)
 
 
-def whole_file_blocks(files: Sequence[tuple[Path, str]], reading: Reading) -> Iterator[Block]:
+def whole_file_blocks(files: Sequence[tuple[Place, str]], reading: Reading) -> Iterator[Block]:
     """Read each file, given as path and name, as one text; the column `file` holds the name."""
     decoder = Decoder(errors=reading.encoding_errors)
     texts: list[str] = []
@@ -129,7 +132,7 @@ def line_blocks(stream: io.BufferedIOBase, name: str, reading: Reading, *, file_
         yield _block(lines, columns, faults, name, numbers, _position(stream))
 
 
-def csv_header(path: Path, separator: str, header: bool) -> list[str]:
+def csv_header(path: Place, separator: str, header: bool) -> list[str]:
     """Return the column names of a csv file: its first line that is not blank, or 0, 1, 2, …; none for an empty file."""
     csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long article; the limit is the process's
     with open_bytes(path) as stream, _text(stream, "replace") as text:
@@ -140,7 +143,7 @@ def csv_header(path: Path, separator: str, header: bool) -> list[str]:
     return first if header else [str(number) for number in range(len(first))]
 
 
-def csv_blocks(path: Path, name: str, separator: str, reading: Reading) -> Iterator[Block]:
+def csv_blocks(path: Place, name: str, separator: str, reading: Reading) -> Iterator[Block]:
     """Read a csv or tsv file, one text a row; every value is the string that stands there."""
     names = csv_header(path, separator, reading.header)
     escapes = "surrogateescape" if reading.encoding_errors == "strict" else "replace"
@@ -156,10 +159,10 @@ def csv_blocks(path: Path, name: str, separator: str, reading: Reading) -> Itera
             yield _block(texts, columns, faults, name, numbers, _position(stream))
 
 
-def jsonl_blocks(path: Path, name: str, reading: Reading) -> Iterator[Block]:
+def jsonl_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:
     """Read a file with one JSON object a line, one text each; blank lines are no rows."""
     parse = json.JSONDecoder().decode
-    with open_growing(path) if reading.follow else open_bytes(path) as stream:
+    with open_growing(str(path)) if reading.follow else open_bytes(path) as stream:
         for first, lines, line_faults in _lines(stream, reading):
             rows: list[dict[str, Any]] = []
             numbers: list[int] = []
@@ -179,7 +182,7 @@ def jsonl_blocks(path: Path, name: str, reading: Reading) -> Iterator[Block]:
                 yield _block(texts, columns, faults, name, numbers, _position(stream))
 
 
-def parquet_blocks(path: Path, name: str, reading: Reading) -> Iterator[Block]:
+def parquet_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:
     """Read a Parquet file; the columns stay Arrow arrays, so that only the text is turned into Python values.
 
     Raises:
@@ -190,7 +193,7 @@ def parquet_blocks(path: Path, name: str, reading: Reading) -> Iterator[Block]:
 
     done = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path.open_random() if isinstance(path, RemoteFile) else path) as file:
             size, count = path.stat().st_size, max(1, file.metadata.num_rows)
             for batch in file.iter_batches(reading.block_rows):
                 faults: dict[int, str] = {}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from textcls.data.remote import Place, RemoteFile
 from textcls.errors import DataError
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
@@ -44,7 +45,7 @@ class Decoder:
     errors: Literal["strict", "replace"] = "strict"
     replaced: int = 0
 
-    def decode(self, data: bytes, path: str | Path, row: int | None = None) -> str:
+    def decode(self, data: bytes, path: str | Place, row: int | None = None) -> str:
         """Decode one piece, a line or a whole file.
 
         Raises:
@@ -69,23 +70,23 @@ class Decoder:
         return (f"rows with bytes that are not UTF-8, replaced by U+FFFD: {self.replaced}",)
 
 
-def ending(path: str | Path) -> str:
+def ending(path: str | Place) -> str:
     """Return a file's ending in lower case without that of its compression: `.csv` for `a.CSV.gz`."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    suffixes = [suffix.lower() for suffix in Path(path.name if isinstance(path, RemoteFile) else path).suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
 
 @contextmanager
-def open_bytes(path: str | Path) -> Iterator[io.BufferedIOBase]:
+def open_bytes(path: str | Place) -> Iterator[io.BufferedIOBase]:
     """Open a text file for its bytes, decompressed by its ending (`.gz`, `.bz2`, `.zst`).
 
     Raises:
         DataError: It cannot be opened, is not text at all, or its compressed bytes are damaged or cut short; this also
             covers what is read inside the `with` block.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     compression = COMPRESSIONS.get(path.suffix.lower())
     try:
         with _open(path, compression) as stream:
@@ -99,6 +100,8 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedIOBase]:
     except (OSError, zlib.error, ValueError) as error:
         if isinstance(error, OSError) and error.strerror and error.errno:  # the system's own words: not found, permission, …
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        if compression is None and isinstance(path, RemoteFile):  # Arrow's errors have words alone
+            raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
         if compression is None:
             raise
         raise DataError(f"{path}: is not {compression} data, or is damaged; copy it again or correct its ending") from None
@@ -151,7 +154,7 @@ def iter_lines(path: str | Path, decoder: Decoder) -> Iterator[tuple[int, str]]:
             yield row, text.removeprefix("\ufeff") if row == 1 else text
 
 
-def read_text(path: str | Path, decoder: Decoder) -> str:
+def read_text(path: str | Place, decoder: Decoder) -> str:
     """Return a whole file as one text, without a byte order mark.
 
     Raises:
@@ -171,19 +174,21 @@ def fingerprint(path: str | Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _open(path: Path, compression: str | None) -> io.BufferedIOBase:
+def _open(path: Place, compression: str | None) -> io.BufferedIOBase:
     """Open a file for reading; what comes back can `peek`."""
+    remote = path.open_stream() if isinstance(path, RemoteFile) else None
+    source: Any = remote or path
     if compression == "gzip":
         import gzip
 
-        return gzip.open(path, "rb")
+        return gzip.GzipFile(source) if remote is None else gzip.GzipFile(fileobj=remote)
     if compression == "bzip2":
         import bz2
 
-        return bz2.open(path, "rb")
+        return bz2.BZ2File(source)
     if compression == "zstd":
         import pyarrow
 
-        raw: Any = pyarrow.input_stream(str(path), compression="zstd")
+        raw: Any = pyarrow.input_stream(remote or str(path), compression="zstd")
         return io.BufferedReader(raw, _CHUNK)
-    return io.BufferedReader(io.FileIO(path), _CHUNK)
+    return remote or io.BufferedReader(io.FileIO(source), _CHUNK)

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
@@ -30,6 +30,7 @@ from textcls.data.blocks import (
 )
 from textcls.data.files import COMPRESSIONS, ending, open_bytes, open_growing
 from textcls.data.formats import check_columns
+from textcls.data.remote import Place, RemoteFile, is_remote, list_remote
 from textcls.errors import DataError, InputError
 
 ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
@@ -43,12 +44,12 @@ class Source:
     """One file to read, or standard input.
 
     Attributes:
-        path: Where it lies; `-` for standard input.
+        path: Where it lies, a path or behind a URI; `-` for standard input.
         name: How messages and the column `file` call it.
         kind: Its ending without that of the compression, such as `.csv`; `-` for standard input.
     """
 
-    path: Path
+    path: Place
     name: str
     kind: str
 
@@ -166,8 +167,10 @@ def find_inputs(
     sources: list[Source] = []
     notes: list[str] = []
     for path in paths:
-        if path != STANDARD_INPUT and Path(path).is_dir():
-            sources += _in_folder(Path(path), glob, notes, alone=len(paths) == 1)
+        if is_remote(path):
+            sources += _behind_uri(path, glob, notes, alone=len(paths) == 1)
+        elif path != STANDARD_INPUT and Path(path).is_dir():
+            sources += _of_folder(path, _below(Path(path)), glob, notes, alone=len(paths) == 1)
         else:
             sources.append(_named(path))
     reading = Reading((text,) if isinstance(text, str) else tuple(text), header, encoding_errors, block_rows, follow)
@@ -195,47 +198,89 @@ def _named(path: str) -> Source:
         raise InputError(f"{path}: there is no such file or folder")
     kind = _kind(Path(path))
     if kind is None:
-        raise InputError(
-            f"{path}: only files that end in {', '.join(ENDINGS)} can be classified, "
-            f"those of text also compressed ({', '.join(COMPRESSIONS)}); for lines of text use --lines and .txt, or -"
-        )
+        raise _unreadable(path)
     return Source(Path(path), path, kind)
 
 
-def _kind(path: Path) -> str | None:
+def _unreadable(path: str) -> InputError:
+    return InputError(
+        f"{path}: only files that end in {', '.join(ENDINGS)} can be classified, "
+        f"those of text also compressed ({', '.join(COMPRESSIONS)}); for lines of text use --lines and .txt, or -"
+    )
+
+
+def _behind_uri(uri: str, glob: str | None, notes: list[str], *, alone: bool) -> list[Source]:
+    """Return the readable files that a URI names: one, those below it, or with `*` or `[…]` those that match."""
+    base, pattern = uri, None
+    if any(char in uri for char in "*["):
+        address, query, options = uri.partition("?")
+        folders = address.split("/")
+        first = next(place for place, part in enumerate(folders) if any(char in part for char in "*["))
+        base, pattern = "/".join(folders[:first]) + query + options, folders[first:]
+    files = list_remote(base)
+    if pattern:
+        files = [(file, name) for file, name in files if _fits(name.split("/"), pattern)]
+    if len(files) == 1 and not files[0][1]:
+        kind = _kind(files[0][0])
+        if kind is None:
+            raise _unreadable(uri)
+        return [Source(files[0][0], uri, kind)]
+    if not files:
+        raise InputError(f"{uri}: there is no such file or folder")
+    return _of_folder(uri, files, glob, notes, alone=alone)
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    return len(parts) == len(pattern) and all(map(fnmatch.fnmatchcase, parts, pattern))
+
+
+def _kind(path: Place) -> str | None:
     kind = ending(path)
     compressed_parquet = kind == ".parquet" and path.suffix.lower() in COMPRESSIONS
     return kind if kind in ENDINGS and not compressed_parquet else None
 
 
-def _in_folder(folder: Path, glob: str | None, notes: list[str], *, alone: bool) -> list[Source]:
-    """Return the readable files below a folder, sorted; what is left out is noted."""
-    found, left_out = [], Counter[str]()
+def _below(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files below a folder with their names relative to it; hidden folders are left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            if glob and not (PurePosixPath(relative).match(glob) or fnmatch.fnmatch(relative, glob)):
-                continue
-            kind = None if name.startswith(".") else _kind(path)
-            if kind is None:
-                left_out[path.suffix or name] += 1
-            else:
-                found.append(Source(path, relative if alone else path.as_posix(), kind))
+            yield path, path.relative_to(folder).as_posix()
+
+
+def _of_folder(
+    folder: str, files: Iterable[tuple[Place, str]], glob: str | None, notes: list[str], *, alone: bool
+) -> list[Source]:
+    """Return the readable files among those below a folder, sorted by name; what is left out is noted."""
+    found: list[tuple[tuple[str, ...], Source]] = []
+    left_out = Counter[str]()
+    for path, relative in files:
+        if glob and not (PurePosixPath(relative).match(glob) or fnmatch.fnmatch(relative, glob)):
+            continue
+        kind = None if path.name.startswith(".") else _kind(path)
+        if kind is None:
+            left_out[path.suffix or path.name] += 1
+        else:
+            found.append((PurePosixPath(relative).parts, Source(path, relative if alone else path.as_posix(), kind)))
     if not found:
         which = f"no file that matches {glob} and" if glob else "no file that"
         raise InputError(f"{folder}: holds {which} ends in {', '.join(ENDINGS)}")
     if left_out:
         kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(left_out.items()))
         notes.append(f"{folder}: left out files of other kinds: {kinds}")
-    return sorted(found, key=lambda source: source.path.relative_to(folder).parts)
+    return [source for _, source in sorted(found, key=lambda one: one[0])]
 
 
 def _check_growing(sources: Sequence[Source]) -> None:
     """Make sure that the input is one that can be read while it grows."""
     growing = [source for source in sources if source.kind in {".txt", ".jsonl", STANDARD_INPUT}]
-    if len(sources) > 1 or not growing or sources[0].path.suffix.lower() in COMPRESSIONS:
+    if (
+        len(sources) > 1
+        or not growing
+        or not isinstance(sources[0].path, Path)
+        or sources[0].path.suffix.lower() in COMPRESSIONS
+    ):
         raise InputError("only one growing file can be followed: a .txt or .jsonl file that is not compressed, or -")
 
 
@@ -283,7 +328,7 @@ def _jsonl_names(source: Source) -> list[str]:
     return list(names)
 
 
-def parquet_schema(path: Path) -> Any:
+def parquet_schema(path: Place) -> Any:
     """Return the `pyarrow.Schema` of a Parquet file.
 
     Raises:
@@ -293,13 +338,13 @@ def parquet_schema(path: Path) -> Any:
     from pyarrow import parquet
 
     try:
-        return parquet.read_schema(path)
+        return parquet.read_schema(path.open_random() if isinstance(path, RemoteFile) else path)
     except (pa.ArrowException, OSError):
         raise DataError(f"{path}: is not a Parquet file, or is damaged or cut short; copy it again") from None
 
 
 def _text_line_blocks(source: Source, reading: Reading) -> Iterator[Block]:
-    with open_growing(source.path) if reading.follow else open_bytes(source.path) as stream:
+    with open_growing(str(source.path)) if reading.follow else open_bytes(source.path) as stream:
         yield from line_blocks(stream, source.name, reading)
 
 

@@ -1,0 +1,160 @@
+"""Files behind a URI, such as `s3://bucket/folder/file.csv`: whatever Arrow's filesystems reach."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from textcls.errors import InputError
+
+_CHUNK = 1 << 20
+
+
+class _Stat(NamedTuple):
+    st_size: int
+    st_mtime_ns: int
+
+
+class RemoteFile:
+    """A file behind a URI, with those words of `pathlib.Path` that reading needs.
+
+    Args:
+        uri: Where it lies.
+        size: Its bytes.
+        mtime_ns: When it was changed, in nanoseconds.
+    """
+
+    def __init__(self, uri: str, size: int, mtime_ns: int = 0) -> None:
+        self.uri = uri
+        self.name = uri.partition("?")[0].rpartition("/")[2]
+        self._stat = _Stat(size, mtime_ns)
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def suffix(self) -> str:
+        """The last ending of its name."""
+        return PurePosixPath(self.name).suffix
+
+    def as_posix(self) -> str:
+        """Return the URI."""
+        return self.uri
+
+    def absolute(self) -> RemoteFile:
+        """Return itself: a URI says all."""
+        return self
+
+    resolve = absolute
+
+    def exists(self) -> bool:
+        """Return True: it was listed."""
+        return True
+
+    def samefile(self, _other: object) -> bool:
+        """Return False: a path is never the file behind a URI, as far as can be told."""
+        return False
+
+    def stat(self) -> _Stat:
+        """Return its size and time of change, as they were listed."""
+        return self._stat
+
+    def open_random(self) -> Any:
+        """Open it as a `pyarrow.NativeFile` that can seek."""
+        with reaching(self.uri):
+            filesystem, path = _filesystem(self.uri)
+            return filesystem.open_input_file(path)
+
+    def open_stream(self) -> io.BufferedReader:
+        """Open it for its bytes, one after the other."""
+        with reaching(self.uri):
+            filesystem, path = _filesystem(self.uri)
+            return io.BufferedReader(filesystem.open_input_stream(path, compression=None), _CHUNK)
+
+
+Place = Path | RemoteFile
+
+
+def is_remote(path: str | Path) -> bool:
+    """Tell whether something is a URI, and not a path."""
+    return "://" in str(path)
+
+
+def list_remote(uri: str) -> list[tuple[RemoteFile, str]]:
+    """Return the files at and below a URI with their names relative to it, "" for the file itself; none if there is nothing.
+
+    Raises:
+        InputError: It cannot be reached.
+    """
+    from pyarrow import fs
+
+    uri, query, options = uri.partition("?")  # such as an endpoint, which every file's URI needs again
+    uri = uri.rstrip("/")
+    with reaching(uri):
+        filesystem, path = _filesystem(uri + query + options)
+        info = filesystem.get_file_info(path)
+        if info.type == fs.FileType.File:
+            return [(RemoteFile(uri + query + options, info.size, info.mtime_ns or 0), "")]
+        found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    below = [(one, PurePosixPath(one.path).relative_to(path).as_posix()) for one in found if one.type == fs.FileType.File]
+    return [(RemoteFile(f"{uri}/{name}{query}{options}", one.size, one.mtime_ns or 0), name) for one, name in below]
+
+
+def make_remote_folder(uri: str) -> None:
+    """Make a folder where the filesystem knows such things; object stores do not.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    with reaching(uri):
+        filesystem, path = _filesystem(uri)
+        if filesystem.type_name not in {"s3", "gcs"}:
+            filesystem.create_dir(path, recursive=True)
+
+
+def write_remote(uri: str, data: bytes) -> None:
+    """Write a file whole: object stores show it when it is closed.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    with reaching(uri):
+        filesystem, path = _filesystem(uri)
+        with filesystem.open_output_stream(path, compression=None) as stream:
+            stream.write(data)
+
+
+def delete_remote(uri: str) -> None:
+    """Delete a file.
+
+    Raises:
+        InputError: It cannot be deleted.
+    """
+    with reaching(uri):
+        filesystem, path = _filesystem(uri)
+        filesystem.delete_file(path)
+
+
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """Say in one line what a filesystem complains of.
+
+    Raises:
+        InputError: It did.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{uri}: cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}") from None
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    filesystem, path = fs.FileSystem.from_uri(uri)
+    return filesystem, path
