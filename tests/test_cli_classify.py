@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import re
@@ -268,3 +269,38 @@ def test_what_takes_long_has_a_bar_on_a_terminal_alone(monkeypatch: pytest.Monke
         with ProgressBar(shown=True) as progress:
             progress(8192, 0.5)
         assert ("8,192 rows, " in terminal.getvalue() and "rows/s" in terminal.getvalue()) is drawn
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--engine", "cluster"], "cluster: is no engine; there are local and ray"),
+        (["--engine", "ray"], "name it with -o"),
+        (["--engine", "ray", "--follow", "--resume", "--threads", "2"], "--follow, --resume, --threads: not with --engine ray"),
+        (["--engine", "ray", "--rejects", "bad.csv", "-o", "out"], "--rejects: not with --engine ray"),
+        (["--address", "auto", "--ordered"], "--address, --ordered: not with --engine local"),
+    ],
+)
+def test_options_of_the_other_engine_are_refused(tiny_onnx: Path, tiny_run: TinyRun, options: list[str], said: str) -> None:
+    result = runner.invoke(app, ["classify", str(tiny_onnx), str(tiny_run.test), *options])
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", result.stderr)
+    assert re.fullmatch(r"textcls: .+\n", result.stderr), result.stderr
+    assert said in result.stderr
+
+
+def test_options_reach_the_ray_engine(tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def engine(model: Path, inputs: list[str], output: str, **options: object) -> Summary:
+        asked.update(options, inputs=inputs, output=output)
+        return Summary(rows=3)
+
+    monkeypatch.setattr("textcls.inference.ray_engine.classify_with_ray", engine)
+    command = ["classify", str(tiny_onnx), "s3://b/*.csv", "--engine", "ray", "-o", "s3://b/out", "--text", "body", "--ordered"]
+    result = runner.invoke(app, [*command, "--address", "auto", "--workers", "3", "--device", "cuda", "--top-k", "2"])
+    assert (result.exit_code, result.stderr) == (0, "3 rows in 0.0 s → s3://b/out\n")
+    gpu_engine = asked["gpu_engine"]
+    assert isinstance(gpu_engine, functools.partial)
+    assert (gpu_engine.func.__name__, gpu_engine.keywords) == ("TorchEngine", {"device": "cuda"})
+    wanted = {"inputs": ["s3://b/*.csv"], "output": "s3://b/out", "text": ("body",), "address": "auto", "workers": 3}
+    assert asked.items() >= (wanted | {"ordered": True, "top_k": 2, "strict": False}).items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import tell
+from textcls.cli.output import native_messages_dropped, tell
 
 if TYPE_CHECKING:
     from textcls.inference.answers import Summary
     from textcls.inference.predictor import Predictor
+    from textcls.inference.ray_engine import GpuEngine
 
 EXAMPLES = """Examples:
 
@@ -23,6 +25,7 @@ EXAMPLES = """Examples:
   textcls classify news.onnx reviews.csv -o labelled.csv  one text a row
   textcls classify news.onnx old.csv new.parquet --text title --text body -o out.parquet
   echo "Shares fell on Monday" | textcls classify news.onnx -
+  textcls classify news.onnx 's3://news/2024-*/*.parquet' -o s3://news/labelled --engine ray --address auto
 
 Inputs end in .txt, .csv, .tsv, .jsonl or .parquet (text also compressed: .gz, .bz2, .zst); - reads lines from standard input.
 The output is written whole or not at all: a run that fails or is interrupted leaves what was there before.
@@ -41,7 +44,7 @@ def classify(
         list[str], typer.Argument(metavar="INPUT", help="Files, folders, or - for standard input.", show_default=False)
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write to .jsonl, .csv, .tsv or .parquet.", show_default=False),
     ] = None,
     format: Annotated[
@@ -91,33 +94,55 @@ def classify(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; every core where not given.", show_default=False)
     ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="ENGINE", help="local, or ray: with many processes, on one machine or a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="With ray: a running cluster, such as auto; else this machine's cores.", show_default=False
+        ),
+    ] = None,
+    ordered: Annotated[bool, typer.Option("--ordered", help="With ray: keep the order of the rows.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="With ray: processes; one for each core, or GPU, if not given.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Classify text files, or the rows of tables."""
     from textcls.inference.files import classify_files
 
-    predictor = _load(model, device, threads)
+    on_ray: dict[str, Any] = {"address": address, "ordered": ordered, "workers": workers}
+    here: dict[str, Any] = {"rejects": rejects, "follow": follow, "resume": resume}
+    _check_engine(engine, output, on_ray, here | {"threads": threads})
+    predictor = _load(model, device if engine == "local" else "cpu", threads)
+    options: dict[str, Any] = {
+        "format": format,
+        "text": tuple(text) if text else _text_column(predictor.record, inputs, header=not no_header, glob=glob),
+        "lines": lines,
+        "header": not no_header,
+        "glob": glob,
+        "top_k": top_k,
+        "all_scores": all_scores,
+        "min_confidence": min_confidence,
+        "unsure_label": unsure_label,
+        "strict": strict,
+        "force": force,
+    }
     try:
         with ProgressBar(shown=output is not None) as progress:
-            summary = classify_files(
-                predictor,
-                inputs,
-                output,
-                format=format,
-                text=tuple(text) if text else _text_column(predictor.record, inputs, header=not no_header, glob=glob),
-                lines=lines,
-                header=not no_header,
-                glob=glob,
-                top_k=top_k,
-                all_scores=all_scores,
-                min_confidence=min_confidence,
-                unsure_label=unsure_label,
-                rejects=rejects,
-                strict=strict,
-                follow=follow,
-                force=force,
-                resume=resume,
-                progress=progress,
-            )
+            if engine == "ray":
+                from textcls.inference.ray_engine import classify_with_ray
+
+                gpu_engine = _torch_engine(device)
+                with native_messages_dropped():
+                    summary = classify_with_ray(
+                        model, inputs, str(output), gpu_engine=gpu_engine, progress=progress, **options, **on_ray
+                    )
+            else:
+                summary = classify_files(predictor, inputs, output, progress=progress, **options, **here)
     except KeyboardInterrupt:
         if resume:
             tell("what is done is kept: give the same command again to go on")
@@ -125,6 +150,27 @@ def classify(
     show(summary, output)
     if summary.errors:
         raise typer.Exit(1)  # the rows are all there, those that could not be read with an empty label
+
+
+def _check_engine(engine: str, output: str | None, on_ray: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Refuse options that the engine does not have."""
+    from textcls.errors import InputError
+
+    if engine not in {"local", "ray"}:
+        raise InputError(f"{engine}: is no engine; there are local and ray")
+    wrong = [f"--{name}" for name, given in (here if engine == "ray" else on_ray).items() if given not in {None, False}]
+    if wrong:
+        raise InputError(f"{', '.join(wrong)}: not with --engine {engine}")
+    if engine == "ray" and output is None:
+        raise InputError("--engine ray writes a folder of part files: name it with -o")
+
+
+def _torch_engine(device: str) -> GpuEngine | None:
+    if device == "cpu":
+        return None
+    from textcls.model.engine import TorchEngine
+
+    return functools.partial(TorchEngine, device=device)
 
 
 def _load(model: Path, device: str, threads: int | None) -> Predictor:
@@ -205,7 +251,7 @@ def _bar() -> Any:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def show(summary: Summary, output: Path | None) -> None:
+def show(summary: Summary, output: str | Path | None) -> None:
     """Print what happened, to standard error."""
     for note in summary.notes:
         tell(f"note: {note}")

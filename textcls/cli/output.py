@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 
 STANDARD_OUTPUT = "-"
+_STANDARD_ERROR = 2
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
 TERMINATED = 143  # and of one that SIGTERM ended
 METRICS = {
@@ -34,6 +37,28 @@ def complain(message: str) -> None:
     """Write an error to standard error, each of its lines under the name of the program."""
     for line in message.splitlines():
         tell(f"textcls: {line}")
+
+
+@contextmanager
+def native_messages_dropped() -> Iterator[None]:
+    """Drop what a library's C++ part writes to standard error, past Python; what Python writes still goes there."""
+    try:
+        python, usual = sys.stderr, sys.stderr.fileno() == _STANDARD_ERROR
+    except (OSError, ValueError):  # replaced by something that is no file, as in a test
+        usual = False
+    if not usual:
+        yield
+        return
+    kept, nowhere = os.dup(_STANDARD_ERROR), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STANDARD_ERROR)
+    os.close(nowhere)
+    with os.fdopen(kept, "w", buffering=1, encoding=python.encoding, errors=python.errors) as sys.stderr:
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, _STANDARD_ERROR)
+            sys.stderr = python
 
 
 def table(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -61,18 +61,26 @@ def column_types(inputs: Inputs) -> dict[str, pa.DataType]:
 
     A column whose values have no type in common becomes text, as in csv, and so does one of JSON objects.
     """
-    types: dict[str, pa.DataType] = {}
+    return common_types(block_types(inputs))
+
+
+def block_types(inputs: Inputs) -> Iterator[dict[str, pa.DataType]]:
+    """Yield the types of the columns of every file, or of every block of a jsonl file; null where a block has no value."""
     for source in inputs.sources:
-        parts: Iterable[dict[str, pa.DataType]]
         if source.kind == ".parquet":
-            parts = [{field.name: field.type for field in parquet_schema(source.path)}]
+            yield {field.name: field.type for field in parquet_schema(source.path)}
         elif source.kind == ".jsonl":
-            parts = ({name: value_type(values) for name, values in block.columns.items()} for block in inputs.read(source))
+            yield from ({name: value_type(values) for name, values in block.columns.items()} for block in inputs.read(source))
         else:
             counted = {"line"} if source.kind in {".txt", STANDARD_INPUT} else set()
-            parts = [{name: pa.int64() if name in counted else pa.string() for name in inputs.names_of(source)}]
-        for part in parts:
-            types |= {name: _common(types.get(name, pa.null()), type_) for name, type_ in part.items()}
+            yield {name: pa.int64() if name in counted else pa.string() for name in inputs.names_of(source)}
+
+
+def common_types(parts: Iterable[Mapping[str, pa.DataType]]) -> dict[str, pa.DataType]:
+    """Return for each column the type that holds the values of all blocks."""
+    types: dict[str, pa.DataType] = {}
+    for part in parts:
+        types |= {name: _common(types.get(name, pa.null()), type_) for name, type_ in part.items()}
     return {name: pa.string() if pa.types.is_null(type_) else type_ for name, type_ in types.items()}
 
 

@@ -1,0 +1,388 @@
+"""Classifying on many cores or machines with Ray Data: rows in, the same rows out, labelled, as a folder of part files.
+
+    files → reading tasks → blocks → one actor a core, each with the model → labelled blocks → writing tasks → part files
+
+What flows between the stages are the local engine's own blocks, pickled, one to a row of Ray's: the same readers, answers and
+writers work on them. Every block has a number that the inputs alone decide, and the part file that it goes to is named after it:
+what Ray runs again, because a worker died, replaces what was there and adds nothing. Ray is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import pickle
+import socket
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textcls.artifact import Artifact, read_artifact
+from textcls.data.unlabelled import STANDARD_INPUT, Inputs, Source, find_inputs
+from textcls.errors import DataError, InputError, MissingPackageError, TextclsError
+from textcls.inference.answers import Answers, Names, Summary
+from textcls.inference.parts import FORMATS, check_folder, part_folder, write_part
+from textcls.inference.predictor import Engine, Predictor
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GpuEngine = Callable[[Artifact], Engine]
+
+_WHOLE_FILES = 512  # files of one text each that a reading task takes
+_RAY_BLOCK_BYTES = 4 << 20  # a second or two of an actor's work, so that all end at about the same time
+_PART_BLOCKS = 32  # blocks of at most 8,192 rows that make a part file
+_CONNECT_SECONDS = 5
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # nothing is sent anywhere, nothing said
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What is asked of the workers, beside the model; see `classify_with_ray`."""
+
+    top_k: int
+    all_scores: bool
+    min_confidence: float | None
+    unsure_label: str
+    strict: bool
+    gpu_engine: GpuEngine | None
+
+    def answers(self, predictor: Predictor) -> Answers:
+        return Answers(predictor, self.top_k, self.all_scores, self.min_confidence, self.unsure_label)
+
+
+def classify_with_ray(
+    model: str | Path,
+    inputs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    format: str | None = None,
+    text: str | tuple[str, ...] = "text",
+    lines: bool = False,
+    header: bool = True,
+    glob: str | None = None,
+    top_k: int = 1,
+    all_scores: bool = False,
+    min_confidence: float | None = None,
+    unsure_label: str = "unsure",
+    strict: bool = False,
+    force: bool = False,
+    gpu_engine: GpuEngine | None = None,
+    ordered: bool = False,
+    workers: int | None = None,
+    address: str | None = None,
+    progress: Callable[[int, float | None], None] | None = None,
+) -> Summary:
+    """Classify the rows of files on a Ray cluster, and write them with labels beside them as a folder of part files.
+
+    The rows and the columns added to them are those of `textcls.inference.classify_files`. The model travels to the workers; the
+    machines of a cluster need textcls[ray] installed, and must reach the inputs and the output.
+
+    Args:
+        model: A model folder or an exported `.onnx` file, on this machine.
+        inputs: Files and folders, as paths or URIs (`s3://bucket/folder`); in URIs also `*` and `[…]` for names.
+        output: The folder to write, a path or a URI. A path takes its place when it is whole; behind a URI the file `_SUCCESS`,
+            written last, says that it is.
+        format: `parquet` or `jsonl`; by the ending of the output where not given, else `jsonl`.
+        text: The column that holds the text, or several, joined by a new line.
+        lines: Take each line of a `.txt` file as a text, not the whole file.
+        header: Whether csv and tsv files start with a line of names.
+        glob: Read only those files of a folder that match.
+        top_k: How many labels to give for each row.
+        all_scores: Give the probability of every label.
+        min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
+        unsure_label: The label of such rows.
+        strict: Stop at a row that cannot be read.
+        force: Replace an output that exists.
+        gpu_engine: Makes what scores on each worker, which gets a GPU of its own, from a model folder's arrays, such as
+            `functools.partial(TorchEngine, device="cuda")`; where not given, ONNX Runtime scores, on a core for each worker.
+        ordered: Keep the order of the rows, within the parts and from part to part, sorted by name.
+        workers: How many processes classify; one for each core, or GPU, of the cluster where not given.
+        address: Of a running cluster, as `ray.init` takes it. Where not given, that of `RAY_ADDRESS`; else the cluster that this
+            process is connected to, or a new one on this machine, which ends with the call.
+        progress: Called after each part file with the rows done and the share of the input's bytes.
+
+    Raises:
+        MissingPackageError: Ray is not installed.
+        InputError: An input or an argument is at fault, or there is no cluster at the address; nothing was written.
+        DataError: A file is damaged in such a way that its rows cannot be told apart, or `strict` and a row cannot be read;
+            the output is not written.
+    """
+    started = time.perf_counter()
+    if importlib.util.find_spec("ray") is None:
+        raise MissingPackageError("the Ray engine needs Ray, which is not installed: pip install textcls[ray]")
+    if STANDARD_INPUT in map(str, inputs):
+        raise InputError("standard input (-) cannot be read by several processes; put it into a file first")
+    options = _Options(top_k, all_scores, min_confidence, unsure_label, strict, gpu_engine)
+    answers = options.answers(Predictor.load(model, threads=1))
+    portable = _portable(Path(model), gpu_engine is not None)
+    found = find_inputs(inputs, text=text, lines=lines, header=header, glob=glob)
+    format = _format(format, output)
+    check_folder(output, found, force)
+    summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)), notes=found.notes)
+    total, bytes_read = found.total_bytes or 0, 0
+    with part_folder(output) as folder, _cluster(address) as ray, _settings(ordered):
+        workers = workers or _units(ray, "GPU" if gpu_engine else "CPU")
+        names = Names(answers.names)
+        types = _types(_tasks(ray, found), names, answers) if format == "parquet" else None
+        shared = ray.put((portable, options, names.renamed))
+        labelled = _labelled(_tasks(ray, found), shared, workers, gpus=1 if gpu_engine else None)
+        writing = {"place": folder.place, "format": format, "types": types}
+        for part in _stage(labelled, _write, workers, fn_kwargs=writing, batch_size=_PART_BLOCKS).iter_rows():
+            folder.parts.add(part["name"])
+            bytes_read += part["bytes"]
+            _add(summary, pickle.loads(part["summary"]))
+            if progress:
+                progress(summary.rows, min(1.0, bytes_read / total) if total else None)
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def _format(given: str | None, output: str | Path) -> str:
+    ending = Path(str(output).partition("?")[0]).suffix.removeprefix(".").lower()
+    format = given or (ending if ending in FORMATS else "jsonl")
+    if format not in FORMATS:
+        raise InputError(f"{format}: Ray writes {' or '.join(FORMATS)}")
+    return format
+
+
+def _portable(model: Path, gpus: bool) -> bytes | Artifact:
+    """Return a model in a form that other machines can load it from."""
+    if model.is_dir():
+        return read_artifact(model)
+    if gpus:
+        raise InputError(f"{model}: an exported file runs on the CPU alone; name the model folder")
+    return model.read_bytes()
+
+
+def _tasks(ray: Any, found: Inputs) -> Any:
+    """Return the inputs as a Ray dataset: a row for what each reading task reads."""
+    groups: list[list[Source]] = []
+    for whole, sources in groupby(found.sources, lambda source: source.kind == ".txt" and not found.lines):
+        some = [replace(source, path=source.path.absolute()) for source in sources]
+        size = _WHOLE_FILES if whole else 1
+        groups += [some[start : start + size] for start in range(0, len(some), size)]
+    tasks = [
+        {"number": number, "inputs": pickle.dumps(replace(found, sources=tuple(group)))} for number, group in enumerate(groups)
+    ]
+    return ray.data.from_items(tasks, override_num_blocks=len(tasks))
+
+
+def _stage(data: Any, work: Callable[..., Any], most: int, **options: Any) -> Any:
+    """Add a stage of tasks. They take no core: all cores are the actors', and the work is little beside theirs."""
+    from ray.data import TaskPoolStrategy
+
+    return data.map_batches(work, batch_format="pyarrow", num_cpus=0, compute=TaskPoolStrategy(size=most), **options)
+
+
+def _labelled(tasks: Any, shared: Any, workers: int, gpus: int | None) -> Any:
+    """Add the stages that read the inputs and classify them."""
+    from ray.data import ActorPoolStrategy
+
+    blocks = _stage(tasks, _read, workers, batch_size=None)
+    return blocks.map_batches(
+        _Worker,
+        fn_constructor_args=(shared,),
+        batch_format="pyarrow",
+        batch_size=None,
+        num_cpus=1,
+        num_gpus=gpus,
+        compute=ActorPoolStrategy(size=workers),
+    )
+
+
+def _read(batch: pa.Table) -> Iterator[pa.Table]:
+    """Read files into blocks, one a row, with the number of each."""
+    for task in batch.to_pylist():
+        before = 0
+        for index, block in enumerate(pickle.loads(task["inputs"]).blocks()):
+            count, before = block.bytes_read - before, block.bytes_read
+            yield _table(number=[f"{task['number']:06d}-{index:08d}"], block=[pickle.dumps(block)], bytes=[count])
+
+
+class _Worker:
+    """A process that classifies blocks, with the model loaded once.
+
+    Args:
+        shared: Where the model and the options lie in Ray's object store.
+    """
+
+    def __init__(self, shared: Any) -> None:
+        import ray
+
+        model, self._options, self._renamed = ray.get(shared)
+        self._predictor = _load(model, self._options.gpu_engine)
+        self._answers = self._options.answers(self._predictor)
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Yield the blocks with their answers."""
+        for row in batch.to_pylist():
+            block = pickle.loads(row["block"])
+            if self._options.strict and block.failed:
+                raise DataError(str(block.errors[block.failed[0]]))
+            names, summary = Names(self._answers.names), Summary()
+            names.renamed |= self._renamed
+            columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
+            columns |= self._answers.columns(self._predictor.predict(block.texts), block, summary)
+            summary.notes = names.notes
+            yield _table(
+                number=[row["number"]],
+                block=[pickle.dumps((columns, len(block)))],
+                summary=[pickle.dumps(summary)],
+                bytes=[row["bytes"]],
+            )
+
+
+def _load(model: bytes | Artifact, gpu_engine: GpuEngine | None) -> Predictor:
+    """Return the model for one core, or one GPU."""
+    if isinstance(model, bytes):
+        import onnx
+
+        return Predictor.from_graph(onnx.load_from_string(model), threads=1)
+    predictor = Predictor.from_artifact(model, threads=1)
+    if gpu_engine:
+        predictor.engine = gpu_engine(model)
+    return predictor
+
+
+def _write(batch: pa.Table, place: str, format: str, types: Mapping[str, Any] | None) -> pa.Table:
+    """Write labelled blocks as one part file; return its name and what is in it."""
+    rows = batch.to_pylist()
+    name = f"part-{rows[0]['number']}.{format}"
+    write_part(place, name, [pickle.loads(row["block"]) for row in rows], types)
+    summary = Summary()
+    for row in rows:
+        _add(summary, pickle.loads(row["summary"]))
+    return _table(name=[name], summary=[pickle.dumps(summary)], bytes=[sum(row["bytes"] for row in rows)])
+
+
+def _types(tasks: Any, names: Names, answers: Answers) -> dict[str, Any]:
+    """Return the type of every column of the output, in order; like the local engine, this reads jsonl files through."""
+    from textcls.inference.parquet import answer_types, common_types
+
+    rows = _stage(tasks, _types_of, len(os.sched_getaffinity(0)), batch_size=None).take_all()
+    rows.sort(key=lambda row: row["number"])
+    types = common_types(part for row in rows for part in pickle.loads(row["types"]))
+    return dict(zip(names.in_output(types), types.values(), strict=True)) | answer_types(answers.names, answers.labels)
+
+
+def _types_of(batch: pa.Table) -> Iterator[pa.Table]:
+    from textcls.inference.parquet import block_types
+
+    for task in batch.to_pylist():
+        found = dict.fromkeys(tuple(types.items()) for types in block_types(pickle.loads(task["inputs"])))
+        yield _table(number=[f"{task['number']:06d}"], types=[pickle.dumps(list(map(dict, found)))])
+
+
+def _table(**columns: list[Any]) -> pa.Table:
+    """Return a table for Ray; bytes of any length and number fit."""
+    import pyarrow as pa
+
+    kinds = {str: pa.string(), bytes: pa.large_binary(), int: pa.int64()}
+    return pa.table({name: pa.array(values, kinds[type(values[0])]) for name, values in columns.items()})
+
+
+def _add(summary: Summary, other: Summary) -> None:
+    """Add what happened to other rows."""
+    for name in ("rows", "unsure", "unlabelled", "errors", "empty", "truncated"):
+        setattr(summary, name, getattr(summary, name) + getattr(other, name))
+    summary.counts.update(other.counts)
+    summary.notes = tuple(dict.fromkeys(summary.notes + other.notes))
+
+
+def _units(ray: Any, kind: str) -> int:
+    """Return how many workers the cluster can hold, on a core or a GPU each."""
+    count = int(ray.cluster_resources().get(kind, 0))
+    if not count:
+        raise InputError(f"the Ray cluster has no {kind} for a worker")
+    return count
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[Any]:
+    """Give the module `ray`, connected; a cluster that was started here ends here.
+
+    Raises:
+        InputError: There is no cluster at the address.
+        TextclsError: A task failed; errors of ours come out as they were raised there.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    ours = not ray.is_initialized()
+    if ours:
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        _check_address(address)
+        try:
+            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
+        except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+            raise InputError(f"{address}: no Ray cluster answers there: {_first_line(error)}") from error
+    elif address is not None:
+        raise InputError(f"{address}: this process is connected to Ray already; leave the address out")
+    try:
+        yield ray
+    except ray.exceptions.RayError as error:
+        raise _plain(error) from error
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would wait for minutes."""
+    if address.startswith("ray://"):
+        raise InputError(f"{address}: is Ray Client's; run this on a machine of the cluster, with the address auto")
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return  # a word of Ray's, such as auto
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{address}: no Ray cluster answers there: {_first_line(error)}") from error
+
+
+def _plain(error: BaseException) -> TextclsError:
+    """Return the error of ours that Ray's error wraps, or one that names what it wraps."""
+    while inner := getattr(error, "cause", None) or error.__cause__:  # Ray's own says where it happened, over many lines
+        error = inner
+    if isinstance(error, TextclsError):
+        return type(error)(_first_line(error))  # Ray adds lines of its own
+    return TextclsError(f"a Ray task failed: {type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def _settings(ordered: bool) -> Iterator[None]:
+    """Set what Ray Data does in this process, and set it back: quietly, in small blocks, in order where that is asked for."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    ours = {"enable_progress_bars": False, "print_on_execution_start": False, "target_max_block_size": _RAY_BLOCK_BYTES}
+    before = {name: getattr(context, name, None) for name in ours}
+    order = context.execution_options.preserve_order
+    console = [one for one in logging.getLogger("ray.data").handlers if isinstance(one, logging.StreamHandler)]
+    levels = [one.level for one in console]
+    try:
+        vars(context).update(ours)
+        context.execution_options.preserve_order = ordered
+        for one in console:
+            one.setLevel(logging.CRITICAL)  # what matters is raised
+        with warnings.catch_warnings():  # few files are no mistake
+            warnings.filterwarnings("ignore", "The (max|min)imum number of concurrent (tasks|actors)", UserWarning)
+            yield
+    finally:
+        vars(context).update(before)
+        context.execution_options.preserve_order = order
+        for one, level in zip(console, levels, strict=True):
+            one.setLevel(level)
