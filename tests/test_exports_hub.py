@@ -69,6 +69,8 @@ def test_a_model_goes_to_the_hub_and_comes_back(tiny_run: TinyRun, tmp_path: Pat
     out = tmp_path / "folder"
     result = CliRunner().invoke(app, ["export", str(tiny_run.model), str(out), "--to", "hub", "--push", "me/films"])
     assert result.exit_code == 0, result.stderr
+    assert "sent to the Hub: me/films\n" in result.stdout
+    assert 'TextClassifier.load("hub:me/films")' in result.stderr
     assert local_hub.calls == [("create_repo", True), ("upload_folder", "Upload a textcls model")]
     assert verify(out) == []
     loaded = TextClassifier.load("hub:me/films@v1")
@@ -134,7 +136,9 @@ def test_what_the_hub_refuses_is_one_line(tiny_run: TinyRun, tmp_path: Path, mon
     monkeypatch.setattr(LocalHub, "create_repo", refuse)
     result = CliRunner().invoke(app, ["export", str(tiny_run.model), str(tmp_path / "out"), "--to", "hub", "--push", "me/x"])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"textcls: --push me/x: 403 Forbidden; the folder {tmp_path / 'out'} is written\n"
+    out = tmp_path / "out"
+    sending = f"the folder {out} is written, and `hf upload me/x {out}` sends it"
+    assert result.stderr == f"textcls: --push me/x: not sent: 403 Forbidden; {sending}\n"
     assert (tmp_path / "out" / "model.onnx").is_file()
     with pytest.raises(ModelError, match=r"^hub:me/none: cannot be fetched: no such repository$"):
         TextClassifier.load("hub:me/none")

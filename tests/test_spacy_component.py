@@ -117,7 +117,11 @@ def test_the_command_exports_a_proven_pipeline(many: bool, tiny_run: TinyRun, tm
         result = CliRunner().invoke(app, ["export", str(model), str(tmp_path / "pipeline"), "--to", "spacy", "--force"])
         assert result.exit_code == 0, result.stderr
     assert "equal to the model on" in result.stdout
-    assert len(scores(spacy.load(tmp_path / "pipeline"))) == 4
+    nlp = spacy.load(tmp_path / "pipeline")
+    assert len(scores(nlp)) == 4
+    expected = {"money": 0.5, "science": 0.25, "sport": 0.5} if many else None
+    assert nlp.get_pipe("textcls").thresholds == expected
+    assert ("thresholds says from which on" in result.stdout) == many
 
 
 @pytest.mark.slow

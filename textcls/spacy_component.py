@@ -53,6 +53,16 @@ class TextclsComponent:
         there = self._content is not None or (self.source is not None and Path(self.source).exists())
         return tuple(map(label_text, self._loaded().labels)) if there else ()
 
+    @property
+    def thresholds(self) -> dict[str, float] | None:
+        """Where a text may have many labels, the probability from which each is given; else None.
+
+        Raises:
+            ModelError: There is no model yet, or it cannot be read.
+        """
+        cuts = self._loaded().thresholds
+        return None if cuts is None else dict(zip(self.labels, cuts.tolist(), strict=True))
+
     def __call__(self, doc: Doc) -> Doc:
         """Set `doc.cats`.
 

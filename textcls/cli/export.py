@@ -44,6 +44,7 @@ needs is fetched once with npm; --runtime names the unpacked package instead whe
 
 
 _WHEELS = "spacy_wheels"
+_SPACY_THRESHOLDS = '; nlp.get_pipe("textcls").thresholds says from which on it is given'
 
 
 def export(
@@ -96,7 +97,9 @@ def export(
     report = export_model(
         model, out, to=to, quantize=quantize, locale=locale, texts=texts, force=force, runtime=runtime, push=push
     )
-    if report.takes_text:
+    if kind == "spacy":
+        typer.echo("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
+    elif report.takes_text:
         typer.echo(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
     elif kind == "pt2":
         typer.echo("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
@@ -111,17 +114,22 @@ def export(
             f"equal to the model on {report.texts:,} texts: largest difference of a probability {report.largest_difference:.1g}"
         )
     typer.echo(f"{out}: {size(report.bytes)}, SHA-256 {report.sha256}")
+    if push:
+        typer.echo(f"sent to the Hub: {push}")
     tell(f"  compared on {report.source}, and on hard texts")
     tell("\nNext:")
-    for command in following(kind, out):
+    for command in following(kind, out, push):
         tell(f"  {command}")
 
 
-def following(kind: str, out: Path) -> list[str]:
+def following(kind: str, out: Path, push: str | None = None) -> list[str]:
     """Return commands that use an export, each to be pasted as it is, but for `FILES`."""
     place = shlex.quote(str(out))
     if kind == "pt2":
         program = f"from textcls.exports.pt2 import load_pt2; print(load_pt2({json.dumps(str(out))}).module)"
+        return [f"python3 -c {shlex.quote(program)}"]
+    if push:
+        program = f'from textcls import TextClassifier; print(TextClassifier.load("hub:{push}").predict(["some text"]))'
         return [f"python3 -c {shlex.quote(program)}"]
     if kind == "web":
         return [f"python3 -m http.server --directory {place}"]
@@ -145,5 +153,8 @@ def _what_int8_did(int8: Quantization, texts: int, difference: float) -> str:
     ]
     if int8.accuracy:
         model, file = int8.accuracy
-        lines.append(f"accuracy on the run's validation split: {file:.4f}, the model's {model:.4f} ({file - model:+.4f})")
+        lines.append(
+            f"accuracy on {int8.rows:,} rows of the run's validation split: {file:.4f}, "
+            f"the model's {model:.4f} ({file - model:+.4f})"
+        )
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,10 @@ def _push(folder: Path, repository: str) -> None:
         api.create_repo(repository, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a textcls model")
     except Exception as error:  # network, names, rights: the client documents no common class
-        raise TextclsError(f"--push {repository}: {first_line(error)}; the folder {folder} is written") from error
+        by_hand = f"hf upload {repository} {shlex.quote(str(folder))}"
+        raise TextclsError(
+            f"--push {repository}: not sent: {first_line(error)}; the folder {folder} is written, and `{by_hand}` sends it"
+        ) from error
 
 
 def hub_card(artifact: Artifact, report: ExportReport, repository: str) -> str:

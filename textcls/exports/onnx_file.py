@@ -40,13 +40,15 @@ class Quantization:
         agreement: Share of the labels, over all comparisons, that are still the model's.
         across_batchings: Largest difference of a text's probability between batches of 1, 7 and 64.
         size_share: Size of the file, as a share of the fp32 file's.
-        accuracy: Of the model and of the file on the run's validation split, where it is at hand.
+        accuracy: Of the model and of the file on rows of the run's validation split, where it is at hand.
+        rows: How many rows that were.
     """
 
     agreement: float
     across_batchings: float
     size_share: float
     accuracy: tuple[float, float] | None
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,9 @@ def _write_int8(
         parity = prove(artifact, run, real, INT8)
     _record(graph, parity)
     share = _written(graph, path).stat().st_size / whole.ByteSize()
+    rows = None if rows is None else rows.select(np.arange(min(len(rows), MOST_TEXTS)))
     accuracy = None if rows is None else _accuracies(artifact, path, rows)
-    int8 = Quantization(parity.agreement, parity.across_batchings, share, accuracy)
+    int8 = Quantization(parity.agreement, parity.across_batchings, share, accuracy, len(rows or ()))
     return _report(artifact, path, parity, source, int8)
 
 
@@ -168,7 +171,6 @@ def _record(graph: onnx.ModelProto, parity: Parity) -> None:
 
 def _accuracies(artifact: Artifact, path: Path, rows: Rows) -> tuple[float, float]:
     """Return the accuracy of the model and of a file on labelled rows."""
-    rows = rows.select(np.arange(min(len(rows), MOST_TEXTS)))
     together = LabelSet(artifact.labels).extended(rows.all_labels)
 
     def accuracy(predictor: Predictor) -> float:
