@@ -24,6 +24,7 @@ from textcls.exports.onnx_file import file_runner
 from textcls.exports.parity import Parity, compare, expected_probabilities
 from textcls.exports.texts import HARD_TEXTS, LONG_TEXT_TOKENS, MOST_TEXTS, drawn_texts, hard_texts, long_text, real_texts
 from textcls.inference import Predictor
+from textcls.inference.engine import OnnxEngine
 from textcls.inference.graph import build_graph
 from textcls.inference.seal import verify
 from textcls.text import Encoder
@@ -134,6 +135,15 @@ def test_a_broken_export_is_refused_and_leaves_nothing(
     with pytest.raises(ExportError):
         export(model, out, force=True)
     assert [path.read_bytes() for path in out.parent.iterdir()] == [b"old export"]
+
+
+def test_a_file_that_gives_something_to_no_texts_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxEngine, "__call__", lambda *_: np.zeros((1, 3), np.float32))
+    with pytest.raises(ExportError, match=r"gives probabilities of shape \(1, 3\) to no texts"):
+        export(model, tmp_path / "out.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_file_that_does_not_load_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,10 +100,10 @@ def test_a_stale_graph_is_built_anew(folder: Path, stale: bytes | None) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_fine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: Any) -> tuple[int, str]:
+    def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr(Path, "touch", refuse)
     found = Predictor.load(folder).predict(TEXTS).probabilities
     np.testing.assert_allclose(found, expected_probabilities(tiny_artifact(TEXTS), TEXTS), atol=1e-5)
     assert not (folder / "model.onnx").exists()

@@ -120,7 +120,9 @@ def test_the_command_exports_a_proven_pipeline(many: bool, tiny_run: TinyRun, tm
     nlp = spacy.load(tmp_path / "pipeline")
     assert len(scores(nlp)) == 4
     expected = {"money": 0.5, "science": 0.25, "sport": 0.5} if many else None
-    assert nlp.get_pipe("textcls").thresholds == expected
+    component = nlp.get_pipe("textcls")
+    assert isinstance(component, TextclsComponent)
+    assert component.thresholds == expected
     assert ("thresholds says from which on" in result.stdout) == many
 
 

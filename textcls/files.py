@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,12 +18,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The folder cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part" + path.suffix, dir=path.parent)
-    os.close(handle)
-    neighbour = Path(name)
+    neighbour = path.parent / f".{path.name}.{secrets.token_hex(4)}.part{path.suffix}"
     try:
+        neighbour.touch(0o600, exist_ok=False)  # in here, so that no signal finds it without the block that takes it back
         yield neighbour
-        neighbour.chmod(0o666 & ~_umask())  # mkstemp lets the owner alone read it
+        neighbour.chmod(0o666 & ~_umask())
         neighbour.replace(path)
     finally:
         neighbour.unlink(missing_ok=True)
@@ -33,8 +32,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary neighbour folder to fill, and put it in the place of `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    neighbour = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    neighbour = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     try:
+        neighbour.mkdir(0o700)
         yield neighbour
         neighbour.chmod(0o777 & ~_umask())
         old = neighbour.with_suffix(".old")

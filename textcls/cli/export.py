@@ -27,7 +27,8 @@ EXAMPLES = """Examples:
   textcls export runs/trec/model folder --to hub --push owner/trec
 
 The file runs in stock ONNX Runtime. Before it is kept it is compared with the model on real and on hard texts; where they
-differ, the command fails and writes nothing. Vocabulary, labels and settings travel inside it.
+differ, the command fails and writes nothing. Vocabulary, labels and settings travel inside it. A model folder that was changed
+since it was written (textcls info --verify) is not exported.
 
 --quantize int8 makes it about a quarter of the size, and quicker for LSTMs. Its scores move by some hundredths, also with the
 batch that a text is in; at least 99.5 % of its labels must be the model's.

@@ -59,7 +59,10 @@ def info(
         *([["int8", _moved(record["quantized"])]] if "quantized" in record else []),
         ["fingerprint", record["fingerprint"]],
         ["weights", f"SHA-256 {record['weights_sha256']}{of_int8}"],
-        ["trained", f"{made.get('created', '?')} with textcls {made.get('textcls_version', '?')}"],
+        [
+            "trained",
+            f"{made.get('created', '?')} with textcls {made.get('textcls_version', '?')}, format version {record['format_version']}",
+        ],
         ["rows", f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate"],
     ]
     for split, files in made.get("data", {}).items():

@@ -128,6 +128,7 @@ def write_proven(artifact: Artifact, path: Path, real: Sequence[str], source: st
     """
     with file_runner(artifact, _written(build_graph(artifact, locale=locale), path)) as run:
         parity = prove(artifact, run, real)
+    _check_no_texts(artifact, path)
     return _report(artifact, path, parity, source)
 
 
@@ -140,11 +141,23 @@ def _write_int8(
     with file_runner(artifact, _written(graph, path)) as run:
         parity = prove(artifact, run, real, INT8)
     _record(graph, parity)
+    _check_no_texts(artifact, path)
     share = _written(graph, path).stat().st_size / whole.ByteSize()
     rows = None if rows is None else rows.select(np.arange(min(len(rows), MOST_TEXTS)))
     accuracy = None if rows is None else _accuracies(artifact, path, rows)
     int8 = Quantization(parity.agreement, parity.across_batchings, share, accuracy, len(rows or ()))
     return _report(artifact, path, parity, source, int8)
+
+
+def _check_no_texts(artifact: Artifact, path: Path) -> None:
+    """Refuse a file with which no texts are not classified as no texts: by our own engine, since a graph refuses zero rows.
+
+    Raises:
+        ExportError: It is one.
+    """
+    shape = Predictor.load(path).predict([]).probabilities.shape
+    if shape != (0, len(artifact.labels)):
+        raise ExportError(f"the export gives probabilities of shape {shape} to no texts")
 
 
 def _report(artifact: Artifact, path: Path, parity: Parity, source: str, int8: Quantization | None = None) -> ExportReport:
