@@ -42,8 +42,10 @@ from textcls.model import Network
 from textcls.model.engine import TorchEngine
 from textcls.text import Encoded
 from textcls.training import Fitted, Note, fit, loop
+from textcls.training.batches import LabelledSplit, make_batch
+from textcls.training.distributed import ALONE
 from textcls.training.fit import evaluate_rows
-from textcls.training.loop import LabelledSplit
+from textcls.training.optimizer import Optimizer
 
 LABELS = ("red", "round", "sweet")
 FRUITS = ("apple", "berry", "cherry", "melon", "plum", "fig", "lime", "pear")
@@ -108,10 +110,8 @@ def test_the_loss_of_a_step_is_the_binary_cross_entropy(smoothing: float, weight
     p = sigmoid(loop.score(network, FOUR.encoded)[[2, 0, 1]])
     t = FOUR.targets[[2, 0, 1]] * (1 - smoothing) + smoothing / 2
     expected = -(np.array(weights) * t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
-    optimizer = loop.build_optimizer(network, settings)
-    losses = [
-        loop.train_step(network, FOUR, np.array([2, 0, 1]), optimizer, torch.tensor(weights), settings)[0] for _ in range(2)
-    ]
+    optimizer, batch = Optimizer(network, settings), make_batch(FOUR, np.array([2, 0, 1]), settings, ALONE, 1, 0)
+    losses = [loop.train_step(network, FOUR, batch, optimizer, torch.tensor(weights), settings) for _ in range(2)]
     assert losses[0].item() == pytest.approx(expected, rel=1e-5)
     assert losses[1] < losses[0]
 
@@ -176,7 +176,7 @@ def test_an_export_with_another_cut_is_refused(change: float, tmp_path: Path, mo
     moved = replace(artifact, thresholds=tuple(cut + change for cut in artifact.thresholds or ()))
     monkeypatch.setattr("textcls.exports.onnx_file.build_graph", lambda _artifact, **options: build_graph(moved, **options))
     named = r"\[\]" if change > 0 else r"\['no', 'yes', 'maybe'\]"
-    with pytest.raises(ExportError, match=f"the export labels the text 'x y' as {named}, the model does not"):
+    with pytest.raises(ExportError, match=f"differs from the model in the label of the text 'x y' \\({named}"):
         export(tmp_path / "model", tmp_path / "out.onnx", texts=tmp_path / "texts.txt")
     assert not (tmp_path / "out.onnx").exists()
 

@@ -21,8 +21,9 @@ from textcls.errors import ConfigError
 from textcls.model import Network
 from textcls.text import Encoded
 from textcls.training import loop
+from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE, World
-from textcls.training.loop import LabelledSplit
+from textcls.training.optimizer import Optimizer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="two processes meet on the loopback interface of Linux")
 
@@ -54,19 +55,25 @@ def gradients(world: World, case: dict[str, Any]) -> dict[str, np.ndarray[Any, A
     torch.manual_seed(3 + world.rank)  # each process has another network, until the first one's goes round
     plain = {"embedding_dropout": 0, "layer_dropout": 0, "output_dropout": 0}
     network = Network(ModelSettings(embedding_size=4, hidden_size=5, layers=2, cell=case.get("cell", "lstm"), **plain), 20, 3)
-    network.embedding.weight.requires_grad_(not case.get("frozen"))
     settings = TrainingSettings(
         word_dropout=0,
         clip=1e9,
         class_weights=case.get("class_weights", "none"),
+        freeze_embeddings=case.get("frozen", False),
         label_smoothing=case.get("label_smoothing", 0),
     )
     train = split(case.get("many", False))
-    optimizer, model = loop.build_optimizer(network, settings), world.parallel(network)
+    optimizer, model = Optimizer(network, settings), world.parallel(network)
     weights = loop.class_weights(settings, train)
-    loss, tokens = loop.train_step(model, train, np.array(case["rows"]), optimizer, weights, settings, world)
-    assert tokens == train.encoded.lengths[case["rows"]].sum()
+    batch = make_batch(train, np.array(case["rows"]), settings, world, 1, 0)
+    assert batch.tokens == train.encoded.lengths[case["rows"]].sum()
+    handed: list[torch.Tensor] = []
+    hand_out = optimizer.vectors
+    optimizer.vectors = lambda types: handed.append(hand_out(types)) or handed[0]  # type: ignore[method-assign, func-returns-value]
+    loss = loop.train_step(model, train, batch, optimizer, weights, settings, world)
     found = {name: p.grad.numpy().copy() for name, p in network.named_parameters() if p.grad is not None}
+    if handed[0].grad is not None:
+        found["embedding.weight"] = handed[0].grad.numpy().copy()
     return found | {"loss": world.mean(loss).numpy()}
 
 

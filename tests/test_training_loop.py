@@ -15,11 +15,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from textcls.config import ModelSettings, TrainingSettings
 from textcls.errors import ConfigError, TrainingError
-from textcls.model import Network, PackedBatch, pack
+from textcls.model import Network, pack
 from textcls.text import Encoded
 from textcls.training import loop
+from textcls.training.batches import LabelledSplit, make_batch
+from textcls.training.distributed import ALONE
 from textcls.training.events import EpochEnd, Event, Progress
-from textcls.training.loop import LabelledSplit
+from textcls.training.optimizer import Optimizer
 
 VOCABULARY, CLASSES = 12, 3
 
@@ -182,30 +184,18 @@ def test_one_step_equals_one_by_hand() -> None:
     settings = plain_settings(label_smoothing=0.2, weight_decay=0.3, clip=0.01, class_weights={"a": 1, "b": 5, "c": 0.5})
     train = labelled(texts, targets)
     weights = loop.class_weights(settings, train).double()
-    loop.train_step(model, train, np.arange(4), loop.build_optimizer(model, settings), weights, settings)
+    batch = make_batch(train, np.arange(4), settings, ALONE, 1, 0)
+    loop.train_step(model, train, batch, Optimizer(model, settings), weights, settings)
     by_hand(reference, texts, targets, weights, settings)
     for (name, ours), theirs in zip(model.named_parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, msg=name, rtol=1e-6, atol=1e-9)
     assert not model.embedding.weight[0].any()
 
 
-def test_decay_leaves_embeddings_and_biases_out() -> None:
-    model = network()
-    before = copy.deepcopy(model.state_dict())
-    optimizer = loop.build_optimizer(model, plain_settings(weight_decay=0.5, learning_rate=0.1))
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    for name, tensor in model.state_dict().items():
-        decays = name == "classifier.weight" or name.startswith("encoder.rnn.weight")
-        torch.testing.assert_close(tensor, before[name] * (0.95 if decays else 1.0), msg=name)
-
-
 def test_frozen_embeddings_stay() -> None:
     model = network()
-    model.embedding.weight.requires_grad_(False)
     table, classifier = model.embedding.weight.clone(), model.classifier.weight.clone()
-    run(model, plain_settings(average=0.5))
+    run(model, plain_settings(average=0.5, freeze_embeddings=True))
     assert torch.equal(model.embedding.weight, table)
     assert not torch.equal(model.classifier.weight, classifier)
 
@@ -260,20 +250,6 @@ def test_class_weights_of_other_labels_are_refused_before_the_first_step(given: 
     events = loop.training_loop(network(), split(), None, plain_settings(class_weights=given), bool)
     with pytest.raises(ConfigError, match=f"training.class_weights must name each label.*check {odd}$"):
         next(events)
-
-
-def test_word_dropout_takes_its_share_and_no_padding() -> None:
-    ids = np.concatenate([np.zeros(5000), np.full(20000, 7)]).astype(np.int32)
-    batch = pack(ids, np.arange(len(ids) + 1))
-    dropped = loop.drop_words(batch, 0.25)
-    assert isinstance(dropped, PackedBatch)
-    assert (dropped.ids[batch.ids == 0] == 0).all()
-    words = dropped.ids[batch.ids == 7]
-    assert set(words.tolist()) == {1, 7}
-    assert (words == 1).float().mean().item() == pytest.approx(0.25, abs=0.02)
-    assert (batch.ids == 7).sum() == 20000  # the batch itself stays
-    assert not torch.equal(loop.drop_words(batch, 0.25).ids, dropped.ids)
-    assert torch.equal(loop.drop_words(batch, 0).ids, batch.ids)
 
 
 def test_scores_without_dropout_in_any_batching(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,8 @@ class TrainingSettings(Settings):
     """Passes over the training rows, at most: early stopping may end sooner."""
     batch_size: int = Field(64, ge=1)
     """Texts a step."""
+    batch_tokens: int | None = Field(None, ge=1)
+    """Tokens a step, at most: steps of long texts have fewer texts than `batch_size`."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate of AdamW."""
     weight_decay: float = Field(0.01, ge=0)
@@ -160,6 +162,8 @@ class TrainingSettings(Settings):
     """Seed of the initial weights, the batches and every dropout."""
     device: str = "auto"
     """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps` (checked against the CPU first)."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """Of matrix products in training on CUDA; the CPU and every score keep fp32."""
     threads: int | None = Field(None, ge=1)
     """CPU threads: every core where not given. Weights are identical only for the same number."""
     checkpoint_minutes: float = Field(10.0, gt=0)

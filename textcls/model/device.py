@@ -49,6 +49,23 @@ def full_precision() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
+@contextmanager
+def reduced_precision(precision: str) -> Iterator[None]:
+    """Let CUDA round the factors of matrix products to TF32 in training, or keep it from it, for the length of a block."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return a block in which the network's products are made in half precision, where the setting asks for it."""
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, half or torch.float16, enabled=half is not None)
+
+
 def _compare_with_cpu(device: torch.device, settings: ModelSettings) -> None:
     """Run one small random batch on both."""
     import numpy as np

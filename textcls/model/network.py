@@ -137,19 +137,28 @@ class Network(nn.Module):
         self.encoder = Encoder(settings.embedding_size, settings)
         self.classifier = nn.Linear(self.encoder.output_size, classes)
         self.type_dropout = settings.type_dropout
-        self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
+        self.embedding_dropout = settings.embedding_dropout
         self.output_dropout = nn.Dropout(settings.output_dropout)
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """Return logits, (batch, classes), in the order of the rows."""
-        embedded = self.embedding(batch.ids)  # (tokens, embedding)
-        if self.training and self.type_dropout:
-            embedded = embedded * self._kept_types().index_select(0, batch.ids)
-        embedded = self.embedding_dropout(embedded)
+    def forward(self, batch: PackedBatch, vectors: Tensor | None = None) -> Tensor:
+        """Return logits, (batch, classes), in the order of the rows.
+
+        Args:
+            batch: The texts.
+            vectors: What their ids count in, (types, embedding); the embedding table where not given.
+        """
+        table = self.embedding.weight if vectors is None else vectors
+        if self.training and self.type_dropout:  # (Gal and Ghahramani 2016)
+            table = table * nn.functional.dropout(table.new_ones(len(table), 1), self.type_dropout)
+        embedded = nn.functional.embedding(batch.ids, table, 0 if vectors is None else None)  # (tokens, embedding)
+        if self.training:
+            embedded = dropout(embedded, self.embedding_dropout)
         summary = self.encoder.summary(batch.sequence(embedded))  # (batch, output_size)
         return cast(Tensor, self.classifier(self.output_dropout(summary)))
 
-    def _kept_types(self) -> Tensor:
-        """Draw which tokens keep their vectors (Gal and Ghahramani 2016): 0, or what makes up for the zeros, (vocabulary, 1)."""
-        kept = self.embedding.weight.new_ones(self.embedding.num_embeddings, 1)
-        return nn.functional.dropout(kept, self.type_dropout)
+
+def dropout(values: Tensor, share: float) -> Tensor:
+    """Drop a share of the values; on the CPU two to three times as fast as torch's own, which draws them one by one."""
+    if share == 0 or values.device.type != "cpu":
+        return nn.functional.dropout(values, share)
+    return values * (torch.rand_like(values) >= share).to(values.dtype).mul_(1 / (1 - share))

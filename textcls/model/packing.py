@@ -37,9 +37,13 @@ class PackedBatch:
 
     def to(self, device: torch.device) -> PackedBatch:
         """Return the batch with everything but `batch_sizes` on a device."""
-        return PackedBatch(
-            self.ids.to(device), self.batch_sizes, self.sorted_indices.to(device), self.unsorted_indices.to(device)
-        )
+        ids, forward, back = (moved(tensor, device) for tensor in (self.ids, self.sorted_indices, self.unsorted_indices))
+        return PackedBatch(ids, self.batch_sizes, forward, back)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on a device; on its way to CUDA it keeps nobody waiting."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def batches_of_tokens(lengths: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:

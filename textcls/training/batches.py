@@ -1,19 +1,125 @@
-"""Which rows make up each step: rows of like length together, in random order."""
+"""Which rows make up each step, and what the network needs of them: rows of like length together, in random order."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from textcls.config import TrainingSettings
+from textcls.evaluation import Targets
+from textcls.model import PackedBatch, pack
+from textcls.model.packing import moved
+from textcls.text import UNK, Encoded
+from textcls.training.distributed import World
 
 _WINDOW = 50  # batches sorted by length together: wide enough for like lengths, narrow enough for a fresh mix in each epoch
 
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
-def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+
+@dataclass(frozen=True)
+class LabelledSplit:
+    """One split as numbers.
+
+    Attributes:
+        encoded: The texts.
+        targets: Class of each text, int64 [n]; or with many labels a text whether it has each one, bool [n, labels]. A class
+            beyond the model's is a label it does not know.
+        labels: Text of each class: the model's first, then those that only this split has.
+    """
+
+    encoded: Encoded
+    targets: Targets
+    labels: tuple[str, ...]
+
+    @property
+    def many(self) -> bool:
+        """Whether a text may have many labels, or none."""
+        return self.targets.ndim == 2
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """One step's share of one process.
+
+    Attributes:
+        packed: Its texts; their ids count in `types`.
+        types: Every token of the whole batch once, and `<unk>`, ascending ids, int64 (types,): the rows of the embedding table in use.
+        targets: As in `LabelledSplit`, of the share.
+        own: Whether the share has rows: a process without one learns nothing from the row that stands in.
+        rows: Rows of the whole batch.
+        tokens: Tokens of the whole batch.
+    """
+
+    packed: PackedBatch
+    types: Tensor
+    targets: Tensor
+    own: bool
+    rows: NDArray[np.int64]
+    tokens: int
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """Return the batch on a device; on its way to a GPU it does not keep the CPU waiting."""
+        if device.type == "cpu":
+            return self
+        types, targets = moved(self.types, device), moved(self.targets, device)
+        return replace(self, packed=self.packed.to(device), types=types, targets=targets)
+
+
+def make_batch(
+    split: LabelledSplit, rows: NDArray[np.int64], settings: TrainingSettings, world: World, epoch: int, step: int
+) -> TrainingBatch:
+    """Cut a batch from the flat arrays, and drop words from it.
+
+    Args:
+        split: The training rows.
+        rows: Those of the batch.
+        settings: The share of words to drop, and the seed.
+        world: Which rows of the batch are this process's.
+        epoch: With the step and the rank it settles which words are dropped, so that nothing needs to be kept of earlier ones.
+        step: Of the epoch.
+    """
+    encoded, own = split.encoded, world.share(rows)
+    part = own if len(own) else rows[:1]  # a process without a row of its own learns nothing, but must take part
+    packed = pack(encoded.ids, encoded.offsets, part)
+    ids = packed.ids.numpy()
+    whole = ids if world.size == 1 else pack(encoded.ids, encoded.offsets, rows).ids.numpy()
+    types = np.unique(np.append(whole, UNK))
+    if settings.word_dropout:
+        draw = np.random.default_rng([settings.seed, world.rank, epoch, step])
+        ids = drop_words(ids, settings.word_dropout, draw)
+    local = torch.from_numpy(np.searchsorted(types, ids))
+    return TrainingBatch(
+        replace(packed, ids=local),
+        torch.from_numpy(types),
+        torch.from_numpy(split.targets[part]),
+        bool(len(own)),
+        rows,
+        len(whole),
+    )
+
+
+def drop_words(ids: NDArray[np.int64], share: float, draw: np.random.Generator) -> NDArray[np.int64]:
+    """Replace a random share of the tokens by `<unk>`, so that the network learns to do without any one word."""
+    return np.where((draw.random(len(ids), np.float32) < share) & (ids > 0), UNK, ids)
+
+
+def shuffled_batches(
+    lengths: NDArray[np.int64], settings: TrainingSettings, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
     """Split all rows into the batches of one epoch.
 
     Args:
         lengths: Tokens of each row, int64 [n].
-        batch_size: Rows of a batch; the last one of a window may be smaller.
+        settings: `batch_size` rows a batch, and where `batch_tokens` is given no more tokens than that, but for a longer row alone.
         generator: Settles the order.
 
     Returns:
@@ -21,8 +127,33 @@ def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, generator: np.
     """
     order = generator.permutation(len(lengths))
     batches = []
-    for start in range(0, len(order), _WINDOW * batch_size):
-        window = order[start : start + _WINDOW * batch_size]
+    for start in range(0, len(order), _WINDOW * settings.batch_size):
+        window = order[start : start + _WINDOW * settings.batch_size]
         window = window[np.argsort(lengths[window], kind="stable")]
-        batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+        batches += [window[cut:end] for cut, end in _cuts(lengths[window], settings.batch_size, settings.batch_tokens)]
     return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def _cuts(lengths: NDArray[np.int64], rows: int, tokens: int | None) -> Iterator[tuple[int, int]]:
+    """Yield where each batch of a window starts and ends."""
+    ends = np.cumsum(lengths)
+    start = 0
+    while start < len(lengths):
+        end = min(start + rows, len(lengths))
+        if tokens is not None:
+            before = int(ends[start - 1]) if start else 0
+            end = max(start + 1, min(end, int(np.searchsorted(ends, before + tokens, side="right"))))
+        yield start, end
+        start = end
+
+
+def made_ahead(make: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
+    """Make each item's batch while the GPU still works on the one before."""
+    with ThreadPoolExecutor(1, thread_name_prefix="textcls-batches") as pool:
+        following: Future[_Made] | None = None
+        for item in items:
+            current, following = following, pool.submit(make, item)
+            if current is not None:
+                yield current.result()
+        if following is not None:
+            yield following.result()

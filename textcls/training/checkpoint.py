@@ -17,14 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from textcls.config import TrainingSettings
 from textcls.errors import InputError, TrainingError
 from textcls.files import replacing
 from textcls.model import Network
-from textcls.training.average import MovingAverage
 from textcls.training.batches import shuffled_batches
 from textcls.training.clock import Clock
+from textcls.training.optimizer import Optimizer
 
-_VERSION = 1
+_VERSION = 2
 _KEPT = 2  # should the last one be damaged, there is one before it
 
 
@@ -34,8 +35,7 @@ class TrainingState:
 
     Attributes:
         network: With its weights.
-        optimizer: With its moments, and the learning rate of the last step.
-        average: The moving average of the weights.
+        optimizer: With its moments, and the moving average of the weights.
         order: Draws the batches of each epoch.
         epoch: The one under way.
         step: Steps done in it.
@@ -48,8 +48,7 @@ class TrainingState:
     """
 
     network: Network
-    optimizer: torch.optim.Optimizer
-    average: MovingAverage
+    optimizer: Optimizer
     order: np.random.Generator
     loss: Tensor
     epoch: int = 1
@@ -61,10 +60,10 @@ class TrainingState:
     clock: Clock = field(default_factory=Clock)
     _order_before: Mapping[str, Any] = field(default_factory=dict)  # of the epoch's batches
 
-    def batches(self, lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    def batches(self, lengths: NDArray[np.int64], settings: TrainingSettings) -> list[NDArray[np.int64]]:
         """Draw the batches of the epoch under way; see `shuffled_batches`."""
         self._order_before = self.order.bit_generator.state
-        return shuffled_batches(lengths, batch_size, self.order)
+        return shuffled_batches(lengths, settings, self.order)
 
     def is_better(self, standing: tuple[float, float] | None) -> bool:
         """Whether an epoch of this standing is the best so far, which is then remembered; without one every epoch is."""
@@ -98,8 +97,7 @@ class TrainingState:
         return {
             "plain": json.dumps(plain),
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state(),
+            "optimizer": self.optimizer.state(),
             "loss": self.loss,
             "best_weights": self.best_weights,
             "torch": torch.get_rng_state(),
@@ -110,8 +108,7 @@ class TrainingState:
         """Stand where `to_dict` stood."""
         plain, device = json.loads(saved["plain"]), self.loss.device
         self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.average.restore(saved["average"])
+        self.optimizer.restore(saved["optimizer"])
         self.loss = saved["loss"].to(device)
         self.best_weights = {name: tensor.to(device) for name, tensor in saved["best_weights"].items()}
         self.order.bit_generator.state = plain["order"]

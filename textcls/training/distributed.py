@@ -57,7 +57,7 @@ class World:
         return bool(said.item())
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the mean of a value, (), over the processes."""
+        """Return the mean of a value, of any shape, over the processes."""
         if self.size == 1:
             return value
         total = value.detach().clone()

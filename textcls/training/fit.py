@@ -24,10 +24,11 @@ from textcls.model import Network
 from textcls.model.device import resolve_device
 from textcls.text import PAD, UNK, Encoder, Vocabulary
 from textcls.text.vectors import PretrainedVectors
+from textcls.training.batches import LabelledSplit
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
-from textcls.training.loop import LabelledSplit, best_thresholds, score, training_loop
+from textcls.training.loop import best_thresholds, score, training_loop
 from textcls.training.prepare import Prepared, labelled_split, prepare
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
@@ -122,8 +123,6 @@ def fit(
         initialise(network, vectors, vocabulary)
         if start_from is not None:
             yield from _load_weights(network, start_from, labels, train.many)
-        if config.training.freeze_embeddings:
-            network.embedding.weight.requires_grad_(False)
         network.to(device)
         kind = f"{'bidirectional ' if config.model.bidirectional else ''}{config.model.cell.upper()}"
         size = sum(p.numel() for p in network.parameters())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,40 +15,20 @@ from torch import Tensor, nn
 from textcls.config import TrainingSettings
 from textcls.errors import ConfigError, TrainingError
 from textcls.evaluation import Targets, choose_thresholds, evaluate, in_single_precision, probabilities_of
-from textcls.model import Network, PackedBatch, pack
-from textcls.model.device import full_precision
+from textcls.model import Network, pack
+from textcls.model.device import autocast, full_precision, reduced_precision
 from textcls.model.packing import batches_of_tokens
-from textcls.text import UNK, Encoded
-from textcls.training.average import MovingAverage
+from textcls.text import Encoded
+from textcls.training.batches import LabelledSplit, TrainingBatch, made_ahead, make_batch
 from textcls.training.checkpoint import Checkpoints, TrainingState
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import EpochEnd, Event, Note, Progress
+from textcls.training.optimizer import Optimizer
 
 _SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 bytes a hidden unit for each
 _MOST_WEIGHT = 20  # of having a label, where balanced: the few texts of a rare one would else outweigh all others
 _LOWER_IS_BETTER = frozenset({"log_loss"})
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA, then the CPU on Linux and Windows
-
-
-@dataclass(frozen=True)
-class LabelledSplit:
-    """One split as numbers.
-
-    Attributes:
-        encoded: The texts.
-        targets: Class of each text, int64 [n]; or with many labels a text whether it has each one, bool [n, labels]. A class
-            beyond the model's is a label it does not know.
-        labels: Text of each class: the model's first, then those that only this split has.
-    """
-
-    encoded: Encoded
-    targets: Targets
-    labels: tuple[str, ...]
-
-    @property
-    def many(self) -> bool:
-        """Whether a text may have many labels, or none."""
-        return self.targets.ndim == 2
 
 
 def training_loop(
@@ -83,14 +62,14 @@ def training_loop(
         TrainingError: The loss is no longer a finite number, memory or disk is full, or another process ended, in the first epoch.
     """
     weights = class_weights(settings, train).to(next(network.parameters()).device)
-    order, average = np.random.default_rng(settings.seed), MovingAverage(network, settings.average)
-    optimizer = build_optimizer(network, settings)
-    state = TrainingState(network, optimizer, average, order, loss=torch.zeros((), device=weights.device))
+    order, optimizer = np.random.default_rng(settings.seed), Optimizer(network, settings)
+    state = TrainingState(network, optimizer, order, loss=torch.zeros((), device=weights.device))
     checkpoints = checkpoints or Checkpoints()
     checkpoints.restore(state)
     failure = None
     try:
-        yield from _epochs(state, train, validation, settings, weights, should_stop, checkpoints, world)
+        with reduced_precision(settings.precision):
+            yield from _epochs(state, train, validation, settings, weights, should_stop, checkpoints, world)
     except (TrainingError, RuntimeError, MemoryError) as error:
         failure = explained(error, state)
         if failure is None:
@@ -112,26 +91,29 @@ def _epochs(
     world: World,
 ) -> Iterator[Event]:
     """The loop itself: from where the state stands to the last epoch."""
-    steps = math.ceil(len(train.targets) / settings.batch_size)  # of one epoch
-    total_steps = steps * settings.epochs
     model, clock = world.parallel(state.network), state.clock
+    batches_of = made_ahead if weights.device.type == "cuda" else map
     while not state.finished:
         recent_loss, recent_steps, stopping = torch.zeros_like(state.loss), 0, False
         model.train()
         world.seed(settings.seed, state.epoch, state.step)
         clock.go()
-        for rows in state.batches(train.encoded.lengths, settings.batch_size)[state.step :]:
-            done = (state.epoch - 1) * steps + state.step + 1
-            middle = (done - 0.5) / total_steps  # of this step, so that none has the rate 0
-            for group in state.optimizer.param_groups:
-                group["lr"] = settings.learning_rate * learning_rate_factor(middle, settings) * group["share"]
-            loss, tokens = train_step(model, train, rows, state.optimizer, weights, settings, world)
-            state.average.update()
+        batches = state.batches(train.encoded.lengths, settings)
+        seen, steps = sum(map(len, batches[: state.step])), len(batches)
+
+        def make(step: int, epoch: int = state.epoch, batches: list[NDArray[np.int64]] = batches) -> TrainingBatch:
+            return make_batch(train, batches[step], settings, world, epoch, step).to(weights.device)
+
+        for batch in batches_of(make, range(state.step, steps)):
+            middle = (state.epoch - 1 + (seen + len(batch.rows) / 2) / len(train.targets)) / settings.epochs  # so no rate is 0
+            state.optimizer.rate = settings.learning_rate * learning_rate_factor(middle, settings)
+            loss = train_step(model, train, batch, state.optimizer, weights, settings, world)
+            seen += len(batch.rows)
             state.step += 1
             state.loss += loss
             recent_loss += loss
             recent_steps += 1
-            clock.count(tokens)
+            clock.count(batch.tokens)
             stopping = should_stop()
             if clock.report_due() or state.step == steps or stopping:
                 mean = recent_loss.item() / recent_steps  # waits for the device, so not in every step
@@ -141,7 +123,8 @@ def _epochs(
                     )
                 recent_loss.zero_()
                 recent_steps = 0
-                left = clock.seconds / done * (total_steps - done)
+                done = (state.epoch - 1 + seen / len(train.targets)) / settings.epochs
+                left = clock.seconds / done * (1 - done)
                 yield Progress(state.epoch, settings.epochs, state.step, steps, mean, clock.tokens_per_second(), left)
                 if stopping or checkpoints.due():
                     checkpoints.save(state)
@@ -150,12 +133,12 @@ def _epochs(
 
         speed, seconds = clock.end_epoch()
         metrics: dict[str, Any] = {}
-        with state.average.applied():
+        with state.optimizer.averaged():
             if validation is not None and world.first:
                 metrics = validation_metrics(state.network, validation)
             better = world.agreed(state.is_better(standing(metrics, settings.metric)))
             state.keep(better)
-        train_loss, rate = world.mean(state.loss).item() / state.step, state.optimizer.param_groups[0]["lr"]
+        train_loss, rate = world.mean(state.loss).item() / state.step, state.optimizer.rate
         yield EpochEnd(state.epoch, train_loss, metrics, rate, speed, seconds, better)
         if stopping:  # in the middle of the epoch, from where a resumed run goes on
             return
@@ -193,34 +176,27 @@ def explained(error: Exception, state: TrainingState) -> TrainingError | None:
 def train_step(
     network: nn.Module,
     train: LabelledSplit,
-    rows: NDArray[np.int64],
-    optimizer: torch.optim.Optimizer,
+    batch: TrainingBatch,
+    optimizer: Optimizer,
     weights: Tensor,
     settings: TrainingSettings,
     world: World = ALONE,
-) -> tuple[Tensor, int]:
-    """Learn from one batch, or from this process's share of it.
-
-    Returns:
-        The loss, (), whose mean over the processes is the batch's; and the batch's tokens.
-    """
-    device = weights.device
-    own = world.share(rows)
-    part = own if len(own) else rows[:1]  # a process without a row of its own learns nothing, but must take part
-    batch = pack(train.encoded.ids, train.encoded.offsets, part).to(device)
-    targets = torch.from_numpy(train.targets[part]).to(device)
-    logits = network(drop_words(batch, settings.word_dropout))  # (batch, classes)
+) -> Tensor:
+    """Learn from one batch, or from this process's share of it; return the loss, (), whose mean over the processes is the batch's."""
+    vectors = optimizer.vectors(batch.types)  # (types, embedding)
+    with autocast(weights.device, settings.precision):
+        logits = network(batch.packed, vectors).to(weights.dtype)  # (batch, classes)
     if world.size == 1:
-        loss = loss_of(logits, targets, weights, settings.label_smoothing)
+        loss = loss_of(logits, batch.targets, weights, settings.label_smoothing)
     else:  # the mean over the batch, not over the share; the gradients become means over the processes
-        total = loss_of(logits, targets, weights, settings.label_smoothing, "sum")
-        loss = total * (world.size * bool(len(own)) / _divisor(train.targets[rows], weights))
+        total = loss_of(logits, batch.targets, weights, settings.label_smoothing, "sum")
+        loss = total * (world.size * batch.own / _divisor(train.targets[batch.rows], weights))
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), settings.clip, foreach=True)
-    optimizer.step()
-    offsets = train.encoded.offsets
-    return loss.detach(), int((offsets[rows + 1] - offsets[rows]).sum())
+    if vectors.grad is not None:
+        vectors.grad = world.mean(vectors.grad)  # of the others, DistributedDataParallel has done it
+    optimizer.step(batch.types, vectors)
+    return loss.detach()
 
 
 def loss_of(
@@ -246,31 +222,6 @@ def _divisor(targets: Targets, weights: Tensor) -> float:
     if targets.ndim == 2:
         return float(targets.size)
     return float(weights[torch.from_numpy(targets).to(weights.device)].sum())
-
-
-def drop_words(batch: PackedBatch, share: float) -> PackedBatch:
-    """Replace a random share of the tokens by `<unk>`, so that the network learns to do without any one word."""
-    if share == 0:
-        return batch
-    dropped = (torch.rand(batch.ids.shape, device=batch.ids.device) < share) & (batch.ids > 0)
-    return PackedBatch(batch.ids.masked_fill(dropped, UNK), batch.batch_sizes, batch.sorted_indices, batch.unsorted_indices)
-
-
-def build_optimizer(network: Network, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return AdamW (Loshchilov and Hutter, 2019) that decays the matrices of the layers, not embeddings and biases.
-
-    Each of its groups has a `share` of the learning rate: the embedding table's is a setting.
-    """
-    trainable = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    table = [p for name, p in trainable if name.startswith("embedding")]
-    decayed = [p for name, p in trainable if p.dim() > 1 and not name.startswith("embedding")]
-    biases = [p for _, p in trainable if p.dim() == 1]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay, "share": 1.0},
-        {"params": biases, "weight_decay": 0.0, "share": 1.0},
-        {"params": table, "weight_decay": 0.0, "share": settings.embedding_rate},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate_factor(done: float, settings: TrainingSettings) -> float:

@@ -14,8 +14,8 @@ from textcls.data import LabelSet, Rows
 from textcls.errors import DataError
 from textcls.text import Encoded, Encoder, Vocabulary, encode_training
 from textcls.text.vectors import PretrainedVectors, load_vectors
+from textcls.training.batches import LabelledSplit
 from textcls.training.events import Event, Note
-from textcls.training.loop import LabelledSplit
 
 
 @dataclass(frozen=True)

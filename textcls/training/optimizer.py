@@ -1,0 +1,226 @@
+"""AdamW and the moving average of the weights; for the embedding table at the cost of the rows that a batch uses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from textcls.config import TrainingSettings
+from textcls.model import Network
+from textcls.text import PAD
+
+_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # AdamW's usual ones
+_BLOCK = 65_536  # rows worked on at once, where all of them are
+_TINY = 1e-30  # where shares that shrink in each step stop: sums no longer feel them, and smaller floats are slow
+
+
+class Optimizer:
+    """AdamW (Loshchilov and Hutter, 2019) that decays the matrices of the layers, not embeddings and biases.
+
+    With it goes the moving average of the weights (Polyak and Juditsky, 1992, with forgetting), which is what is evaluated and
+    kept. Its decay grows from small to `training.average` over the first steps, so that it soon forgets the initial weights.
+
+    Args:
+        network: On its device already. Its embedding table no longer asks for gradients: a batch's vectors, handed out by
+            `vectors`, take its place.
+        settings: Learning rate, weight decay, average, clip; whether the embedding table learns.
+
+    Attributes:
+        steps: How many were made.
+        rate: Learning rate of the next one, and until it is set of the last.
+    """
+
+    def __init__(self, network: Network, settings: TrainingSettings) -> None:
+        self.steps, self.rate = 0, settings.learning_rate
+        self._settings = settings
+        self._network = network
+        self.table = None if settings.freeze_embeddings else TableOptimizer(network.embedding.weight.data)
+        network.embedding.weight.requires_grad_(False)
+        self._weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
+        self._average = [p.detach().clone() for p in self._weights]
+        groups = [
+            {"params": [p for p in self._weights if p.dim() > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in self._weights if p.dim() == 1], "weight_decay": 0.0},
+        ]
+        self._adamw = torch.optim.AdamW(groups, lr=self.rate, betas=(_BETA1, _BETA2), eps=_EPS, fused=True)
+
+    def vectors(self, types: Tensor) -> Tensor:
+        """Return the vectors of some tokens as the next step's leaf, (types, embedding); a step learns them if they ask for it.
+
+        Args:
+            types: Ids, each once, int64 (types,).
+        """
+        if self.table is None:
+            return self._network.embedding.weight.index_select(0, types)
+        return self.table.rows(types).requires_grad_()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the last step."""
+        self._adamw.zero_grad()
+
+    @torch.no_grad()
+    def step(self, types: Tensor, vectors: Tensor) -> None:
+        """Clip the gradients, take a step, and take the new weights into the average.
+
+        Args:
+            types: Ids that `vectors` was asked for, int64 (types,).
+            vectors: What it gave, with its gradient, (types, embedding).
+        """
+        learned = self._weights
+        if vectors.grad is not None:
+            vectors.grad.masked_fill_((types == PAD)[:, None], 0)  # `<pad>` never learns
+            learned = [*learned, vectors]
+        nn.utils.clip_grad_norm_(learned, self._settings.clip, foreach=True)
+        self.steps += 1
+        decay = min(self._settings.average, (1 + self.steps) / (10 + self.steps))
+        for group in self._adamw.param_groups:
+            group["lr"] = self.rate
+        self._adamw.step()
+        torch._foreach_lerp_(self._average, self._weights, 1 - decay)
+        if self.table is not None and vectors.grad is not None:
+            self.table.step(types, vectors.grad, self.rate * self._settings.embedding_rate, decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the average in the place of the weights for the length of a block."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        table = None if self.table is None else self.table.state()
+        adamw = self._adamw.state_dict()
+        return {"steps": self.steps, "rate": self.rate, "adamw": adamw, "average": self._average, "table": table}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; the network's weights are restored with the network."""
+        self.steps, self.rate = state["steps"], state["rate"]
+        self._adamw.load_state_dict(state["adamw"])
+        for average, saved in zip(self._average, state["average"], strict=True):
+            average.copy_(saved)
+        if self.table is not None:
+            self.table.restore(state["table"])
+
+    def _swap(self) -> None:
+        for weight, average in zip(self._weights, self._average, strict=True):
+            weight.data, average.data = average.data, weight.data
+        if self.table is not None:
+            self.table.catch_up()
+            self.table.swap()
+
+
+class TableOptimizer:
+    """Adam and the moving average over an embedding table, at the cost of the rows in use.
+
+    A row that a batch leaves out has the gradient zero, and Adam still moves it, by its momentum, and the average still follows.
+    But until its next use everything about it is known beforehand: momentum and squared gradient shrink by a factor a step, so
+    after some steps the row has moved by `u * moved`, where `u = momentum / sqrt(squared)` is the row's and `moved` depends on the
+    steps alone; likewise its average is `left * average + (1 - left) * row - u * lagging`. So four numbers a row are kept up to
+    date, and the row itself only when it is used. Equal to the dense step but for rounding, and for `eps`, which the rows left out
+    feel as of their last use.
+
+    Args:
+        table: The weights, (vocabulary, embedding), changed in place.
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        self.table, self.average = table, table.clone()
+        self._momentum, self._squared = torch.zeros_like(table), torch.zeros_like(table)
+        self._last = torch.zeros(len(table), dtype=torch.int64, device=table.device)  # step of the row's last use
+        self._steps = 0
+        # Of each row since then: the momentum's share over the squared gradient's, what it moved by, what the average lags by,
+        # and the share of the old average that is left.
+        self._nothing_pending = table.new_tensor([[1.0], [0.0], [0.0], [1.0]])
+        self._pending = self._nothing_pending.repeat(1, len(table))
+
+    def rows(self, types: Tensor) -> Tensor:
+        """Return some rows as they are now, (types, embedding), a copy."""
+        self.catch_up(types)
+        return self.table.index_select(0, types)
+
+    @torch.no_grad()
+    def catch_up(self, types: Tensor | None = None) -> None:
+        """Bring rows, or all of them, to where the steps that left them out have taken them."""
+        if types is None:  # by blocks, for a table can be large
+            for start in range(0, len(self.table), _BLOCK):
+                self.catch_up(torch.arange(start, min(start + _BLOCK, len(self.table)), device=self.table.device))
+            return
+        _, moved, lagging, left = (column[:, None] for column in self._pending.index_select(1, types))
+        passed = (self._steps - self._last.index_select(0, types))[:, None]  # (types, 1)
+        momentum, squared = self._momentum.index_select(0, types), self._squared.index_select(0, types)
+        table, average = self.table.index_select(0, types), self.average.index_select(0, types)
+        direction = momentum / (squared.sqrt() + _EPS)
+        average = left * average + (1 - left) * table - lagging * direction
+        self.table.index_copy_(0, types, table - moved * direction)
+        self.average.index_copy_(0, types, average)
+        self._momentum.index_copy_(0, types, momentum * torch.pow(_BETA1, passed).to(table.dtype))
+        self._squared.index_copy_(0, types, squared * torch.pow(_BETA2, passed).to(table.dtype))
+        self._last.index_fill_(0, types, self._steps)
+        self._pending.index_copy_(1, types, self._nothing_pending.expand(4, len(types)))
+
+    @torch.no_grad()
+    def step(self, types: Tensor, gradient: Tensor, rate: float, decay: float) -> None:
+        """Learn from the gradient of some rows, which have just been handed out, and let the others go on.
+
+        Args:
+            types: Ids of the rows, each once, int64 (types,).
+            gradient: (types, embedding).
+            rate: Learning rate.
+            decay: Share of the old average that is kept.
+        """
+        self._steps += 1
+        rate = min(rate, 1e30)  # all is lost far below it; beyond it the number itself overflows
+        first, second = 1 - _BETA1**self._steps, 1 - _BETA2**self._steps  # Adam's corrections of its first steps
+        shrunk, moved, lagging, left = self._pending
+        shrunk.mul_(_BETA1 / math.sqrt(_BETA2)).clamp_(min=_TINY)
+        moved.add_(shrunk, alpha=rate * math.sqrt(second) / first)
+        lagging.mul_(decay).add_(moved, alpha=1 - decay)
+        left.mul_(decay).clamp_(min=_TINY)
+
+        momentum = self._momentum.index_select(0, types).lerp_(gradient, 1 - _BETA1)
+        squared = self._squared.index_select(0, types).mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
+        table = self.table.index_select(0, types)
+        table.addcdiv_(momentum, squared.sqrt().div_(math.sqrt(second)).add_(_EPS), value=-rate / first)
+        self.average.index_copy_(0, types, self.average.index_select(0, types).lerp_(table, 1 - decay))
+        self.table.index_copy_(0, types, table)
+        self._momentum.index_copy_(0, types, momentum)
+        self._squared.index_copy_(0, types, squared)
+        self._last.index_fill_(0, types, self._steps)
+        self._pending.index_copy_(1, types, self._nothing_pending.expand(4, len(types)))
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the weights and their average, in place: the network holds the table."""
+        for start in range(0, len(self.table), _BLOCK):
+            weights, average = self.table[start : start + _BLOCK], self.average[start : start + _BLOCK]
+            kept = weights.clone()
+            weights.copy_(average)
+            average.copy_(kept)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, beside the table itself."""
+        return {
+            "steps": self._steps,
+            "average": self.average,
+            "momentum": self._momentum,
+            "squared": self._squared,
+            "last": self._last,
+            "pending": self._pending,
+        }
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._steps = state["steps"]
+        for name, tensor in self.state().items():
+            if name != "steps":
+                tensor.copy_(state[name])
