@@ -121,7 +121,7 @@ def test_pipes_carry_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     assert "体育" in done.stdout.decode("utf-8")
 
 
-@pytest.mark.parametrize("script", ["train", "classify", "export"])
+@pytest.mark.parametrize("script", ["train", "tune", "classify", "export"])
 def test_the_scripts_are_doors_to_the_commands(script: str) -> None:
     path = Path(__file__).parent.parent / "scripts" / f"{script}.py"
     done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=True)

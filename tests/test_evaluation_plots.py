@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
+from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability, plot_search
 
 
 @pytest.fixture
@@ -122,6 +122,37 @@ def test_reliability_states_the_calibration_error(tmp_path: Path, drawn: list[Fi
     assert "top label of each text, 3 predictions" in texts(drawn[0])
     assert "every label's probability, 6 predictions" in texts(drawn[1])
     size(tmp_path / "one.png")
+
+
+def trial(number: int, score: float | None, rate: float, ending: str = "finished") -> dict[str, Any]:
+    settings = {"training.learning_rate": rate, "training.average": 0.99, "training.class_weights": "none"}
+    return {"trial": number, "origin": "search", "ending": ending, "score": score, "searched_seconds": 60.0 * number} | settings
+
+
+@pytest.mark.parametrize(("metric", "best"), [("macro_f1", "0.9000"), ("log_loss", "0.2000")])
+def test_a_search_states_its_best_and_leaves_the_worst_out_of_the_slices(
+    metric: str, best: str, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    scores = [0.9, 0.88, 0.87, 0.2] if metric == "macro_f1" else [0.2, 0.22, 0.23, 1.8]
+    trials = [trial(4 - i, score, 10.0 ** (-1 - i), "pruned" if i == 2 else "finished") for i, score in enumerate(scores)]
+    rows = [{**row, metric: row["score"]} for row in [*trials, trial(5, None, 0.5, "failed")]]
+    rows[3]["origin"] = "given"
+    kinds = {"training.learning_rate": "log", "training.average": "choice", "training.class_weights": "choice"}
+    plot_search(rows, metric, kinds, tmp_path / "search.png")
+    size(tmp_path / "search.png")
+    shown = texts(drawn[0])
+    assert any(text.startswith("Best validation ") and text.endswith(best) for text in shown)
+    assert {"of 5 trials; each setting that was tried stands below", "as given", "learning rate", "class weights"} <= {*shown}
+    progress, rates = drawn[0].axes[0], drawn[0].axes[1]
+    line = [float(value) for value in np.asarray(progress.lines[0].get_ydata())]
+    assert line == [*reversed(scores), scores[0]]  # the best one so far, until the search ended
+    dots = np.concatenate([np.asarray(line.get_xdata(), float) for line in rates.lines[:2]])
+    assert sorted(dots) == pytest.approx([1e-3, 1e-2, 1e-1])  # that of 1e-4 lies far below the others
+
+
+def test_a_search_of_one_trial_is_drawn(tmp_path: Path) -> None:
+    plot_search([trial(1, 0.5, 0.1)], "score", {"training.learning_rate": "log"}, tmp_path / "search.png")
+    size(tmp_path / "search.png")
 
 
 def test_a_failed_save_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

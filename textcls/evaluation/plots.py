@@ -172,13 +172,13 @@ def _draw_progress(
     _draw_trials(axes, in_time, minutes, values)
     given = [(minute, row[metric]) for minute, row in zip(minutes, in_time, strict=True) if row["origin"] == "given"]
     for minute, value in given:
-        axes.annotate("as given", (minute, value), (7, -3), textcoords="offset points", color=GREY, fontsize=8)
+        axes.annotate("as given", (minute, value), (0, 7), textcoords="offset points", color=GREY, fontsize=8)
     axes.plot(
         minutes[best == best[-1]][0], best[-1], "o", color=ORANGE, markersize=9, markeredgecolor="white", label="the best"
     )
     axes.set(xlabel="minutes of the search", ylabel=name, xlim=(0, end * 1.02))
     axes.grid(axis="y")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
     _title(axes, f"Best validation {name} {best[-1]:.4f}", f"of {len(rows)} trials; each setting that was tried stands below")
 
 
@@ -203,7 +203,11 @@ def _draw_slice(axes: Axes, scored: Sequence[Mapping[str, Any]], metric: str, se
         across = places + spread
     else:
         across = np.array([row[setting] for row in rows], np.float64)
-        axes.set_xscale("log" if kind == "log" else "linear")
+        if kind == "log":
+            axes.set_xscale("log")
+            ticks = sorted({float(f"{tick:.1g}") for tick in np.geomspace(across.min(), across.max(), 3)})
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.set_xticks([], minor=True)
     _draw_trials(axes, rows, across, values)
     axes.plot(across[0], values[0], "o", color=ORANGE, markersize=7, markeredgecolor="white")
     axes.grid(axis="y")

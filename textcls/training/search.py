@@ -158,7 +158,7 @@ def trials(config: Config, splits: Splits, study: Study, budget: Budget) -> Gene
     while not study.trials or budget.left > _quickest_epoch(study.trials):
         start = study.propose()
         if start is None:
-            yield Note("every combination of the searched settings was tried")
+            yield Note("the search ends here: of the searched settings there is nothing left to try")
             return
         yield start
         end = yield from _trial(start, config, splits, prepared, study, budget)

@@ -29,6 +29,10 @@ class Range:
         """Whether these are whole numbers."""
         return isinstance(self.low, int)
 
+    def plain(self, value: Any) -> Any:
+        """Return a value as people write it, with two digits."""
+        return value if self.whole else float(f"{value:.2g}")
+
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
 
@@ -38,6 +42,10 @@ class Choice:
     """Some values, without an order."""
 
     values: tuple[str | float, ...]
+
+    def plain(self, value: Any) -> Any:
+        """Return a value as it is."""
+        return value
 
     def __contains__(self, value: object) -> bool:
         return value in self.values

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NAME = "textcls"  # of the study in the file
 _RANDOM_TRIALS = 6  # before the sampler builds on what it has seen
 _FULL_TRIALS, _FULL_EPOCHS = 4, 3  # that are never pruned: the first trials to finish, the first epochs of each
-_MOST_REPEATS = 100  # proposals in a row that were tried before; then the settings to search have no more combinations
+_MOST_REPEATS = 30  # proposals in a row that were tried before: then there is little left to try, if anything
 
 
 class Study:
@@ -111,7 +111,7 @@ class Study:
         self._about[name] = value
 
     def propose(self) -> TrialStart | None:
-        """Return what to try next; None where nothing is left that was not tried."""
+        """Return what to try next; None where nothing came up that was not tried."""
         default = changes(self.config, {name: setting(Config(), name) for name in self._space})
         if self._start is not None:  # starts over
             self._trial = None
@@ -177,7 +177,7 @@ class Study:
         tried = {_key(end.changes): end for end in self.trials}
         for _ in range(_MOST_REPEATS):
             self._trial = self._ask({})
-            values = {name: _rounded(value) for name, value in self._trial.params.items()}
+            values = {name: self._space[name].plain(value) for name, value in self._trial.params.items()}
             start = TrialStart(len(self._ends) + 1, changes(self.config, values), "search")
             known = tried.get(_key(start.changes))
             if known is None:
@@ -249,7 +249,7 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 def _pruner() -> optuna.pruners.BasePruner:
     import optuna
 
-    return optuna.pruners.MedianPruner(n_startup_trials=_FULL_TRIALS, n_warmup_steps=_FULL_EPOCHS)
+    return optuna.pruners.MedianPruner(n_startup_trials=_FULL_TRIALS, n_warmup_steps=_FULL_EPOCHS + 1)
 
 
 @contextmanager
@@ -267,11 +267,6 @@ def _writing(path: Path) -> Iterator[None]:
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).splitlines()[0]
         raise TrainingError(f"{path}: cannot be written: {reason}; make room, then go on with --resume") from error
-
-
-def _rounded(value: Any) -> Any:
-    """Return a number as people write it, with two digits."""
-    return float(f"{value:.2g}") if isinstance(value, float) else value
 
 
 def _key(values: Mapping[str, Any]) -> str:

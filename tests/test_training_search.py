@@ -1,0 +1,408 @@
+"""A search: what it tries, what it leaves, how it ends, and how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textcls.config import Config, load_config
+from textcls.data import load_splits
+from textcls.errors import ConfigError, InputError, MissingPackageError, TrainingError
+from textcls.training import EpochEnd, Note, Search, SearchEvent, TrialEnd, TrialStart, fit, train, tune
+from textcls.training import search as search_module
+from textcls.training.search import table
+from textcls.training.space import SPACE, Choice, Range, changes, searched, setting
+from textcls.training.study import Study
+
+optuna = pytest.importorskip("optuna", reason="needs the extra tune")
+
+FILES = {"best.yaml", "trials.csv", "search.png", "trials.db"}
+SOON = 0.06  # minutes
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "reviews.csv"
+    rows = [f"{word} film number {n},{label}" for n in range(30) for word, label in (("good", "pos"), ("bad", "neg"))]
+    path.write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def config(data: Path, **given: Any) -> Config:
+    sizes = {"model.embedding_size": 4, "model.hidden_size": 4, "training.epochs": 2, "training.batch_size": 16}
+    source = {"data.train": str(data), "data.validation_share": 0.2, "data.test": "test-rows-are-not-there.csv"}
+    return Config().replace(source | {"training.threads": 1} | sizes | given)
+
+
+QUICK = ("training.learning_rate", "training.label_smoothing")  # which leave the trials small
+
+
+class Counted:
+    """A budget that ends the search after so many trials, or epochs of the trial after them."""
+
+    left = 1e9
+    taken = 1.0
+
+    def __init__(self, trials: int, epochs: int = 0) -> None:
+        self.trials, self.epochs, self.before, self.pressed = trials, epochs, 0.0, bool
+
+    def __call__(self, _minutes: float) -> Counted:
+        return self
+
+    def see(self, event: SearchEvent) -> None:
+        if isinstance(event, TrialEnd):
+            self.trials -= 1
+        elif isinstance(event, EpochEnd) and not self.trials:
+            self.epochs -= 1
+
+    def over(self) -> bool:
+        return self.trials < 0 or (self.trials == 0 and self.epochs <= 0)
+
+
+def events_of(given: Config, folder: Path, minutes: float = SOON, **options: Any) -> tuple[Search, list[SearchEvent]]:
+    events: list[SearchEvent] = []
+    return tune(given, folder, minutes, report=events.append, **{"search": QUICK} | options), events
+
+
+@pytest.fixture(scope="module")
+def found(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, list[SearchEvent]]:
+    """A search of five trials."""
+    given, folder = config(data, **{"training.learning_rate": 1e-5}), tmp_path_factory.mktemp("search") / "new" / "run"
+    events: list[SearchEvent] = []
+    budget = Counted(4, 1)
+
+    def report(event: SearchEvent) -> None:
+        budget.see(event)
+        events.append(event)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_module, "Budget", budget)
+        return tune(given, folder, 1, search=QUICK, report=report), events
+
+
+def test_every_default_lies_in_the_space() -> None:
+    for name, values in SPACE.items():
+        assert setting(Config(), name) in values
+
+
+def test_every_value_of_the_space_is_a_setting() -> None:
+    for name, values in SPACE.items():
+        for value in values.values if isinstance(values, Choice) else (values.low, values.high):
+            assert setting(Config().replace({name: value}), name) == value
+
+
+def test_what_is_searched() -> None:
+    assert list(searched(None)) == list(SPACE)
+    assert list(searched(QUICK, fixed=QUICK)) == list(QUICK)
+    assert set(SPACE) - set(searched(None, fixed=["training.epochs", "data.train"])) == {"training.epochs"}
+    with pytest.raises(ConfigError, match=r"--search text.vectors: cannot be searched; there are training.learning_rate, "):
+        searched(["text.vectors"])
+    with pytest.raises(ConfigError, match="every setting that can be searched is fixed"):
+        searched(None, fixed=list(SPACE))
+
+
+def test_a_search_tries_the_given_settings_then_the_defaults_then_others(found: tuple[Search, list[SearchEvent]]) -> None:
+    search, events = found
+    ends = [event for event in events if isinstance(event, TrialEnd)]
+    assert [end.number for end in ends] == list(range(1, len(ends) + 1))
+    assert [end.origin for end in ends[:3]] == ["given", "default", "search"]
+    assert (ends[0].changes, ends[1].changes) == ({}, {"training.learning_rate": 2e-3})
+    assert all(set(end.changes) <= set(QUICK) for end in ends)
+    assert len({json.dumps(end.changes) for end in ends}) == len(ends)
+    assert search.trials == tuple(ends)
+    assert search.best == max(
+        ends, key=lambda end: (end.metrics["macro_f1"], -end.metrics["log_loss"]) if end.metrics else (-1, 0)
+    )
+    assert [end.number for end in ends if end.best][-1] == search.best.number
+    assert not search.interrupted
+
+
+def test_a_trial_is_what_training_with_its_settings_gives(found: tuple[Search, list[SearchEvent]], data: Path) -> None:
+    search, _ = found
+    end = next(end for end in search.trials if end.origin == "search" and end.ending == "finished")
+    given = config(data, **{"training.learning_rate": 1e-5}).replace(end.changes)
+    splits = load_splits(given.data, test=False)
+    epochs = [event for event in fit(given, splits.train, splits.validation) if isinstance(event, EpochEnd)]
+    best = next(epoch for epoch in reversed(epochs) if epoch.best)
+    assert best.epoch == end.best_epoch
+    assert {name: best.metrics[name] for name in end.metrics} == end.metrics
+
+
+def test_what_a_search_leaves(found: tuple[Search, list[SearchEvent]], data: Path) -> None:
+    search, _ = found
+    assert {path.name for path in search.folder.iterdir()} == FILES
+    assert (search.folder / "search.png").read_bytes().startswith(b"\x89PNG")
+    best = search.folder / "best.yaml"
+    assert load_config(best) == search.config == config(data, **{"training.learning_rate": 1e-5}).replace(search.best.changes)
+    lines = best.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith(f"# Found by textcls tune: macro_f1 {search.best.metrics['macro_f1']:.4f} on 12 validation rows")
+    assert not any("patience" in line for line in lines)  # which has its default
+    with (search.folder / "trials.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["trial"]) for row in rows][:1] == [search.best.number]
+    assert len(rows) == len(search.trials)
+    scores = [float(row["macro_f1"]) for row in rows if row["macro_f1"]]
+    assert scores == sorted(scores, reverse=True)
+    assert {row["training.learning_rate"] for row in rows if row["origin"] == "given"} == {"1e-05"}
+
+
+def test_the_best_settings_train_a_model(found: tuple[Search, list[SearchEvent]], tmp_path: Path, data: Path) -> None:
+    search, _ = found
+    run = train(load_config(search.folder / "best.yaml").replace({"data.test": str(data)}), tmp_path / "run")
+    assert run.metrics["validation"]["macro_f1"] == pytest.approx(search.best.metrics["macro_f1"])
+
+
+@pytest.mark.parametrize("minutes", [0.001, 0.05, 0.1])
+@pytest.mark.usefixtures("found")  # after which everything is imported
+def test_the_time_is_kept_and_there_is_always_an_answer(minutes: float, data: Path, tmp_path: Path) -> None:
+    given = config(data, **{"training.epochs": 100_000, "training.patience": 100_000})
+    began = time.monotonic()
+    search, events = events_of(given, tmp_path / "run", minutes)
+    assert time.monotonic() - began < 60 * minutes + 8  # reading, the picture, and a busy machine
+    assert [(end.origin, end.ending) for end in search.trials] == [("given", "stopped")]
+    assert 0 <= search.best.metrics["macro_f1"] <= 1
+    assert load_config(tmp_path / "run" / "best.yaml") == given
+    assert not any(isinstance(event, Note) and "more trials" in event.text for event in events)
+
+
+def proposals(search: Search) -> list[dict[str, Any]]:
+    return [dict(end.changes) for end in search.trials]
+
+
+def counted(
+    monkeypatch: pytest.MonkeyPatch, given: Config, folder: Path, trials: int, epochs: int = 0, **options: Any
+) -> Search:
+    budget = Counted(trials, epochs)
+    monkeypatch.setattr(search_module, "Budget", budget)
+    monkeypatch.setattr(search_module, "plot_search", lambda *_: None)  # which takes most of the time
+    return tune(given, folder, 1, report=budget.see, **options)
+
+
+def test_a_search_that_goes_on_tries_what_it_would_have(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended within the sixth trial, and gone on with; everything is searched, and trials are pruned."""
+    given, fixed = config(data), ("training.epochs", "model.hidden_size")
+    whole = counted(monkeypatch, given, tmp_path / "whole", 7, fixed=fixed)
+    part = counted(monkeypatch, given, tmp_path / "part", 5, 1, fixed=fixed)
+    assert [end.ending for end in part.trials][5:] == ["stopped"]
+    rest = counted(monkeypatch, given, tmp_path / "part", 2, fixed=fixed, resume=True)
+    assert proposals(rest) == proposals(whole)
+    assert [end.metrics for end in rest.trials] == [end.metrics for end in whole.trials]
+    assert [end.number for end in rest.trials] == list(range(1, 8))
+
+
+def test_one_that_is_stopped_twice_keeps_the_better_result(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = config(data, **{"training.epochs": 30, "training.learning_rate": 0.02})
+    first = counted(monkeypatch, given, tmp_path / "run", 0, 25, search=QUICK)
+    again = counted(monkeypatch, given, tmp_path / "run", 0, 1, search=QUICK, resume=True)
+    assert (first.best.epochs, first.best.metrics["macro_f1"]) == (25, 1.0)
+    assert again.trials == first.trials
+
+
+def test_what_does_worse_than_most_is_pruned(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.training.study._FULL_TRIALS", 1)
+    given = config(data, **{"training.epochs": 12, "training.patience": 12, "training.learning_rate": 0.02})
+    search = counted(monkeypatch, given, tmp_path / "run", 2, search=["training.learning_rate"])
+    assert [(end.ending, end.epochs) for end in search.trials] == [("finished", 12), ("pruned", 4)]
+
+
+def test_a_trial_that_fails_is_told_and_the_search_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = config(data, **{"training.learning_rate": 1e25})
+    search = counted(monkeypatch, given, tmp_path / "run", 3, search=QUICK)
+    assert (search.trials[0].ending, search.trials[0].metrics) == ("failed", {})
+    assert re.fullmatch("the loss became nan in epoch 1, step .: lower training.learning_rate", search.trials[0].reason)
+    assert search.best.number in {2, 3}
+    rows = table(search.trials, given, QUICK)
+    assert (rows[-1]["trial"], rows[-1]["macro_f1"]) == (1, None)
+
+
+def test_where_every_trial_fails_there_is_nothing_to_find(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = config(data, **{"training.learning_rate": 1e25})
+    with pytest.raises(TrainingError, match="the loss became nan"):
+        counted(monkeypatch, given, tmp_path / "run", 1, search=["model.output_dropout"])
+    assert not (tmp_path / "run" / "best.yaml").exists()
+
+
+def test_a_search_ends_where_nothing_is_left_to_try(data: Path, tmp_path: Path) -> None:
+    search, events = events_of(config(data), tmp_path / "run", 1, search=["training.class_weights"])
+    assert Note("the search ends here: of the searched settings there is nothing left to try") in events
+    assert proposals(search) == [{}, {"training.class_weights": "balanced"}]
+
+
+def test_changed_settings_data_or_ranges_are_refused_and_named(data: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_bytes(data.read_bytes())
+    given = config(mine)
+    events_of(given, tmp_path / "run", 0.001)
+    with pytest.raises(
+        InputError, match=r"run: cannot be resumed, for training.patience was 6, is 7; put it back, or start another"
+    ):
+        events_of(given.replace({"training.patience": 7}), tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match=r"for --search was \[.*\], is \[\"model.hidden_size\"\]"):
+        events_of(given, tmp_path / "run", resume=True, search=["model.hidden_size"])
+    mine.write_bytes(data.read_bytes() + b"another good film,pos\n")
+    with pytest.raises(InputError, match=r"for data.train.mine.csv \(SHA-256\) was"):
+        events_of(given, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "said"),
+    [
+        ({}, {"search": ["model.cell"]}, "--search model.cell: cannot be searched"),
+        ({}, {"resume": True}, "trials.db: holds no search to go on with"),
+        ({"data.train": "missing.csv"}, {}, "missing.csv"),
+        ({"data.validation_share": 0.0}, {}, "compares settings by validation rows: set data.validation"),
+        ({"training.device": "cuda:9"}, {}, "training.device"),
+        ({"training.class_weights": {"pos": 1.0}}, {}, "training.class_weights must name each label"),
+    ],
+)
+def test_bad_input_leaves_nothing(
+    given: dict[str, Any], options: dict[str, Any], said: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        events_of(config(data, **given), tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_empty_needs_force(data: Path, tmp_path: Path) -> None:
+    keep = tmp_path / "keep.txt"
+    keep.write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        events_of(config(data), tmp_path)
+    events_of(config(data), tmp_path, 0.001, force=True)
+    again, _ = events_of(config(data), tmp_path, 0.001, force=True)
+    assert len(again.trials) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "keep.txt"}
+
+
+def test_damaged_storage_is_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "trials.db").write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(InputError, match=r"trials.db: holds no search to go on with; start anew, with --force"):
+        events_of(config(data), tmp_path, resume=True)
+
+
+def test_without_optuna_one_line_says_what_to_install(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(
+        MissingPackageError, match=r"^a search needs Optuna, which is not installed: pip install 'textcls\[tune\]'$"
+    ):
+        events_of(config(data), tmp_path / "run")
+
+
+def test_a_result_that_cannot_be_written_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(search_module, "write_text", full)
+    with pytest.raises(
+        TrainingError, match="run: cannot be written: No space left on device; make room, then go on with --resume"
+    ):
+        events_of(config(data), tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_search_as_its_time_does(number: signal.Signals, data: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(number)
+    ended: list[TrialEnd] = []
+
+    def report(event: SearchEvent) -> None:
+        if isinstance(event, TrialEnd):
+            ended.append(event)
+        elif isinstance(event, EpochEnd) and len(ended) == 2:
+            signal.raise_signal(number)
+
+    search = tune(config(data), tmp_path / "run", 10, search=QUICK, report=report)
+    assert search.interrupted
+    assert [end.ending for end in ended] == ["finished", "finished", "stopped"]
+    assert {path.name for path in search.folder.iterdir()} == FILES
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_before_the_first_result_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    def report(event: SearchEvent) -> None:
+        if isinstance(event, TrialStart):
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(config(data), tmp_path / "run", 10, search=QUICK, report=report)
+    assert not (tmp_path / "run").exists()
+
+
+SCRIPT = """
+import sys
+from textcls.config import load_config
+from textcls.training import EpochEnd, TrialEnd, tune
+
+ended = []
+
+def report(event):
+    ended.extend([1] if isinstance(event, TrialEnd) else [])
+    if isinstance(event, EpochEnd) and len(ended) == 3:
+        print("now", flush=True)
+
+if __name__ == "__main__":
+    tune(load_config(sys.argv[1]), sys.argv[2], 10, search=sys.argv[3:], report=report)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+def test_what_was_killed_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "config.yaml"
+    given = config(data, **{"training.patience": 40})
+    settings.write_text(given.to_yaml(), encoding="utf-8")
+    command = [sys.executable, "-c", SCRIPT, str(settings), str(tmp_path / "run"), *QUICK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        os.kill(process.pid, signal.SIGKILL)
+    killed = load_config(tmp_path / "run" / "best.yaml")
+    assert killed.training.patience == 40
+    rest = counted(monkeypatch, given, tmp_path / "run", 1, search=QUICK, resume=True)
+    whole = counted(monkeypatch, given, tmp_path / "whole", 4, search=QUICK)
+    assert proposals(rest) == proposals(whole)
+
+
+def test_ranges() -> None:
+    assert (Range(8, 40).whole, Range(0.0, 1.0).whole) == (True, False)
+    assert 40 in Range(8, 40)
+    assert 41 not in Range(8, 40)
+    assert "none" not in Range(8, 40)
+    assert changes(Config(), {"training.epochs": 20, "training.batch_size": 32}) == {"training.batch_size": 32}
+
+
+def test_ties_are_broken_by_the_log_loss(data: Path, tmp_path: Path) -> None:
+    study = Study(tmp_path / "trials.db", searched(QUICK), config(data))
+    metrics = {"macro_f1": 0.5, "log_loss": 0.7}
+    end = TrialEnd(1, {}, "given", metrics, 1, 1, 1.0, "finished", "", 1.0, True)
+    better, none = replace(end, metrics=metrics | {"log_loss": 0.6}), replace(end, metrics={})
+    assert study.rank(better) > study.rank(end) > study.rank(none)
+
+
+@pytest.mark.slow
+def test_a_poor_config_for_trec_recovers(tmp_path: Path) -> None:
+    folder = os.environ.get("TEXTCLS_DATA")
+    if not folder:
+        pytest.skip("TEXTCLS_DATA does not name a folder with the evaluation data")
+    shipped = load_config(Path(__file__).parent.parent / "configs" / "trec.yaml").replace(
+        {
+            "data.train": f"{folder}/trec-train.parquet",
+            "data.test": "not-read.parquet",
+            "data.label": "label",
+            "text.vectors": f"{folder}/glove.6B.50d.subset.txt.gz",
+        }
+    )
+    poor = {"training.learning_rate": 1e-5, "model.hidden_size": 8, "model.embedding_dropout": 0.8, "model.output_dropout": 0.8}
+    search = tune(shipped.replace(poor), tmp_path / "run", 4)
+    given = next(end for end in search.trials if end.origin == "given")
+    assert given.metrics["macro_f1"] < 0.5
+    assert search.best.metrics["macro_f1"] > 0.88  # the shipped config has 0.90; one standard error is 0.013
