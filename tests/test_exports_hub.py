@@ -24,6 +24,7 @@ from textcls.exports import export, onnx_file
 from textcls.exports.hub import hub_card
 from textcls.exports.onnx_file import ExportReport
 from textcls.exports.texts import drawn_texts
+from textcls.inference import Predictor
 from textcls.inference.seal import verify
 
 TEXTS = ["the team won twice", "a virus is back", ""]
@@ -95,6 +96,25 @@ def test_the_folder_of_a_model_without_hashes_has_them(tiny_run: TinyRun, tmp_pa
     assert {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()} == {
         path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()
     }
+
+
+def test_an_int8_file_goes_with_it(tiny_run: TinyRun, tmp_path: Path) -> None:
+    command = ["export", str(tiny_run.model), str(tmp_path / "out"), "--to", "hub", "--quantize", "int8"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[1].startswith("equal to the model on")
+    assert lines[2].startswith("int8: ")
+    small = tmp_path / "out" / "model_int8.onnx"
+    moved = Predictor.load(small).record["quantized"]
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"moved by up to {moved['largest_difference']:.2g}, by up to {moved['across_batchings']:.2g} with the batch" in card
+    assert TextClassifier.load(tmp_path / "out").predict(TEXTS).shape == (3,)
+    assert verify(tmp_path / "out") == []
+    export(tiny_run.model, tmp_path / "other.onnx", quantize="int8")
+    assert small.read_bytes() == (tmp_path / "other.onnx").read_bytes()
+    small.write_bytes(small.read_bytes()[:-9])
+    assert [line.partition(";")[2] for line in verify(tmp_path / "out")] == [" delete it, and export the model again"]
 
 
 def test_the_card_is_what_the_hub_reads(tiny_run: TinyRun) -> None:

@@ -150,7 +150,8 @@ def test_an_int8_export_whose_labels_differ_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"quantize": "int4"}, "no such form; there is int8"), ({"quantize": "int8", "to": "web"}, "alone")]
+    ("options", "said"),
+    [({"quantize": "int4"}, "no such form; there is int8"), ({"quantize": "int8", "to": "web"}, "a web export has no such")],
 )
 def test_other_forms_are_refused(options: dict[str, Any], said: str, tiny_run: TinyRun, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):

@@ -31,7 +31,7 @@ differ, the command fails and writes nothing. Vocabulary, labels and settings tr
 since it was written (textcls info --verify) is not exported.
 
 --quantize int8 makes it about a quarter of the size, and quicker for LSTMs. Its scores move by some hundredths, also with the
-batch that a text is in; at least 99.5 % of its labels must be the model's.
+batch that a text is in; at least 99.5 % of its labels must be the model's. With --to hub it adds such a file.
 
 A .pt2 file is for PyTorch programs: torch.export.load opens it, in the release of torch that wrote it; token ids go in.
 
@@ -108,12 +108,12 @@ def export(
         typer.echo(
             "takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)"
         )
-    if report.int8:
-        typer.echo(_what_int8_did(report.int8, report.texts, report.largest_difference))
-    else:
+    if kind != "onnx" or not report.int8:
         typer.echo(
             f"equal to the model on {report.texts:,} texts: largest difference of a probability {report.largest_difference:.1g}"
         )
+    if report.int8:
+        typer.echo(_what_int8_did(report.int8, report.texts))
     typer.echo(f"{out}: {size(report.bytes)}, SHA-256 {report.sha256}")
     if push:
         typer.echo(f"sent to the Hub: {push}")
@@ -145,10 +145,10 @@ def following(kind: str, out: Path, push: str | None = None) -> list[str]:
     return [f"textcls classify {place} FILES"]
 
 
-def _what_int8_did(int8: Quantization, texts: int, difference: float) -> str:
+def _what_int8_did(int8: Quantization, texts: int) -> str:
     lines = [
         f"int8: {int8.agreement:.2%} of the labels are the model's, on {texts:,} texts in batches of 1, 7 and 64",
-        f"probabilities move by at most {difference:.2g}, and by {int8.across_batchings:.2g} with the batch a text is in",
+        f"probabilities move by at most {int8.largest_difference:.2g}, and by {int8.across_batchings:.2g} with the batch a text is in",
         f"{int8.size_share:.0%} of the size without --quantize"
         + (": vocabulary and labels, which stay as they are, weigh much here" if int8.size_share > 0.3 else ""),
     ]

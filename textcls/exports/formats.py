@@ -38,7 +38,7 @@ def export(
         model: The model folder.
         out: The file to write, for `onnx` and `pt2`; a folder for the other formats.
         to: One of `FORMATS`; by the ending of `out` if not given.
-        quantize: For `onnx` alone: `int8` for weights of eight bits.
+        quantize: `int8` for weights of eight bits: of the file for `onnx`, of a second one for `hub`.
         locale: For what takes raw text: locale of the machine that will run it, in which text is lower-cased; C.UTF-8 if not given.
         texts: A file of texts, one a line, to compare on; the run's validation split, or texts drawn from the vocabulary, if not given.
         force: Write over what exists.
@@ -56,8 +56,10 @@ def export(
         raise InputError("--runtime goes with --to web alone")
     if push is not None and to != "hub":
         raise InputError("--push goes with --to hub alone")
-    if quantize is not None and to != "onnx":
-        raise InputError("--quantize goes with .onnx files alone")
+    if quantize is not None and to not in {"onnx", "hub"}:
+        raise InputError(f"--quantize goes with --to onnx or hub; a {to} export has no such form")
+    if quantize not in (None, "int8"):
+        raise InputError(f"--quantize {quantize}: no such form; there is int8")
     if locale is not None and to in {"pt2", "spacy"}:
         raise InputError(f"--locale goes with --to onnx, web or hub; a {to} export lower-cases in Python")
     if locale is not None and not locale.strip():
@@ -72,5 +74,5 @@ def export(
     if to == "spacy":
         return export_spacy(model, out, texts=texts, force=force)
     if to == "hub":
-        return export_hub(model, out, locale=locale, texts=texts, force=force, push=push)
+        return export_hub(model, out, quantize=quantize, locale=locale, texts=texts, force=force, push=push)
     raise InputError(f"--to {to}: no such format; there is {', '.join(FORMATS)}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import LabelSet, Rows
-from textcls.errors import ExportError, InputError
+from textcls.errors import ExportError
 from textcls.evaluation import evaluate
 from textcls.exports.parity import EXACT, INT8, Bound, Parity, Run, compare
 from textcls.exports.places import check_file, writing
@@ -38,6 +38,7 @@ class Quantization:
 
     Attributes:
         agreement: Share of the labels, over all comparisons, that are still the model's.
+        largest_difference: Of any probability, between file and model.
         across_batchings: Largest difference of a text's probability between batches of 1, 7 and 64.
         size_share: Size of the file, as a share of the fp32 file's.
         accuracy: Of the model and of the file on rows of the run's validation split, where it is at hand.
@@ -45,6 +46,7 @@ class Quantization:
     """
 
     agreement: float
+    largest_difference: float
     across_batchings: float
     size_share: float
     accuracy: tuple[float, float] | None
@@ -101,13 +103,11 @@ def export(
     """
     model, out = Path(model), Path(out)
     check_file(out, ".onnx", force=force)
-    if quantize not in (None, "int8"):
-        raise InputError(f"--quantize {quantize}: no such form; there is int8")
     artifact = read_unchanged_artifact(model)
     real, source = real_texts(artifact, model, texts)
     with writing(out), replacing(out) as neighbour:
         if quantize:
-            return _write_int8(artifact, neighbour, real, source, locale, validation_rows(model))
+            return write_int8(artifact, neighbour, real, source, locale, validation_rows(model))
         return write_proven(artifact, neighbour, real, source, locale)
 
 
@@ -132,10 +132,10 @@ def write_proven(artifact: Artifact, path: Path, real: Sequence[str], source: st
     return _report(artifact, path, parity, source)
 
 
-def _write_int8(
+def write_int8(
     artifact: Artifact, path: Path, real: Sequence[str], source: str, locale: str, rows: Rows | None
 ) -> ExportReport:
-    """Write the int8 form in the same way, and measure what it costs."""
+    """Write the int8 form in the same way as `write_proven`, and measure what it costs: with `rows`, labelled ones, also accuracy."""
     whole = build_graph(artifact, locale=locale)
     graph = quantized_graph(whole)
     with file_runner(artifact, _written(graph, path)) as run:
@@ -145,7 +145,8 @@ def _write_int8(
     share = _written(graph, path).stat().st_size / whole.ByteSize()
     rows = None if rows is None else rows.select(np.arange(min(len(rows), MOST_TEXTS)))
     accuracy = None if rows is None else _accuracies(artifact, path, rows)
-    int8 = Quantization(parity.agreement, parity.across_batchings, share, accuracy, len(rows or ()))
+    moved = parity.largest_difference, parity.across_batchings
+    int8 = Quantization(parity.agreement, *moved, share, accuracy, len(rows or ()))
     return _report(artifact, path, parity, source, int8)
 
 

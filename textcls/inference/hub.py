@@ -12,6 +12,7 @@ MODEL_FILES = (
     "config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json", "metrics.json", "README.md",
 )  # fmt: skip
 GRAPH_FILE = "model.onnx"
+INT8_FILE = "model_int8.onnx"  # which others may take; textcls loads the folder
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 

@@ -17,6 +17,7 @@ import onnx
 from textcls.artifact import Artifact, changed_files, read_artifact
 from textcls.errors import ModelError
 from textcls.files import file_sha256
+from textcls.inference.hub import GRAPH_FILE, INT8_FILE
 
 SUMS = "SHA256SUMS"
 _SEAL = "textcls.sha256"
@@ -71,21 +72,20 @@ def verify(path: Path) -> list[str]:
         )
     if changed:
         return [f"{path}: {name} is missing or not what textcls wrote" for name in changed]
-    return _verify_kept(path)
+    graphs = [path / name for name in (GRAPH_FILE, INT8_FILE) if (path / name).is_file()]
+    return [line for graph in graphs for line in _verify_kept(graph)]
 
 
-def _verify_kept(folder: Path) -> list[str]:
-    """Whether the graph that is kept beside the weights is whole, and theirs."""
-    path = folder / "model.onnx"
-    if not path.is_file():
-        return []
-    wrong = f"{path}: is not the graph that textcls made of this model; delete it, and textcls makes it again"
+def _verify_kept(path: Path) -> list[str]:
+    """Whether a graph that is kept beside the weights is whole, and theirs."""
+    again = "textcls makes it again" if path.name == GRAPH_FILE else "export the model again"
+    wrong = f"{path}: is not the graph that textcls made of this model; delete it, and {again}"
     try:
         if _verify_file(path):
             return [wrong]
     except ModelError:  # of any kind: the folder itself is what textcls wrote
         return [wrong]
-    return [] if _answers_as(onnx.load(path), read_artifact(folder)) else [wrong]
+    return [] if _answers_as(onnx.load(path), read_artifact(path.parent)) else [wrong]
 
 
 def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
