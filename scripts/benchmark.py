@@ -8,7 +8,8 @@ A round is one slice of the texts, which everyone classifies in turn, from a csv
 loading a model is not counted. Ratios are medians over the rounds, so that what else the machine does falls on all alike. The floor
 is the time that the network's multiply-adds take at the rate of large fp32 matrix products on all cores, measured in each round;
 `floor_share` is the floor over our time. Where other processes share the cores, `cpu_ratio_…` and `cpu_floor_share` say more:
-they compare CPU-seconds. fastText is left out where it is not installed (`pip install textcls[bench]`).
+they compare CPU-seconds, and `rows_per_core_second` tells what a core does in one. fastText is left out where it is not installed
+(`pip install textcls[bench]`).
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def compare(arguments: argparse.Namespace, data: Path) -> dict[str, Any]:
                 result[name] = figures(*times, texts, arguments.rounds)
                 on_cpu = figures(*cpu_times, texts, arguments.rounds)
                 result[name] |= {f"cpu_{key}": value for key, value in on_cpu.items() if key in RATIOS}
+                result[name]["rows_per_core_second"] = on_cpu["rows_per_second"]
                 show(name, texts, result[name])
     return {**result.get("long", {}), **result.get("short", {}), **result}
 
@@ -230,7 +232,8 @@ def show(name: str, texts: Sequence[str], result: dict[str, Any]) -> None:
     words = statistics.mean(len(text.split()) for text in texts)
     print(f"{len(texts):,} {name} texts of {words:.0f} words")
     for contestant, rate in {**result["rows_per_second"], "floor": result["floor_rows_per_second"]}.items():
-        print(f"  {contestant:<14} {rate:>9,} rows/s")
+        on_core = result["rows_per_core_second"].get(contestant)
+        print(f"  {contestant:<14} {rate:>9,} rows/s" + (f", {on_core:,} in a CPU-second" if on_core else ""))
     for key in RATIOS:
         if key in result:
             print(f"  {key:<18} {result[key]:>5.2f}, in CPU-seconds {result[f'cpu_{key}']:.2f}")

@@ -28,4 +28,5 @@ def test_classify_compares_short_and_long_texts(tmp_path: Path) -> None:
     assert "60 short texts" in done.stdout
     result = json.loads(figures.read_text())
     assert {"ratio_handwritten", "ratio_int8", "floor_share", "rows_per_second", "cpu_floor_share"} <= result.keys()
+    assert result["short"]["rows_per_core_second"]["ours fp32"] > 0
     assert (result["short"]["rows"], result["long"]["rows"]) == (60, 6)

@@ -249,9 +249,7 @@ def test_the_command_says_what_the_local_one_says_and_nothing_else(model: Path, 
 
 @pytest.mark.ray
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, None)])
-def test_an_interrupted_command_leaves_no_part(
-    model: Path, tmp_path: Path, sent: signal.Signals, code: int | None
-) -> None:
+def test_an_interrupted_command_leaves_no_part(model: Path, tmp_path: Path, sent: signal.Signals, code: int | None) -> None:
     (tmp_path / "many.jsonl").write_text('{"text": "the same text again and again"}\n' * 3_000_000)
     command = [*COMMAND, str(model), str(tmp_path / "many.jsonl"), "-o", str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:

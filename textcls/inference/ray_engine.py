@@ -324,7 +324,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
         try:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
         except (OSError, RuntimeError, ValueError, TimeoutError) as error:
-            raise InputError(f"{address}: no Ray cluster answers there: {_first_line(error)}") from error
+            hint = "" if address == "auto" else "; on a machine of the cluster, the address auto finds it and its token"
+            raise InputError(f"{address}: no Ray cluster answers there: {_first_line(error)}{hint}") from error
     elif address is not None:
         raise InputError(f"{address}: this process is connected to Ray already; leave the address out")
     try:
