@@ -114,7 +114,8 @@ def export(
         )
     if report.int8:
         typer.echo(_what_int8_did(report.int8, report.texts))
-    typer.echo(f"{out}: {size(report.bytes)}, SHA-256 {report.sha256}")
+    hashed = "SHA-256" if kind in {"onnx", "pt2"} else "SHA-256 of its model.onnx"
+    typer.echo(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
     if push:
         typer.echo(f"sent to the Hub: {push}")
     tell(f"  compared on {report.source}, and on hard texts")
