@@ -160,10 +160,12 @@ def test_the_folders_of_exports_are_read_and_verified(tmp_path: Path, marks: tup
         (tmp_path / mark).write_text(mark)
     artifact = tiny_artifact()
     onnx.save(build_graph(artifact), tmp_path / place)
-    with pytest.raises(
-        ModelError, match="has no SHA256SUMS that can be read, so it cannot be verified: export the model again"
-    ):
-        verify(tmp_path)
+    for content in (None, "", "no list\n", "ab  meta.json\n"):
+        if content is not None:
+            (tmp_path / "SHA256SUMS").write_text(content)
+        with pytest.raises(ModelError, match="has no SHA256SUMS that can be read, so it cannot be verified: export the model"):
+            verify(tmp_path)
+    (tmp_path / "SHA256SUMS").unlink()
     write_sums(tmp_path)
     assert verify(tmp_path) == []
     told = json.loads(CliRunner().invoke(app, ["info", str(tmp_path), "--json"]).stdout)

@@ -62,8 +62,8 @@ def verify(path: Path) -> list[str]:
         return verify_program(path)
     if path.is_file():
         return _verify_file(path)
-    if exported_graph(path):
-        return _verify_sums(path)
+    if graph := exported_graph(path):
+        return _verify_sums(path, graph)
     changed = changed_files(path)
     if changed is None:
         raise ModelError(
@@ -99,23 +99,24 @@ def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
     return same_settings and same_facts and vocabulary_of(graph) == artifact.vocabulary.tokens
 
 
-def _verify_sums(folder: Path) -> list[str]:
-    """Whether the files of an exported folder are those of its list.
+def _verify_sums(folder: Path, graph: Path) -> list[str]:
+    """Whether the files of an exported folder, its graph among them, are those of its list.
 
     Raises:
         ModelError: It has no list, or a damaged one.
     """
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    except (OSError, ValueError) as error:
+        sums = {folder / name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        sums[graph]  # a list that lost its lines is none
+    except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{folder}: has no {SUMS} that can be read, so it cannot be verified: export the model again"
         ) from error
     return [
-        f"{folder}: {name} is missing or not what textcls wrote"
-        for name, digest in sums.items()
-        if not (folder / name).is_file() or file_sha256(folder / name) != digest
+        f"{folder}: {file.relative_to(folder).as_posix()} is missing or not what textcls wrote"
+        for file, digest in sums.items()
+        if not file.is_file() or file_sha256(file) != digest
     ]
 
 
