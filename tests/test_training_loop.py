@@ -192,6 +192,19 @@ def test_one_step_equals_one_by_hand() -> None:
     assert not model.embedding.weight[0].any()
 
 
+def test_a_scaled_loss_learns_the_same() -> None:
+    """On the CPU `fp16` scales the loss without rounding anything: what is left is powers of two."""
+    after = []
+    for precision in ("fp32", "fp16"):
+        model, settings = network(), plain_settings(precision=precision, clip=0.01)
+        batch = make_batch(split(), np.arange(4), settings, ALONE, 1, 0)
+        torch.manual_seed(0)
+        loop.train_step(model, split(), batch, Optimizer(model, settings), torch.ones(3), settings)
+        after.append([p.detach().clone() for p in model.parameters()])
+    for one, other in zip(*after, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_frozen_embeddings_stay() -> None:
     model = network()
     table, classifier = model.embedding.weight.clone(), model.classifier.weight.clone()

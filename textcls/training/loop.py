@@ -27,6 +27,7 @@ from textcls.training.optimizer import Optimizer
 
 _SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 bytes a hidden unit for each
 _MOST_WEIGHT = 20  # of having a label, where balanced: the few texts of a rare one would else outweigh all others
+_FP16_SCALE = 1024.0  # of the loss: gradients of half precision are lost below 6e-8
 _LOWER_IS_BETTER = frozenset({"log_loss"})
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA, then the CPU on Linux and Windows
 
@@ -191,11 +192,12 @@ def train_step(
     else:  # the mean over the batch, not over the share; the gradients become means over the processes
         total = loss_of(logits, batch.targets, weights, settings.label_smoothing, "sum")
         loss = total * (world.size * batch.own / _divisor(train.targets[batch.rows], weights))
+    scale = _FP16_SCALE if settings.precision == "fp16" else 1.0
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    (loss * scale).backward()  # type: ignore[no-untyped-call]
     if vectors.grad is not None:
         vectors.grad = world.mean(vectors.grad)  # of the others, DistributedDataParallel has done it
-    optimizer.step(batch.types, vectors)
+    optimizer.step(batch.types, vectors, scale)
     return loss.detach()
 
 

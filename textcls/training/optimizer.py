@@ -64,17 +64,20 @@ class Optimizer:
         self._adamw.zero_grad()
 
     @torch.no_grad()
-    def step(self, types: Tensor, vectors: Tensor) -> None:
+    def step(self, types: Tensor, vectors: Tensor, scale: float = 1.0) -> None:
         """Clip the gradients, take a step, and take the new weights into the average.
 
         Args:
             types: Ids that `vectors` was asked for, int64 (types,).
             vectors: What it gave, with its gradient, (types, embedding).
+            scale: What the loss was multiplied by.
         """
         learned = self._weights
         if vectors.grad is not None:
             vectors.grad.masked_fill_((types == PAD)[:, None], 0)  # `<pad>` never learns
             learned = [*learned, vectors]
+        if scale != 1:
+            torch._foreach_div_([tensor.grad for tensor in learned if tensor.grad is not None], scale)
         nn.utils.clip_grad_norm_(learned, self._settings.clip, foreach=True)
         self.steps += 1
         decay = min(self._settings.average, (1 + self.steps) / (10 + self.steps))
