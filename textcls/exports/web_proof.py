@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from textcls.artifact import Artifact
 from textcls.exports.parity import compare
 from textcls.exports.stranger import stranger
-from textcls.exports.texts import hard_texts
+from textcls.exports.texts import LONG_TEXT_TOKENS, hard_texts, long_text
 from textcls.text.encoding import replace_surrogates
 
 PROGRAM = Path(__file__).with_name("_stranger.mjs")
@@ -38,10 +38,12 @@ def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str]) ->
     if node is None:
         return None
     texts = [text for text in (*real, *hard_texts()) if "\0" not in text]  # JavaScript's runtimes end a string there
+    long = long_text(artifact, LONG_TEXT_TOKENS).replace("\0", "")
+    batches = (texts, [long], ["short", long], ["", " ", "\u3000"])  # as in `onnx_file.prove`
     with stranger(path, PROGRAM, runtime, interpreter=[node]) as ask:
 
         def run(texts: Sequence[str]) -> tuple[Sequence[Any], NDArray[np.float32]]:
             outputs = ask({"text": replace_surrogates(texts)})
             return outputs["selected" if artifact.many else "label"], np.array(outputs["probabilities"], np.float32)
 
-        return max(compare(artifact, run, batch).largest_difference for batch in (texts, ["", " ", "\u3000"]))
+        return max(compare(artifact, run, batch).largest_difference for batch in batches)
