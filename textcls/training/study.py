@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NAME = "textcls"  # of the study in the file
 _RANDOM_TRIALS = 6  # before the sampler builds on what it has seen
-_FULL_TRIALS, _FULL_EPOCHS = 4, 3  # that are never pruned: the first trials to finish, the first epochs of each
+_FULL_TRIALS, _FULL_EPOCHS = 3, 3  # that are never pruned: the first trials to finish, the first epochs of each
 _MOST_REPEATS = 30  # proposals in a row that were tried before: then there is little left to try, if anything
 
 
@@ -52,6 +52,7 @@ class Study:
         self.config, self._space = config, space
         self._about: dict[str, Any] = {}
         self._ends: dict[int, TrialEnd] = {}
+        self._storage: optuna.storages.RDBStorage | None = None
         self._study: optuna.Study | None = None
         self._trial: optuna.Trial | None = None
         self._start: TrialStart | None = None  # of the trial under way, or of one that was stopped and shall start over
@@ -82,7 +83,8 @@ class Study:
         try:
             if not self.path.is_file():
                 raise KeyError
-            self._study = optuna.load_study(study_name=_NAME, storage=_storage(self.path), pruner=_pruner())
+            self._storage = _storage(self.path)
+            self._study = optuna.load_study(study_name=_NAME, storage=self._storage, pruner=_pruner())
             self._about = dict(self._study.user_attrs["about"])
         except Exception:  # whatever damage leads SQLAlchemy and Optuna to
             raise InputError(
@@ -145,9 +147,9 @@ class Study:
 
     def close(self) -> None:
         """Close the file."""
-        if self._study is not None:
-            self._study._storage.remove_session()
-            self._study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
+        if self._storage is not None:
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def _tell(self, trial: optuna.Trial, end: TrialEnd) -> None:
         """Let Optuna know what came of a trial."""
@@ -224,9 +226,8 @@ class Study:
         if self._study is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)
-            self._study = optuna.create_study(
-                study_name=_NAME, storage=_storage(self.path), pruner=_pruner(), direction="maximize"
-            )
+            self._storage = _storage(self.path)
+            self._study = optuna.create_study(study_name=_NAME, storage=self._storage, pruner=_pruner(), direction="maximize")
             self._study.set_user_attr("about", self._about)
         return self._study
 
