@@ -323,22 +323,23 @@ def test_a_result_that_cannot_be_written_is_one_line(data: Path, tmp_path: Path,
         events_of(config(data), tmp_path / "run")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_search_as_its_time_does(number: signal.Signals, data: Path, tmp_path: Path) -> None:
-    before = signal.getsignal(number)
+@pytest.mark.parametrize(("number", "before"), [(signal.SIGINT, 0), (signal.SIGTERM, 2)])
+def test_a_signal_ends_a_search_as_its_time_does(number: signal.Signals, before: int, data: Path, tmp_path: Path) -> None:
+    """In the first epoch of the search, and in that of its third trial."""
+    handler = signal.getsignal(number)
     ended: list[TrialEnd] = []
 
     def report(event: SearchEvent) -> None:
         if isinstance(event, TrialEnd):
             ended.append(event)
-        elif isinstance(event, EpochEnd) and len(ended) == 2:
+        elif isinstance(event, EpochEnd) and len(ended) == before:
             signal.raise_signal(number)
 
     search = tune(config(data), tmp_path / "run", 10, search=QUICK, report=report)
     assert search.interrupted
-    assert [end.ending for end in ended] == ["finished", "finished", "stopped"]
+    assert [end.ending for end in ended] == ["finished"] * before + ["stopped"]
     assert {path.name for path in search.folder.iterdir()} == FILES
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is handler
 
 
 def test_a_signal_before_the_first_result_leaves_nothing(data: Path, tmp_path: Path) -> None:

@@ -130,8 +130,10 @@ def tune(
             raise ConfigError("a search compares settings by validation rows: set data.validation or data.validation_share")
         for note in splits.notes:
             report(Note(note))
-        budget.pressed = stack.enter_context(interruptible(lambda: study.best is not None, (signal.SIGINT, signal.SIGTERM)))
+        results = len(study.trials)  # and epochs that ended: before the first there is nothing to keep
+        budget.pressed = stack.enter_context(interruptible(lambda: results > 0, (signal.SIGINT, signal.SIGTERM)))
         for event in stack.enter_context(closing(trials(config, splits, study, budget))):
+            results += isinstance(event, EpochEnd)
             report(event)
             if isinstance(event, TrialEnd):
                 _write(folder, study, list(space), splits)
@@ -155,7 +157,7 @@ def trials(config: Config, splits: Splits, study: Study, budget: Budget) -> Gene
         Notes; start and end of each trial, and between them its progress and its epochs.
     """
     prepared = yield from prepare(config, splits.train, splits.validation)
-    while not study.trials or budget.left > _quickest_epoch(study.trials):
+    while not study.trials or not (budget.over() or budget.left < _quickest_epoch(study.trials)):
         start = study.propose()
         if start is None:
             yield Note("the search ends here: of the searched settings there is nothing left to try")
