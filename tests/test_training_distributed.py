@@ -36,6 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
     "class weights": {"rows": [0, 1, 2, 4, 6], "class_weights": {"a": 0.0, "b": 5, "c": 0.5}, "label_smoothing": 0.2},
     "many labels": {"rows": [6, 1, 0], "many": True, "class_weights": {"a": 2, "b": 5, "c": 0.5}},
     "gru": {"rows": [0, 1, 2], "cell": "gru"},
+    "two passes": {"rows": [0, 1, 2, 4, 6], "consistency": 1.0, "class_weights": {"a": 2, "b": 5, "c": 0.5}},
     "frozen": {"rows": [3, 1, 2], "frozen": True},
 }
 
@@ -61,6 +62,7 @@ def gradients(world: World, case: dict[str, Any]) -> dict[str, np.ndarray[Any, A
         class_weights=case.get("class_weights", "none"),
         freeze_embeddings=case.get("frozen", False),
         label_smoothing=case.get("label_smoothing", 0),
+        consistency=case.get("consistency", 0),
     )
     train = split(case.get("many", False))
     optimizer, model = Optimizer(network, settings), world.parallel(network)

@@ -248,6 +248,41 @@ def test_learning_rate_rises_then_falls(schedule: str) -> None:
     assert loop.learning_rate_factor(0, plain_settings(schedule=schedule, warmup=0)) == 1
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_disagreement_is_half_the_divergences_both_ways(many: bool) -> None:
+    one, other = torch.randn(2, 5, CLASSES)
+    if many:
+        p, q = (torch.stack([logits.sigmoid(), 1 - logits.sigmoid()]) for logits in (one, other))
+        expected = (p * (p / q).log() + q * (q / p).log()).sum(0).mean(1) / 2
+    else:
+        p, q = one.softmax(1), other.softmax(1)
+        expected = (p * (p / q).log() + q * (q / p).log()).sum(1) / 2
+    torch.testing.assert_close(loop.disagreement(torch.cat([one, other]), many), expected)
+
+
+def test_passes_that_agree_learn_as_one() -> None:
+    models = []
+    for consistency in (0.0, 5.0):
+        torch.manual_seed(0)
+        models.append(network())
+        run(models[-1], plain_settings(consistency=consistency))
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_consistency_weighs_how_far_passes_with_dropout_disagree() -> None:
+    losses = []
+    for consistency in (1e-9, 1.0, 2.0):
+        torch.manual_seed(0)
+        model, settings, train = network(embedding_dropout=0.5), plain_settings(consistency=consistency), split()
+        batch = make_batch(train, np.arange(4), settings, ALONE, 1, 0)
+        assert (len(batch.packed), batch.tokens) == (8, train.encoded.lengths[:4].sum())
+        weights = loop.class_weights(settings, train)
+        losses.append(loop.train_step(model, train, batch, Optimizer(model, settings), weights, settings).item())
+    assert losses[0] < losses[1]
+    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)
+
+
 def test_class_weights() -> None:
     train = labelled([[2]] * 6, [0, 0, 0, 1, 1, 2])
     assert loop.class_weights(plain_settings(), train).tolist() == [1, 1, 1]

@@ -51,9 +51,9 @@ class TrainingBatch:
     """One step's share of one process.
 
     Attributes:
-        packed: Its texts; their ids count in `types`.
+        packed: Its texts, all of them twice for `training.consistency`; their ids count in `types`.
         types: Every token of the whole batch once, and `<unk>`, ascending ids, int64 (types,): the rows of the embedding table in use.
-        targets: As in `LabelledSplit`, of the share.
+        targets: As in `LabelledSplit`, of the packed texts.
         own: Whether the share has rows: a process without one learns nothing from the row that stands in.
         rows: Rows of the whole batch.
         tokens: Tokens of the whole batch.
@@ -89,6 +89,8 @@ def make_batch(
     """
     encoded, own = split.encoded, world.share(rows)
     part = own if len(own) else rows[:1]  # a process without a row of its own learns nothing, but must take part
+    if settings.consistency:
+        part = np.tile(part, 2)  # so that both passes are one, each with dropouts of its own
     packed = pack(encoded.ids, encoded.offsets, part)
     ids = packed.ids.numpy()
     whole = ids if world.size == 1 else pack(encoded.ids, encoded.offsets, rows).ids.numpy()
@@ -103,7 +105,7 @@ def make_batch(
         torch.from_numpy(split.targets[part]),
         bool(len(own)),
         rows,
-        len(whole),
+        int(encoded.lengths[rows].sum()),
     )
 
 

@@ -187,11 +187,15 @@ def train_step(
     vectors = optimizer.vectors(batch.types)  # (types, embedding)
     with autocast(weights.device, settings.precision):
         logits = network(batch.packed, vectors).to(weights.dtype)  # (batch, classes)
+    passes = 2 if settings.consistency else 1
     if world.size == 1:
         loss = loss_of(logits, batch.targets, weights, settings.label_smoothing)
     else:  # the mean over the batch, not over the share; the gradients become means over the processes
         total = loss_of(logits, batch.targets, weights, settings.label_smoothing, "sum")
-        loss = total * (world.size * batch.own / _divisor(train.targets[batch.rows], weights))
+        loss = total * (world.size * batch.own / (passes * _divisor(train.targets[batch.rows], weights)))
+    if settings.consistency:
+        apart = disagreement(logits, train.many).sum() * (world.size * batch.own / len(batch.rows))
+        loss = loss + settings.consistency * apart
     scale = _FP16_SCALE if settings.precision == "fp16" else 1.0
     optimizer.zero_grad()
     (loss * scale).backward()  # type: ignore[no-untyped-call]
@@ -217,6 +221,22 @@ def loss_of(
         return nn.functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction=reduction)
     drawn = targets * (1 - smoothing) + smoothing / 2  # to 0.5
     return nn.functional.binary_cross_entropy_with_logits(logits, drawn, pos_weight=weights, reduction=reduction)
+
+
+def disagreement(logits: Tensor, many: bool) -> Tensor:
+    """Return how far two passes over each text are apart: half the sum of the Kullback-Leibler divergences both ways, (texts,).
+
+    It draws the passes together and so regularises what dropout leaves apart (R-Drop: Liang et al., 2021). With many labels a text
+    it is the mean over the labels.
+
+    Args:
+        logits: Those of the first pass, then those of the second, (2 * texts, classes).
+        many: Whether a text may have many labels.
+    """
+    one, other = logits.chunk(2)
+    if many:
+        return ((one.sigmoid() - other.sigmoid()) * (one - other)).mean(dim=1) / 2
+    return ((one.softmax(dim=1) - other.softmax(dim=1)) * (one - other)).sum(dim=1) / 2  # what the logs subtract cancels out
 
 
 def _divisor(targets: Targets, weights: Tensor) -> float:
