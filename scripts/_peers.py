@@ -227,7 +227,7 @@ def hand_written(task: Task, seed: int) -> Scores:
     model = Padded(table, task.config.model.hidden_size, len(task.prepared.labels))
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     texts = texts_of(train.encoded.ids, train.encoded.offsets)
-    targets = torch.from_numpy(train.targets)
+    targets = torch.from_numpy(np.array(train.targets))  # a copy, for torch wants one it may write to
     cost = nn.BCEWithLogitsLoss() if task.train.many else nn.CrossEntropyLoss()
     order, best, waited = list(range(len(texts))), {"validation": -1.0}, 0
     for _ in range(MOST_EPOCHS):
