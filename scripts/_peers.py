@@ -109,7 +109,7 @@ class Task:
         return scores
 
     def _truth(self, split: str) -> tuple[Targets, tuple[str, ...]]:
-        together = self.prepared.labels.extended(self.scored[split].all_labels)
+        together = self.prepared.labels.extended(self.scored[split].labels.distinct)
         return self.scored[split].targets(together), together.texts
 
 

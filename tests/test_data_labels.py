@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from textcls.data import Label, LabelSet, Rows, label_text
+from textcls.data import Label, LabelSet, label_text
+from textcls.data.rows import RowsBuilder
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,10 @@ def test_encode_compares_by_text() -> None:
 
 
 def test_rows_select_and_where() -> None:
-    labels: list[Label] = ["a", "b", "a"]
-    rows = Rows(["x", "y", "z"], labels, ("one.csv", "two.csv"), np.array([0, 0, 1], np.int32), np.array([2, 3, 2]))
+    builder = RowsBuilder()
+    for source, row, text, label in ((0, 2, "x", "a"), (0, 3, "y", "b"), (1, 2, "z", "a")):
+        builder.append(source, row, text, label)
+    rows = builder.finish(("one.csv", "two.csv"))
     chosen = rows.select([2, 0])
-    assert (chosen.texts, chosen.labels, len(chosen)) == (["z", "x"], ["a", "a"], 2)
+    assert (list(chosen.texts), list(chosen.labels), len(chosen)) == (["z", "x"], ["a", "a"], 2)
     assert (chosen.where(0), chosen.where(1)) == ("two.csv, row 2", "one.csv, row 2")

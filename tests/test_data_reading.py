@@ -47,7 +47,7 @@ class TestTables:
     def test_rows_know_where_they_stand(self, write: Write) -> None:
         sources = (write("one.csv", TABLE), write("two.jsonl", '{"text": "x", "label": 3}\n'))
         rows = read(sources)
-        assert (rows.texts, rows.labels) == (["hello", "bye", "x"], ["a", "b", 3])
+        assert (list(rows.texts), list(rows.labels)) == (["hello", "bye", "x"], ["a", "b", 3])
         assert rows.sources == ("one.csv", "two.jsonl")
         assert [rows.where(i) for i in range(3)] == ["one.csv, row 2", "one.csv, row 3", "two.jsonl, row 1"]
         assert (rows.source.dtype.name, rows.row.dtype.name) == ("int32", "int64")
@@ -55,7 +55,7 @@ class TestTables:
     def test_text_columns_are_joined(self, write: Write) -> None:
         path = write("a.csv", "body,kind,title\nB,k,T\n")
         rows = read(path, text=("title", "body"), label="kind")
-        assert (rows.texts, rows.labels) == (["T\nB"], ["k"])
+        assert (list(rows.texts), list(rows.labels)) == (["T\nB"], ["k"])
 
     def test_without_header(self, write: Write) -> None:
         assert read(write("a.csv", "x,a\ny,b\n"), header=False, text="0", label="1").texts == ["x", "y"]
@@ -126,7 +126,7 @@ class TestManyLabels:
 class TestFastText:
     def test_one_label(self, write: Write) -> None:
         rows = read(write("a.txt", "__label__x some text\n\n__label__y more\n"))
-        assert (rows.texts, rows.labels, rows.row.tolist()) == (["some text", "more"], ["x", "y"], [1, 3])
+        assert (list(rows.texts), list(rows.labels), rows.row.tolist()) == (["some text", "more"], ["x", "y"], [1, 3])
 
     def test_several_labels(self, write: Write) -> None:
         path = write("a.txt", "__label__x some\n__label__x __label__y more\n")
@@ -245,7 +245,7 @@ class TestDatasets:
 
     def test_class_names(self) -> None:
         rows = rows_from_dataset(self.dataset([1, 0]), DataSettings())
-        assert (rows.texts, rows.labels, rows.where(1)) == (["t0", "t1"], ["pos", "neg"], "dataset, row 2")
+        assert (list(rows.texts), list(rows.labels), rows.where(1)) == (["t0", "t1"], ["pos", "neg"], "dataset, row 2")
 
     def test_selection_and_format_are_honoured(self) -> None:
         chosen = self.dataset([1, 0, 1]).select([2, 1]).with_format("numpy")

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textcls.config import DataSettings
-from textcls.data import Cut, Label, Rows, load_splits, split_rows
+from textcls.data import Cut, Label, Rows, label_text, load_splits, split_rows
+from textcls.data.labels import sorted_texts
+from textcls.data.splits import _groups_by_class
 from textcls.errors import ConfigError, DataError
 
 LABELS = st.sampled_from(["a", "b", "c", 1, 2])
@@ -17,7 +19,7 @@ SHARES = st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.4])
 
 
 def make_rows(texts: list[str], labels: Any) -> Rows:
-    return Rows(texts, labels, ("made.csv",), np.zeros(len(texts), np.int32), np.arange(1, len(texts) + 1))
+    return Rows.of(texts, labels)
 
 
 def parts(cut: Cut) -> list[list[int]]:
@@ -197,3 +199,28 @@ def test_test_rows_that_are_not_wanted_are_in_no_split_and_their_file_is_not_rea
     assert without.test is None
     assert without.train.texts == with_test.train.texts
     assert not any("test" in note for note in without.notes)
+
+
+@settings(max_examples=80)
+@given(
+    st.lists(st.tuples(st.sampled_from(["x", " x", "y\ud800", "z", "Z", ""]), LABELS), min_size=1, max_size=40),
+    st.integers(0, 9),
+)
+def test_groups_are_those_of_a_dictionary_of_texts(pairs: list[tuple[str, Label]], seed: int) -> None:
+    """The definition: groups of equal text by a keyed hash of it, in the class of their first row."""
+    groups: dict[str, list[int]] = {}
+    for index, (text, _) in enumerate(pairs):
+        groups.setdefault(text.strip(), []).append(index)
+    key = seed.to_bytes(16, "big")
+    place = {text: hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest() for text in groups}
+    expected: dict[str, list[list[int]]] = {}
+    for text in sorted(groups, key=place.__getitem__):
+        expected.setdefault(label_text(pairs[groups[text][0]][1]), []).append(groups[text])
+
+    order, sizes, classes = _groups_by_class(make_rows(*map(list, zip(*pairs, strict=True))), seed)  # type: ignore[arg-type]
+    ends = np.cumsum(sizes)
+    found = {
+        label: [order[ends[group] - sizes[group] : ends[group]].tolist() for group in own] for label, own in classes.items()
+    }
+    assert found == expected
+    assert list(classes) == sorted_texts(expected)

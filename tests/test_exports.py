@@ -271,7 +271,7 @@ def run(model: Path, tmp_path: Path) -> Path:
 def test_the_runs_validation_split_is_found(run: Path, tmp_path: Path) -> None:
     expected = load_splits(Config().replace({"data.train": str(tmp_path / "data.csv"), "data.validation_share": 0.25}).data)
     assert expected.validation is not None
-    assert real_texts(ARTIFACT, run / "model", None) == (expected.validation.texts, "texts of the run's validation split")
+    assert real_texts(ARTIFACT, run / "model", None) == (list(expected.validation.texts), "texts of the run's validation split")
     assert export(run / "model", tmp_path / "out.onnx").source == "texts of the run's validation split"
 
 

@@ -23,7 +23,7 @@ from textcls.training.loop import score
 
 
 def rows(texts: Sequence[str], labels: Sequence[Label]) -> Rows:
-    return Rows(list(texts), list(labels), ("memory",), np.zeros(len(texts), np.int32), np.arange(1, len(texts) + 1))
+    return Rows.of(texts, labels)
 
 
 TRAIN = rows([f"{word} film {n % 5}" for n in range(12) for word in ("good", "bad")], ["pos", "neg"] * 12)

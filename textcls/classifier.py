@@ -336,7 +336,7 @@ def evaluate(
 
 def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the report over some rows, and those labelled wrongly, the most confident first."""
-    together = LabelSet(predictor.labels).extended(rows.all_labels)
+    together = LabelSet(predictor.labels).extended(rows.labels.distinct)
     targets = rows.targets(together)
     probabilities = predictor.predict(rows.texts).probabilities
     report = evaluate_probabilities(probabilities, targets, together.texts, predictor.thresholds)

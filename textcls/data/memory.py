@@ -48,7 +48,7 @@ def rows_from_memory(
     if many is None:
         many = all(isinstance(value, list | tuple | set | frozenset) for value in found)
     checked: list[Any] = [_label_list(value, place) if many else _label(value, place) for place, value in enumerate(found)]
-    return Rows(plain, checked, ("memory",), np.zeros(len(plain), np.int32), np.arange(1, len(plain) + 1))
+    return Rows.of(plain, checked)
 
 
 def _label(value: Any, place: int) -> Label:

@@ -10,13 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import numpy as np
-
 from textcls.config import DataSettings
 from textcls.data.files import Decoder, ending, read_text
 from textcls.data.formats import FASTTEXT_PREFIX, Record, check_columns, is_fasttext, iter_fasttext, iter_records
 from textcls.data.labels import Label, label_text
-from textcls.data.rows import Rows
+from textcls.data.rows import Rows, RowsBuilder
 from textcls.data.sources import ClassFolder, File, Role, Source, StoredDataset, resolve
 from textcls.errors import DataError
 
@@ -66,30 +64,23 @@ def read_sources(sources: Sequence[Source], settings: DataSettings) -> Rows:
         DataError: As `read_labelled`.
     """
     decoder = Decoder(settings.encoding_errors)
-    texts: list[str] = []
-    labels: list[Any] = []
-    source_of: list[int] = []
-    row_of: list[int] = []
+    rows = RowsBuilder()
     names: dict[tuple[int, str], int] = {}  # the names of two sources may be equal: a/x.csv and b/x.csv are both x.csv
     notes: list[str] = []
     for number, source in enumerate(sources):
-        before = len(texts)
+        before = len(rows)
         for name, row, text, label in _iter_rows(source, settings, decoder):
-            texts.append(text)
-            labels.append(label)
-            source_of.append(names.setdefault((number, name), len(names)))
-            row_of.append(row)
-        if len(texts) == before:
+            rows.append(names.setdefault((number, name), len(names)), row, text, label)
+        if len(rows) == before:
             place = source.name if isinstance(source, StoredDataset) else source.path
             raise DataError(f"{place}: there are no rows in it")
         if isinstance(source, ClassFolder) and source.skipped:
             kinds = ", ".join(sorted({path.suffix for path in source.skipped}))
             notes.append(f"{source.name}: files left out because their ending is not .txt: {len(source.skipped)} ({kinds})")
-    if not texts:
+    if not len(rows):
         raise DataError("there is nothing to read: the list of files is empty")
     notes += decoder.notes()
-    shown = tuple(name for _, name in names)
-    return Rows(texts, labels, shown, np.array(source_of, np.int32), np.array(row_of, np.int64), tuple(notes))
+    return rows.finish(tuple(name for _, name in names), tuple(notes))
 
 
 def _iter_rows(source: Source, settings: DataSettings, decoder: Decoder) -> Iterator[_Row]:

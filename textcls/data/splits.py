@@ -11,12 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from textcls.config import DataSettings
+from textcls.data.columns import Texts
 from textcls.data.labels import LabelSet, label_text, sorted_texts
 from textcls.data.reading import read_sources
 from textcls.data.rows import Rows
 from textcls.data.sources import Role, resolve
 from textcls.errors import ConfigError, DataError
+from textcls.storage import stored
 
+_BLOCK = 8192  # texts at once
 _NAMED = 5  # how many classes a note names before it only counts
 
 
@@ -91,7 +94,7 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
         rows["train"] = given["train"].select(cut.train)
     if not test:
         rows.pop("test", None)
-    notes += _shared_texts(rows)
+    notes += _shared_texts(rows["train"], {role: part for role, part in given.items() if role != "train"})  # cuts share none
     if test and "test" not in rows:
         notes.append("there is no test split, so none is evaluated; set data.test or data.test_share for one")
     recorded = {"train": cut.train, **taken} if taken else {}
@@ -112,22 +115,26 @@ def split_rows(rows: Rows, validation_share: float, test_share: float, seed: int
         test_share: Share of all rows for test, in [0, 1).
         seed: Another seed gives another choice.
     """
-    split_of = np.zeros(len(rows), np.int8)  # 0 train, 1 validation, 2 test
-    classes = _groups_by_class(rows, seed)
-    sizes = {label: sum(map(len, groups)) for label, groups in classes.items()}
+    if not (validation_share or test_share):
+        return Cut(np.arange(len(rows)), np.empty(0, np.int64), np.empty(0, np.int64), ())
+    order, sizes, classes = _groups_by_class(rows, seed)
+    rows_of_class = {label: int(sizes[own].sum()) for label, own in classes.items()}
+    split_of_group = np.zeros(len(sizes), np.int8)  # 0 train, 1 validation, 2 test
     notes = []
     for number, role, share in ((2, "test", test_share), (1, "validation", validation_share)):
         if not share:
             continue
         without = []
-        for label, quota in _quotas(sizes, share).items():
-            taken = _take(classes[label], quota)
-            for group in taken:
-                split_of[group] = number
-            if not taken:
+        for label, quota in _quotas(rows_of_class, share).items():
+            taken = _take(sizes[classes[label]], quota)
+            split_of_group[classes[label][taken]] = number
+            classes[label] = classes[label][~taken]
+            if not taken.any():
                 without.append(label)
         notes += _too_small(without, len(classes), role)
-    train, validation, test = (np.flatnonzero(split_of == number) for number in range(3))
+    split_of = np.empty(len(rows), np.int8)
+    split_of[order] = np.repeat(split_of_group, sizes)
+    train, validation, test = (stored(np.flatnonzero(split_of == number)) for number in range(3))
     return Cut(train, validation, test, tuple(notes))
 
 
@@ -136,18 +143,43 @@ def text_key(text: str) -> str:
     return text.strip()
 
 
-def _groups_by_class(rows: Rows, seed: int) -> dict[str, list[list[int]]]:
-    """Return, for each label's text in order, its groups of rows with equal text, in the order in which splits take them."""
-    groups: dict[str, list[int]] = {}
-    for index, text in enumerate(rows.texts):
-        groups.setdefault(text_key(text), []).append(index)
-    key = seed.to_bytes(16, "big")
-    place = {text: hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest() for text in groups}
-    classes: dict[str, list[list[int]]] = {}
-    for text in sorted(groups, key=place.__getitem__):
-        label: Any = rows.labels[groups[text][0]]  # equal texts with different labels go with the first one's class
-        classes.setdefault("" if isinstance(label, list) else label_text(label), []).append(groups[text])
-    return {label: classes[label] for label in sorted_texts(classes)}
+def text_digests(texts: Texts, key: bytes = b"") -> npt.NDArray[np.uint64]:
+    """Return a digest, with a key, of what each text is compared by, uint64 `[n]`.
+
+    Texts with the same digest count as equal. That two different ones of two million have the same is a chance of one in ten
+    million, and all it does is to keep them on one side of a cut.
+    """
+    digests = np.empty(len(texts), np.uint64)
+    for start in range(0, len(texts), _BLOCK):
+        keys = (text_key(text).encode("utf-8", "surrogatepass") for text in texts[start : start + _BLOCK])
+        some = b"".join(hashlib.blake2b(text, key=key, digest_size=8).digest() for text in keys)
+        digests[start : start + _BLOCK] = np.frombuffer(some, ">u8")  # as bytes compare
+    return digests
+
+
+def _groups_by_class(
+    rows: Rows, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
+    """Gather rows with equal text, in the order in which splits take them.
+
+    Returns:
+        The rows, group by group; how many each group has; and for each label's text, in order, the numbers of its groups.
+    """
+    digests = text_digests(rows.texts, seed.to_bytes(16, "big"))
+    order = stored(np.argsort(digests, kind="stable"))
+    digests = digests[order]
+    starts = np.flatnonzero(np.append(True, digests[1:] != digests[:-1]))
+    del digests
+    codes = rows.labels.codes[order[starts]]  # equal texts with different labels go with the first one's class
+    values: Sequence[Any] = rows.labels.values
+    texts = {code: "" if rows.many else label_text(values[code]) for code in np.unique(codes).tolist()}
+    number = {text: place for place, text in enumerate(sorted_texts(set(texts.values())))}
+    class_of = np.zeros(len(values), np.int32)
+    class_of[list(texts)] = [number[text] for text in texts.values()]
+    by_class = class_of[codes]
+    groups = np.split(np.argsort(by_class, kind="stable"), np.cumsum(np.bincount(by_class))[:-1])
+    classes = dict(zip(number, groups, strict=True))
+    return order, np.diff(starts, append=len(order)), classes
 
 
 def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
@@ -161,18 +193,15 @@ def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
     return quotas
 
 
-def _take(groups: list[list[int]], quota: int) -> list[list[int]]:
-    """Take groups of at most `quota` rows together out of `groups`, in order, leaving at least one."""
-    taken: list[list[int]] = []
-    left: list[list[int]] = []
-    for position, group in enumerate(groups):
-        last = position == len(groups) - 1 and not left
-        if len(group) <= quota and not last:
-            taken.append(group)
-            quota -= len(group)
-        else:
-            left.append(group)
-    groups[:] = left
+def _take(sizes: npt.NDArray[np.int64], quota: int) -> npt.NDArray[np.bool_]:
+    """Choose groups of at most `quota` rows together, in order, leaving at least one; return whether each is chosen, `[n]`."""
+    taken = np.zeros(len(sizes), np.bool_)
+    for group, size in enumerate(sizes):
+        if not quota:
+            break
+        if size <= quota and not (group == len(sizes) - 1 and taken[:-1].all()):
+            taken[group] = True
+            quota -= int(size)
     return taken
 
 
@@ -186,24 +215,26 @@ def _too_small(without: Sequence[str], classes: int, role: str) -> list[str]:
     return [f"too few rows to cut {role} rows from, so they stay in train: {names}"]
 
 
-def _shared_texts(rows: Mapping[str, Rows]) -> list[str]:
-    """Count the texts of validation and test that training sees too."""
-    seen = {text_key(text) for text in rows["train"].texts}
+def _shared_texts(train: Rows, others: Mapping[str, Rows]) -> list[str]:
+    """Count the texts of splits that training sees too."""
+    if not others:
+        return []
+    seen = text_digests(train.texts)
+    seen.sort()
     notes = []
-    for role in ("validation", "test"):
-        if role in rows and (count := sum(text_key(text) in seen for text in rows[role].texts)):
-            notes.append(f"{role}: {count} of {len(rows[role])} rows have a text that also stands in train")
+    for role, rows in others.items():
+        digests = text_digests(rows.texts)
+        if count := int((seen[np.searchsorted(seen, digests).clip(max=len(seen) - 1)] == digests).sum()):
+            notes.append(f"{role}: {count} of {len(rows)} rows have a text that also stands in train")
     return notes
 
 
 def _check_classes(train: Rows, settings: DataSettings) -> None:
     column = settings.labels or settings.label or "label"
-    many = settings.labels is not None
-    labels: list[Any] = [label for row in train.labels for label in row] if many else train.labels  # type: ignore[union-attr]
-    classes = LabelSet.from_rows(labels)
+    classes = LabelSet.from_rows(train.labels.distinct)
     if not classes:
         raise DataError(f"data.train: no row has a label in column {column!r}")
-    if len(classes) == 1 and not many:
+    if len(classes) == 1 and settings.labels is None:
         raise DataError(
             f"data.train: all {len(train)} rows have the label {classes.texts[0]!r} (first: {train.where(0)}); "
             "training needs at least two classes"

@@ -185,7 +185,7 @@ def _record(graph: onnx.ModelProto, parity: Parity) -> None:
 
 def _accuracies(artifact: Artifact, path: Path, rows: Rows) -> tuple[float, float]:
     """Return the accuracy of the model and of a file on labelled rows."""
-    together = LabelSet(artifact.labels).extended(rows.all_labels)
+    together = LabelSet(artifact.labels).extended(rows.labels.distinct)
 
     def accuracy(predictor: Predictor) -> float:
         probabilities = predictor.predict(rows.texts).probabilities

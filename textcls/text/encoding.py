@@ -1,7 +1,8 @@
 """Encoding: texts to two flat arrays of token ids and offsets.
 
 Text `i` is `ids[offsets[i] : offsets[i + 1]]`: no list per text, no padding. Each distinct chunk is tokenized once and then looked
-up, so the work per text is a split, one dictionary look-up a chunk, and array arithmetic.
+up, so the work per text is a split, one dictionary look-up a chunk, and array arithmetic. It is done by blocks, and what many
+blocks give lies in files that the system maps (see `textcls.storage`), so that memory does not grow with the texts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -16,9 +18,11 @@ import regex
 from numpy.typing import NDArray
 
 from textcls.config import TextSettings
+from textcls.storage import GrowingArray, stored
 from textcls.text.tokenizers import Tokenizer, build_tokenizer
 from textcls.text.vocabulary import PAD, UNK, Vocabulary
 
+_BLOCK = 8192  # texts encoded at once
 _MOST_CHUNKS = 1 << 18  # distinct chunks remembered; about 40 MB of strings, ids and dictionary
 _MOST_IDS = 1 << 22  # and their ids: a chunk that is not remembered, such as a whole Chinese text, leaves its ids behind too
 _LONGEST_REMEMBERED = 200  # characters of a chunk; longer ones hardly come again
@@ -45,10 +49,29 @@ class Encoded:
         """Return the number of texts."""
         return len(self.empty)
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, at least 1, int64 [n_texts]."""
-        return np.diff(self.offsets)
+        return stored(np.diff(self.offsets))
+
+
+class _EncodedBlocks:
+    """Puts encoded blocks one behind the other."""
+
+    def __init__(self) -> None:
+        self._ids, self._offsets, self._end = GrowingArray(np.int32), GrowingArray(np.int64), 0
+        self._empty, self._truncated = GrowingArray(np.bool_), GrowingArray(np.bool_)
+        self._offsets.append(0)
+
+    def append(self, block: Encoded) -> None:
+        self._ids.extend(block.ids)
+        self._offsets.extend(self._end + block.offsets[1:])
+        self._empty.extend(block.empty)
+        self._truncated.extend(block.truncated)
+        self._end += len(block.ids)
+
+    def finish(self) -> Encoded:
+        return Encoded(self._ids.finish(), self._offsets.finish(), self._empty.finish(), self._truncated.finish())
 
 
 class _ChunkTable(dict[str, int]):
@@ -99,6 +122,14 @@ class Encoder:
         Args:
             texts: Raw texts, [n_texts].
         """
+        if len(texts) <= _BLOCK:
+            return self._encode_block(texts)
+        blocks = _EncodedBlocks()
+        for start in range(0, len(texts), _BLOCK):
+            blocks.append(self._encode_block(texts[start : start + _BLOCK]))
+        return blocks.finish()
+
+    def _encode_block(self, texts: Sequence[str]) -> Encoded:
         table = self._chunks
         found, chunks_before = array("q"), array("q", [0])  # arrays: the chunks of all texts as strings would fill the memory
         for text in replace_surrogates(texts):
@@ -134,16 +165,23 @@ def encode_training(texts: Sequence[str], settings: TextSettings) -> tuple[Encod
         build_tokenizer(settings), lambda token: first_seen.setdefault(token, len(first_seen) + 1), settings.max_tokens
     )
     encoded = encoder.encode(texts)
-    counts = np.bincount(encoded.ids, minlength=len(first_seen) + 1)
+    found = _counts(encoded.ids, len(first_seen) + 1)
     tokens = list(first_seen)
-    vocabulary = Vocabulary.build(tokens, counts[1:], min_count=settings.min_count, max_size=settings.max_vocabulary)
+    vocabulary = Vocabulary.build(tokens, found[1:], min_count=settings.min_count, max_size=settings.max_vocabulary)
     final = np.array([PAD, *(vocabulary.index.get(token, UNK) for token in tokens)], np.int32)
-    ids = final[encoded.ids]
-    return (
-        Encoded(ids, encoded.offsets, encoded.empty, encoded.truncated),
-        vocabulary,
-        np.bincount(ids, minlength=len(vocabulary)),
-    )
+    ids, counts = GrowingArray(np.int32), np.zeros(len(vocabulary), np.int64)
+    np.add.at(counts, final, found)
+    for start in range(0, len(encoded.ids), _MOST_IDS):
+        ids.extend(final[encoded.ids[start : start + _MOST_IDS]])
+    return Encoded(ids.finish(), encoded.offsets, encoded.empty, encoded.truncated), vocabulary, counts
+
+
+def _counts(ids: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    """Return how often each id below `size` occurs, int64 [size]; by blocks, for counting takes a copy."""
+    counts = np.zeros(size, np.int64)
+    for start in range(0, len(ids), _MOST_IDS):
+        counts += np.bincount(ids[start : start + _MOST_IDS], minlength=size)
+    return counts
 
 
 def replace_surrogates(texts: Sequence[str]) -> Sequence[str]:

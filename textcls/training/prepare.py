@@ -59,7 +59,7 @@ def prepare(
     Raises:
         InputError: The rows or settings cannot be used.
     """
-    labels = LabelSet.from_rows(train.all_labels)
+    labels = LabelSet.from_rows(train.labels.distinct)
     if len(labels) < 2:
         what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
         raise DataError(f"the training rows have {what}: a classifier needs at least two")
@@ -93,7 +93,7 @@ def prepare(
 
 def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
     """Encode the rows of a split other than train; labels that training does not know get classes beyond the model's."""
-    together = labels.extended(rows.all_labels)
+    together = labels.extended(rows.labels.distinct)
     return LabelledSplit(encoder.encode(rows.texts), rows.targets(together), together.texts)
 
 
