@@ -98,7 +98,6 @@ def test_bad_input_is_told_before_ray_starts(model: Path, tmp_path: Path, option
     [
         ("127.0.0.1:1", "127.0.0.1:1: no Ray cluster answers there"),
         ("127.0.0.1:x", "no Ray cluster answers there"),
-        ("auto", "auto: no Ray cluster answers there: Could not find any running Ray instance"),
         ("ray://head:10001", "with the address auto"),
     ],
 )

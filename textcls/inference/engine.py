@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from textcls.config import available_cores
+from textcls.inference.folding import fold_input_product, words_to_fold
 from textcls.inference.graph import numeric_core
 from textcls.text import PAD
 
@@ -28,14 +30,11 @@ class OnnxEngine:
     """
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # a second thread gains little; a second batch all
-        options.log_severity_level = 4  # its errors are raised
         core = numeric_core(model)
         self.classes: int = core.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-        self._session = onnxruntime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self._session, self._folded = _session(core), None
+        self._words = words_to_fold(core)
+        self._core = core if self._words else None
         self._threads = threads or available_cores()
 
     def __call__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -49,10 +48,11 @@ class OnnxEngine:
             Probabilities in the order of the texts, float32 [n_texts, classes].
         """
         scores = np.empty((len(offsets) - 1, self.classes), np.float32)
+        session = self._session_for(len(ids))
 
         def score(rows: NDArray[np.int64]) -> None:
             feed = pad(ids, offsets, rows)
-            scores[rows] = self._session.run(["probabilities"], feed)[0]
+            scores[rows] = session.run(["probabilities"], feed)[0]
 
         batches = list(batches_of_like_length(np.diff(offsets)))
         if self._threads == 1 or len(batches) == 1:
@@ -62,6 +62,28 @@ class OnnxEngine:
             with ThreadPoolExecutor(self._threads) as pool:
                 list(pool.map(score, batches))  # a list, so that an error in a thread is raised here
         return scores
+
+    def _session_for(self, tokens: int) -> Any:
+        """Return the session for a call: the folded one where so many tokens pay for a table of all words.
+
+        The call alone decides, not those before it, so that a run that is resumed gives what it would have given.
+        """
+        if self._words is None or tokens < self._words:
+            return self._session
+        if self._core is not None:
+            fold_input_product(self._core)
+            self._folded, self._core = _session(self._core), None
+        return self._folded
+
+
+def _session(core: onnx.ModelProto) -> Any:
+    """Return a session of one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a second thread gains little; a second batch all
+    options.log_severity_level = 4  # its errors are raised
+    return onnxruntime.InferenceSession(core.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def pad(ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
