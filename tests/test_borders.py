@@ -14,7 +14,20 @@ import pytest
 import textcls
 
 PACKAGE = Path(textcls.__file__).parent
-HEAVY = ("torch", "spacy", "datasets", "sklearn", "matplotlib", "pyarrow", "pandas", "onnx", "onnxruntime", "numpy", "pydantic")
+HEAVY = (
+    "torch",
+    "spacy",
+    "datasets",
+    "sklearn",
+    "matplotlib",
+    "pyarrow",
+    "pandas",
+    "ray",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "pydantic",
+)
 COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info", "check")
 HELP_SECONDS, CLASSIFY_SECONDS = 0.5, 1.2  # CPU-seconds, the best of three
 
@@ -91,10 +104,20 @@ def test_help_loads_nothing_heavy(command: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["inference", "inference.predictor", "inference.files", "inference.graph", "text", "data", "evaluation"]
+    "room",
+    [
+        "inference",
+        "inference.predictor",
+        "inference.files",
+        "inference.graph",
+        "inference.ray_engine",
+        "text",
+        "data",
+        "evaluation",
+    ],
 )
 def test_rooms_that_must_do_without_torch(room: str) -> None:
-    assert not loaded_by(f"import textcls.{room}") & {"torch", "spacy", "datasets", "sklearn", "matplotlib"}
+    assert not loaded_by(f"import textcls.{room}") & {"torch", "spacy", "datasets", "sklearn", "matplotlib", "ray"}
 
 
 def test_classifying_with_an_exported_file_needs_no_torch(tiny_onnx: Path) -> None:

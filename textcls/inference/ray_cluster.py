@@ -21,7 +21,7 @@ def units(ray: Any, kind: str) -> int:
     """Return how many cores (`CPU`) or GPUs (`GPU`) the cluster has.
 
     Raises:
-        InputError: None.
+        InputError: It has none.
     """
     count = int(ray.cluster_resources().get(kind, 0))
     if not count:
