@@ -217,7 +217,7 @@ def test_groups_are_those_of_a_dictionary_of_texts(pairs: list[tuple[str, Label]
     for text in sorted(groups, key=place.__getitem__):
         expected.setdefault(label_text(pairs[groups[text][0]][1]), []).append(groups[text])
 
-    order, sizes, classes = _groups_by_class(make_rows(*map(list, zip(*pairs, strict=True))), seed)  # type: ignore[arg-type]
+    order, sizes, classes = _groups_by_class(make_rows(*map(list, zip(*pairs, strict=True))), seed)
     ends = np.cumsum(sizes)
     found = {
         label: [order[ends[group] - sizes[group] : ends[group]].tolist() for group in own] for label, own in classes.items()

@@ -32,7 +32,8 @@ def test_it_holds_what_a_list_would(parts: list[int | list[int]], held: int) -> 
                 growing.append(part)
                 expected.append(part)
         array = growing.finish()
-    assert (array.tolist(), array.dtype) == (expected, np.int32)
+    assert array.tolist() == expected
+    assert array.dtype == np.int32
     assert not array.flags.writeable
 
 

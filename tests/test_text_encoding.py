@@ -154,3 +154,22 @@ def test_half_a_million_distinct_chunks_take_seconds() -> None:
     encoded = encoder.encode([" ".join(f"w{n}" for n in range(i, i + 1000)) for i in range(0, 500_000, 1000)])
     assert time.process_time() - start < 10
     assert len(encoded.ids) == 500_000
+
+
+@given(texts_of_words, st.integers(1, 5))
+def test_blocks_change_nothing(texts: list[str], most: int) -> None:
+    settings = TextSettings(max_tokens=most, min_count=2)
+    whole, words, counts = encode_training(texts, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "_BLOCK", 2)
+        patch.setattr(encoding, "_MOST_IDS", 3)
+        patch.setattr("textcls.storage._MOST_HELD", 8)
+        blocks, same_words, same_counts = encode_training(texts, settings)
+        again = Encoder.from_settings(settings, words).encode(texts)
+    assert same_words == words
+    assert same_counts.tolist() == counts.tolist()
+    for found in (blocks, again):
+        assert rows_of(found) == rows_of(whole)
+        assert found.lengths.tolist() == whole.lengths.tolist()
+        assert (found.empty.tolist(), found.truncated.tolist()) == (whole.empty.tolist(), whole.truncated.tolist())
+        assert [str(array.dtype) for array in (found.ids, found.offsets, found.empty)] == ["int32", "int64", "bool"]

@@ -272,3 +272,14 @@ def test_starting_from_a_model_remembers_its_vectors(glove: Path) -> None:
     first = fitted(frozen(glove)).artifact
     second = fitted(config(**{"model.embedding_size": None}), start_from=first).artifact
     assert second.provenance["vectors"] == first.provenance["vectors"]
+
+
+def test_what_was_encoded_before_is_told_and_gives_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTCLS_CACHE", str(tmp_path))
+    monkeypatch.setattr("textcls.text.cache._FEWEST_TOKENS", 1)
+    told = "encoded texts: from the cache"
+    assert told not in notes()
+    assert told in notes()
+    again = fitted().artifact
+    monkeypatch.setenv("TEXTCLS_CACHE", "off")
+    assert same_weights(fitted().artifact, again)

@@ -172,7 +172,7 @@ def fit(
 
 def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[np.float64], Targets]:
     """Evaluate a trained network on rows; return the report, calibrated probabilities [n, classes] and targets."""
-    split = labelled_split(fitted.encoder, fitted.labels, rows)
+    split = labelled_split(fitted.encoder.encode(rows.texts), fitted.labels, rows)
     model = fitted.artifact
     probabilities = probabilities_of(score(fitted.network, split.encoded), model.temperature, many=model.many)
     thresholds = None if model.thresholds is None else np.array(model.thresholds, np.float32)

@@ -12,7 +12,8 @@ from textcls.artifact import Artifact
 from textcls.config import Config
 from textcls.data import LabelSet, Rows
 from textcls.errors import DataError
-from textcls.text import Encoded, Encoder, Vocabulary, encode_training
+from textcls.text import Encoded, Encoder, Vocabulary
+from textcls.text.cache import EncodingCache
 from textcls.text.vectors import PretrainedVectors, load_vectors
 from textcls.training.batches import LabelledSplit
 from textcls.training.events import Event, Note
@@ -64,8 +65,9 @@ def prepare(
         what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
         raise DataError(f"the training rows have {what}: a classifier needs at least two")
     vectors: PretrainedVectors | None = None
+    cache = EncodingCache(config.text)
     if start_from is None:
-        encoded, vocabulary, counts = encode_training(train.texts, config.text)
+        encoded, vocabulary, counts = cache.encode_training(train.texts)
         if config.text.vectors is not None:
             encoder = Encoder.from_settings(config.text, vocabulary)
             vectors = load_vectors(
@@ -78,11 +80,15 @@ def prepare(
             yield Note(_coverage(vectors, counts))
     else:
         vocabulary = start_from.vocabulary
-        encoded = Encoder.from_settings(config.text, vocabulary).encode(train.texts)
+        encoded = cache.encode(train.texts, Encoder.from_settings(config.text, vocabulary), vocabulary)
     encoder = Encoder.from_settings(config.text, vocabulary)
     yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
     train_split = LabelledSplit(encoded, train.targets(labels), labels.texts)
-    validation_split = None if validation is None else labelled_split(encoder, labels, validation)
+    validation_split = None
+    if validation is not None:
+        validation_split = labelled_split(cache.encode(validation.texts, encoder, vocabulary), labels, validation)
+    if cache.hits:
+        yield Note("encoded texts: from the cache")
     if validation_split is None:
         yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
     elif not _has_known_labels(validation_split, len(labels)):
@@ -91,10 +97,10 @@ def prepare(
     return Prepared(labels, vocabulary, encoder, vectors, train_split, validation_split)
 
 
-def labelled_split(encoder: Encoder, labels: LabelSet, rows: Rows) -> LabelledSplit:
-    """Encode the rows of a split other than train; labels that training does not know get classes beyond the model's."""
+def labelled_split(encoded: Encoded, labels: LabelSet, rows: Rows) -> LabelledSplit:
+    """Return a split other than train; labels that training does not know get classes beyond the model's."""
     together = labels.extended(rows.labels.distinct)
-    return LabelledSplit(encoder.encode(rows.texts), rows.targets(together), together.texts)
+    return LabelledSplit(encoded, rows.targets(together), together.texts)
 
 
 def _has_known_labels(split: LabelledSplit, known: int) -> bool:

@@ -20,7 +20,7 @@ from textcls.data import Rows, Splits, load_splits
 from textcls.errors import InputError, MissingPackageError, TrainingError
 from textcls.evaluation import confusion_matrix
 from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
-from textcls.files import write_text
+from textcls.files import replacing, write_text
 from textcls.training.card import model_card
 from textcls.training.checkpoint import Checkpoints, remove_torn
 from textcls.training.distributed import joined
@@ -30,6 +30,7 @@ from textcls.training.interrupt import interruptible
 
 Report = Callable[[Event], None]
 _MOST_LABELS_SHOWN = 500
+_BLOCK = 8192  # row numbers written at once
 _PICTURES = ("learning_curves.png", "confusion_matrix.png", "reliability.png")
 
 
@@ -309,7 +310,7 @@ class _RunLog:
             if self._before is None:
                 _clear(self.folder)
             write_text(self.folder / "config.yaml", self._config.to_yaml())
-            write_text(self.folder / "splits.json", json.dumps(_split_record(self._splits), ensure_ascii=False) + "\n")
+            _write_split_record(self.folder / "splits.json", self._splits)
             if self._board_writer is not None:
                 self._board = self._board_writer(str(self.folder / "tensorboard"))
                 self._stack.callback(self._board.close)
@@ -352,11 +353,19 @@ def _tensorboard() -> Any:
     return SummaryWriter
 
 
-def _split_record(splits: Splits) -> dict[str, Any]:
-    """The rows of each split: the files, and where a split was cut from train, its rows there, counted from 0."""
+def _write_split_record(path: Path, splits: Splits) -> None:
+    """Write the rows of each split: the files, and where a split was cut from train, its rows there, counted from 0."""
     rows: dict[str, Rows | None] = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    return {
+    record = {
         "rows": {name: 0 if split is None else len(split) for name, split in rows.items()},
         "files": splits.files,
-        "cut_from_train": {name: indices.tolist() for name, indices in splits.cut.items()},
+        "cut_from_train": {},
     }
+    with replacing(path) as neighbour, neighbour.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(record, ensure_ascii=False).removesuffix("}}"))
+        for place, (name, indices) in enumerate(splits.cut.items()):
+            file.write(f'{", " * (place > 0)}"{name}": [')
+            for start in range(0, len(indices), _BLOCK):  # by blocks: millions of them as one text would fill the memory
+                file.write(", " * (start > 0) + ", ".join(map(str, indices[start : start + _BLOCK].tolist())))
+            file.write("]")
+        file.write("}}\n")
