@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import json
 import os
@@ -42,9 +43,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """A cluster of two workers that the calls find and leave alone."""
+    """A cluster of two workers that the calls find and leave alone; its GPU stands in Ray's books alone."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    ray.init("local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    ray.init("local", num_cpus=WORKERS, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
     yield
     assert ray.is_initialized()
     ray.shutdown()
@@ -158,6 +159,24 @@ def test_a_model_folder_and_uris_serve_as_well(inputs: Path, tmp_path: Path) -> 
     *found, success = sorted(parts(tmp_path / "out"), key=lambda path: path.name == "_SUCCESS")
     assert success.name == "_SUCCESS"
     assert b"".join(path.read_bytes() for path in found) == (tmp_path / "local.jsonl").read_bytes()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("cluster")
+def test_another_engine_scores_where_ray_has_gpus(inputs: Path, tmp_path: Path) -> None:
+    from textcls.model.engine import TorchEngine
+
+    write_artifact(tiny_artifact(), tmp_path / "model", "")
+    gpu_engine = functools.partial(TorchEngine, device="cpu")
+    classify_with_ray(tmp_path / "model", [inputs / "a.csv"], tmp_path / "out", gpu_engine=gpu_engine, ordered=True)
+    classify_files(Predictor.load(tmp_path / "model"), [inputs / "a.csv"], tmp_path / "local.jsonl")
+    found, expected = (
+        [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+        for paths in (parts(tmp_path / "out"), [tmp_path / "local.jsonl"])
+    )
+    scores = [[row.pop("confidence") or 0 for row in rows] for rows in (found, expected)]
+    assert found == expected
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
 def descendants(title: bytes) -> list[int]:

@@ -185,7 +185,7 @@ def _labelled(tasks: Any, shared: Any, workers: int, gpus: int | None) -> Any:
         _Worker,
         fn_constructor_args=(shared,),
         batch_format="pyarrow",
-        batch_size=None,
+        batch_size=1,  # block of ours, of thousands of rows; for GPUs Ray wants a number
         num_cpus=1,
         num_gpus=gpus,
         compute=ActorPoolStrategy(size=workers),
