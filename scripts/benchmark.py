@@ -3,6 +3,8 @@
     TEXTCLS_DATA=folder python scripts/benchmark.py classify                              200,000 short and 5,000 long texts
     TEXTCLS_DATA=folder python scripts/benchmark.py classify --rows 20000 --long-rows 500 --json speed.json
     TEXTCLS_DATA=folder python scripts/benchmark.py train --json training.json            on the sentences of sst2
+    TEXTCLS_DATA=folder python scripts/benchmark.py encode                                200,000 short texts to ids
+    TEXTCLS_DATA=folder python scripts/benchmark.py grow                                  200,000 rows, then 2,000,000
 
 A round is one slice of the texts, which everyone classifies in turn, from a csv file to a csv file with a label beside each text;
 loading a model is not counted. Ratios are medians over the rounds, so that what else the machine does falls on all alike. The floor
@@ -34,6 +36,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import _encoding_race
+import _growth
 import _training_race
 import numpy as np
 from _contestants import Classify, contestants
@@ -64,11 +68,17 @@ def main() -> None:
     classify.add_argument("--only", action="append", metavar="NAME", help="one of the classifiers; may be repeated")
     classify.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     _training_race.add_arguments(commands.add_parser("train", help="train on the same rows"))
+    _encoding_race.add_arguments(commands.add_parser("encode", help="texts to ids, beside spaCy's tokenizer"))
+    _growth.add_arguments(commands.add_parser("grow", help="what ten times the rows cost in time and memory"))
     arguments = parser.parse_args()
     if "TEXTCLS_DATA" not in os.environ:
         parser.error("TEXTCLS_DATA is not set: name the folder with the data sets")
     if arguments.command == "train":
         _training_race.main(arguments, available_cores())
+        return
+    if arguments.command in ("encode", "grow"):
+        module = _encoding_race if arguments.command == "encode" else _growth
+        module.main(arguments, short_texts(Path(os.environ["TEXTCLS_DATA"])))
         return
     result = compare(arguments, Path(os.environ["TEXTCLS_DATA"]))
     if arguments.json:
@@ -113,7 +123,7 @@ def long_texts(data: Path) -> Iterator[str]:
 def labelled_rows(data: Path) -> tuple[list[str], list[str]]:
     """Return the texts and labels that the classifiers with a training of their own learn from."""
     rows = rows_of(data, "trec-train")
-    return rows.texts, [str(label) for label in rows.labels]
+    return list(rows.texts), [str(label) for label in rows.labels]
 
 
 def rows_of(data: Path, name: str) -> Rows:

@@ -30,3 +30,25 @@ def test_classify_compares_short_and_long_texts(tmp_path: Path) -> None:
     assert {"ratio_handwritten", "ratio_int8", "floor_share", "rows_per_second", "cpu_floor_share"} <= result.keys()
     assert result["short"]["rows_per_core_second"]["ours fp32"] > 0
     assert (result["short"]["rows"], result["long"]["rows"]) == (60, 6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TEXTCLS_DATA" not in os.environ, reason="TEXTCLS_DATA names no folder with data sets")
+def test_encode_compares_with_spacy(tmp_path: Path) -> None:
+    figures = tmp_path / "encoding.json"
+    command = [sys.executable, str(SCRIPT), "encode", "--rows", "300", "--rounds", "1", "--json", str(figures)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(figures.read_text())["ratio_encoding"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TEXTCLS_DATA" not in os.environ, reason="TEXTCLS_DATA names no folder with data sets")
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory in use")
+def test_grow_compares_with_ten_times_the_rows(tmp_path: Path) -> None:
+    figures = tmp_path / "growth.json"
+    command = [sys.executable, str(SCRIPT), "grow", "--rows", "200", "--epochs", "1", "--json", str(figures)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    result = json.loads(figures.read_text())
+    assert (result["few"]["rows"], result["many"]["rows"]) == (200, 2000)
+    assert result["ratio_cpu_seconds"] > 0
+    assert result["many"]["peak_megabytes"] > 50

@@ -162,7 +162,7 @@ def test_blocks_change_nothing(texts: list[str], most: int) -> None:
     whole, words, counts = encode_training(texts, settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "_BLOCK", 2)
-        patch.setattr(encoding, "_MOST_IDS", 3)
+        patch.setattr(encoding, "_IDS", 3)
         patch.setattr("textcls.storage._MOST_HELD", 8)
         blocks, same_words, same_counts = encode_training(texts, settings)
         again = Encoder.from_settings(settings, words).encode(texts)

@@ -168,8 +168,9 @@ def _groups_by_class(
     digests = text_digests(rows.texts, seed.to_bytes(16, "big"))
     order = stored(np.argsort(digests, kind="stable"))
     digests = digests[order]
-    starts = np.flatnonzero(np.append(True, digests[1:] != digests[:-1]))
+    starts = stored(np.flatnonzero(np.append(True, digests[1:] != digests[:-1])))
     del digests
+    sizes = stored(np.diff(starts, append=len(order)))
     codes = rows.labels.codes[order[starts]]  # equal texts with different labels go with the first one's class
     values: Sequence[Any] = rows.labels.values
     texts = {code: "" if rows.many else label_text(values[code]) for code in np.unique(codes).tolist()}
@@ -177,9 +178,9 @@ def _groups_by_class(
     class_of = np.zeros(len(values), np.int32)
     class_of[list(texts)] = [number[text] for text in texts.values()]
     by_class = class_of[codes]
-    groups = np.split(np.argsort(by_class, kind="stable"), np.cumsum(np.bincount(by_class))[:-1])
+    groups = np.split(stored(np.argsort(by_class, kind="stable")), np.cumsum(np.bincount(by_class))[:-1])
     classes = dict(zip(number, groups, strict=True))
-    return order, np.diff(starts, append=len(order)), classes
+    return order, sizes, classes
 
 
 def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:

@@ -23,6 +23,7 @@ from textcls.text.tokenizers import Tokenizer, build_tokenizer
 from textcls.text.vocabulary import PAD, UNK, Vocabulary
 
 _BLOCK = 8192  # texts encoded at once
+_IDS = 1 << 18  # ids counted and renumbered at once
 _MOST_CHUNKS = 1 << 18  # distinct chunks remembered; about 40 MB of strings, ids and dictionary
 _MOST_IDS = 1 << 22  # and their ids: a chunk that is not remembered, such as a whole Chinese text, leaves its ids behind too
 _LONGEST_REMEMBERED = 200  # characters of a chunk; longer ones hardly come again
@@ -171,16 +172,16 @@ def encode_training(texts: Sequence[str], settings: TextSettings) -> tuple[Encod
     final = np.array([PAD, *(vocabulary.index.get(token, UNK) for token in tokens)], np.int32)
     ids, counts = GrowingArray(np.int32), np.zeros(len(vocabulary), np.int64)
     np.add.at(counts, final, found)
-    for start in range(0, len(encoded.ids), _MOST_IDS):
-        ids.extend(final[encoded.ids[start : start + _MOST_IDS]])
+    for start in range(0, len(encoded.ids), _IDS):
+        ids.extend(final[encoded.ids[start : start + _IDS]])
     return Encoded(ids.finish(), encoded.offsets, encoded.empty, encoded.truncated), vocabulary, counts
 
 
 def _counts(ids: NDArray[np.int32], size: int) -> NDArray[np.int64]:
     """Return how often each id below `size` occurs, int64 [size]; by blocks, for counting takes a copy."""
     counts = np.zeros(size, np.int64)
-    for start in range(0, len(ids), _MOST_IDS):
-        counts += np.bincount(ids[start : start + _MOST_IDS], minlength=size)
+    for start in range(0, len(ids), _IDS):
+        counts += np.bincount(ids[start : start + _IDS], minlength=size)
     return counts
 
 
