@@ -20,6 +20,7 @@ from textcls.errors import DataError
 TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 FASTTEXT_PREFIX = "__label__"
 _BATCH_ROWS = 8192
+_BUFFER = 1 << 20  # bytes of a Parquet column read at once
 _SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 40  # in messages: a file without a header has an article for a name
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -190,7 +191,8 @@ def _iter_parquet(path: str | Path, decoder: Decoder, columns: Sequence[str] | N
 
     row = 1
     try:
-        with parquet.ParquetFile(path) as file:
+        # Through a buffer: a column of a group of rows, often a million of them, would be read as a whole.
+        with parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             _refuse_duplicates(file.schema_arrow.names, str(path))
             check_columns(columns or (), file.schema_arrow.names, str(path))
             for batch in file.iter_batches(_BATCH_ROWS, columns=None if columns is None else list(columns)):
