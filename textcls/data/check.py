@@ -92,7 +92,8 @@ def _report(rows: Rows) -> SplitReport:
     labels_of: dict[str, set[tuple[str, ...]]] = {}
     for key, texts in zip(keys, labels, strict=True):
         labels_of.setdefault(key, set()).add(texts)
-    longest = max(range(len(rows)), key=lambda index: len(rows.texts[index]))
+    lengths = [len(text) for text in rows.texts]
+    longest = max(range(len(rows)), key=lengths.__getitem__)
     return SplitReport(
         rows=len(rows),
         labels={text: counts[text] for text in sorted_texts(counts)},
@@ -100,7 +101,7 @@ def _report(rows: Rows) -> SplitReport:
         empty=keys.count(""),
         repeated=len(keys) - len(labels_of),
         contradicting=sum(len(labels_of[key]) > 1 for key in keys),
-        longest=len(rows.texts[longest]),
+        longest=lengths[longest],
         longest_at=rows.where(longest),
     )
 
