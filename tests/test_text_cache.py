@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -18,15 +17,6 @@ from textcls.config import TextSettings
 from textcls.text import Encoded, Encoder, Vocabulary, cache, encode_training
 from textcls.text.cache import EncodingCache, cache_folder
 
-PINNED = [
-    "It's 3.5 €, isn't it?",
-    'a "quoted"<br />line; e.g.: naïve\u00a0İ Σ_x',
-    "漢字 e\u0301 👍🏽",
-    "",
-    "x" * 300,
-    "\ud800!",
-]
-UNICODE_IDS, BASIC_IDS = "43b81b029f871c88", "10402cb9c149b717"
 TEXTS = ["b a c.", "", "a B <pad> d", "c \ud800 c c"]
 
 
@@ -74,9 +64,10 @@ def test_other_texts_are_another_entry(texts: list[str]) -> None:
     assert train(texts)[0] == 0
 
 
-def test_another_version_of_a_package_is_another_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "other"), [("_version", lambda _package: "99"), ("_code", lambda: "new")], ids=str)
+def test_another_version_is_another_entry(name: str, other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     train()
-    monkeypatch.setattr(cache, "_version", lambda package: "99")
+    monkeypatch.setattr(cache, name, other)
     assert train()[0] == 0
 
 
@@ -170,14 +161,6 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cache_folder() == Path.home() / ".cache" / "textcls"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert cache_folder() == Path.home() / "Library" / "Caches" / "textcls"
-
-
-@pytest.mark.parametrize(("tokenizer", "ids"), [("unicode", UNICODE_IDS), ("basic_english", BASIC_IDS)])
-def test_the_same_ids_as_ever(tokenizer: str, ids: str) -> None:
-    """Where this fails for good reason, raise `_FORMAT`: what was kept holds the ids of before."""
-    encoded, vocabulary, _ = encode_training(PINNED, TextSettings.model_validate({"tokenizer": tokenizer}))
-    content = encoded.ids.tobytes() + encoded.offsets.tobytes() + "\n".join(vocabulary.tokens).encode()
-    assert (cache._FORMAT, hashlib.sha256(content).hexdigest()[:16]) == (1, ids)
 
 
 def test_words_from_other_packages_are_not_kept() -> None:

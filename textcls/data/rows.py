@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from textcls.data.columns import Labels, LabelsBuilder, Texts, TextsBuilder
 from textcls.data.labels import Label, LabelSet
 from textcls.storage import GrowingArray, stored
+
+_BLOCK = 8192  # rows at once
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,12 @@ class Rows:
 
         Labels that are not in the set are -1, or left out.
         """
-        if self.many:
-            return stored(labels.encode_many(cast(Sequence[list[Label]], self.labels.values))[self.labels.codes])
-        return stored(labels.encode(cast(Sequence[Label], self.labels.values))[self.labels.codes])
+        values: Any = self.labels.values
+        table = labels.encode_many(values) if self.many else labels.encode(values)
+        targets = GrowingArray(table.dtype)
+        for start in range(0, len(self), _BLOCK):
+            targets.extend(table[self.labels.codes[start : start + _BLOCK]].reshape(-1))
+        return targets.finish().reshape(len(self), *table.shape[1:])
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Rows:
         """Return the rows at `indices`, in that order."""

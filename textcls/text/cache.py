@@ -28,7 +28,6 @@ from textcls.files import file_sha256
 from textcls.text.encoding import Encoded, Encoder, encode_training
 from textcls.text.vocabulary import Vocabulary
 
-_FORMAT = 1  # of the files, and of the ids: another number wherever the same settings would give other ids
 _FEWEST_TOKENS = 1_000_000  # below, encoding takes a second at most; finding what is kept takes a tenth of it
 _MOST_BYTES = 4 << 30  # of all entries; the least recently used go
 _BLOCK = 8192  # texts digested at once
@@ -94,7 +93,7 @@ class EncodingCache:
             **{name: getattr(self._settings, name) for name in ("tokenizer", "language", "lowercase", "max_tokens")},
             **{package: _version(package) for package in ("textcls", "regex", "spacy")},
             "unicode": unicodedata.unidata_version,
-            "format": _FORMAT,
+            "code": _code(),
             "texts": _digest(texts),
         }
         return self._folder / "encoded" / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -104,7 +103,7 @@ def cache_folder() -> Path | None:
     """Return the folder of everything that is kept between runs; None where `TEXTCLS_CACHE` is `off`."""
     named = os.environ.get("TEXTCLS_CACHE")
     if named:
-        return None if named == "off" else Path(named)
+        return None if named == "off" else Path(named).expanduser()
     try:
         home = Path.home()
     except RuntimeError:  # a user without one
@@ -126,6 +125,12 @@ def _digest(texts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
+def _code() -> str:
+    """Return a digest of the modules that encode, and of this one: nothing kept outlives a change to them."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -137,7 +142,8 @@ def _read(entry: Path) -> _Entry | None:
     """Read an entry; None where there is none, or a damaged one, which goes."""
     try:
         sums: dict[str, str] = json.loads((entry / _SUMS).read_text(encoding="utf-8"))
-        os.utime(entry)  # the last use
+        with suppress(OSError):  # a cache that may only be read
+            os.utime(entry)  # the last use
         if any(file_sha256(entry / name) != digest for name, digest in sums.items()):
             raise ValueError("damaged")
         arrays = (np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
