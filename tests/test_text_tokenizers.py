@@ -29,6 +29,7 @@ from textcls.text.tokenizers import (
     UnicodeTokenizer,
     lower_each,
 )
+from textcls.text.unassigned import UNASSIGNED
 
 needs_torchtext = pytest.mark.skipif(importlib.util.find_spec("torchtext") is None, reason="torchtext has no wheel here")
 EVERY_CHARACTER = [chr(point) for point in range(0x30000)]
@@ -94,9 +95,53 @@ def test_space_is_what_split_splits_on() -> None:
     assert [c for c in EVERY_CHARACTER if bool(space.match(c)) != (f"a{c}b".split() != [f"a{c}b"])] == []
 
 
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_what_is_younger_than_unicode_15_is_a_symbol_with_its_own_case(lowercase: bool) -> None:
+    garay = "\U00010d50\U00010d51"  # capital letters of Unicode 16
+    assert tokens(UnicodeTokenizer(lowercase), f"a{garay}b\uffff c\x00é") == ["a", *garay, "b", "\uffff", "c", "\x00", "é"]
+
+
+@pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_code_point_is_in_onnx_runtime_what_it_is_here(step: int) -> None:
+    import numpy as np
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    node = helper.make_node(
+        "Tokenizer",
+        ["text"],
+        ["tokens"],
+        domain="com.microsoft",
+        mark=0,
+        mincharnum=1,
+        pad_value="<pad>",
+        tokenexp=UNICODE_TOKEN,
+    )
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [node], "t", [value("text", TensorProto.STRING, ["n"])], [value("tokens", TensorProto.STRING, ["n", "m"])]
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    points = [chr(point) for point in range(0, 0x110000, step) if not 0xD800 <= point < 0xE000]
+    tokenizer, wrong = UnicodeTokenizer(lowercase=False), []
+    for start in range(0, len(points), 4096):
+        some = points[start : start + 4096]
+        (found,) = session.run(None, {"text": np.array([f"a{point}b" for point in some], dtype=object)})
+        for point, row in zip(some, found.tolist(), strict=True):
+            if [token for token in row if token != "<pad>"] != tokens(tokenizer, f"a{point}b"):
+                wrong.append(hex(ord(point)))
+    assert wrong == []
+    assert [hex(ord(point)) for point in points if UNASSIGNED.match(point) and point.lower() != point] == []
+
+
 @given(any_text, st.booleans())
 def test_chunk_by_chunk_is_the_expression_over_the_whole_text(text: str, lowercase: bool) -> None:
     whole = regex.findall(UNICODE_TOKEN, lower_each(text) if lowercase else text)
+    if UNASSIGNED.search(text):  # letters younger than Unicode 15.1 among them are symbols
+        assert "".join(whole) == "".join(tokens(UnicodeTokenizer(lowercase), text))
+        return
     assert tokens(UnicodeTokenizer(lowercase), text) == whole
 
 

@@ -14,6 +14,7 @@ import regex
 
 from textcls.config import TextSettings
 from textcls.errors import ConfigError, MissingPackageError
+from textcls.text.unassigned import NEVER_ASSIGNED, UNASSIGNED
 
 SPACE = r"\p{Z}\x09-\x0d\x1c-\x1f\x85"
 """White space inside a character class: what `str.split` splits on, written out because RE2's `\\s` is ASCII only."""
@@ -46,7 +47,11 @@ def lower_each(text: str) -> str:
 
 
 class UnicodeTokenizer:
-    """One regular expression over letters, marks, digits and single symbols; lower-cased before it splits."""
+    """One regular expression over letters, marks, digits and single symbols; lower-cased before it splits.
+
+    Letters, marks and digits are those of Unicode 15.1, the tables of ONNX Runtime's RE2, whatever newer ones `regex` has: a code
+    point that is younger is a symbol, and keeps its case.
+    """
 
     def __init__(self, lowercase: bool = True) -> None:
         self.lowercase = lowercase
@@ -57,7 +62,12 @@ class UnicodeTokenizer:
 
     def tokens(self, chunk: str) -> list[str]:
         """Return the tokens of one chunk."""
-        return _find_tokens(lower_each(chunk) if self.lowercase else chunk)
+        if chunk.isascii():
+            return _find_tokens(chunk.lower() if self.lowercase else chunk)
+        unassigned = iter(UNASSIGNED.findall(chunk))
+        chunk = UNASSIGNED.sub(NEVER_ASSIGNED, chunk)
+        tokens = _find_tokens(lower_each(chunk) if self.lowercase else chunk)
+        return [next(unassigned) if token == NEVER_ASSIGNED else token for token in tokens]
 
 
 class BasicEnglishTokenizer:
