@@ -62,8 +62,8 @@ class UnicodeTokenizer:
 
     def tokens(self, chunk: str) -> list[str]:
         """Return the tokens of one chunk."""
-        if chunk.isascii():
-            return _find_tokens(chunk.lower() if self.lowercase else chunk)
+        if chunk.isascii() or not UNASSIGNED.search(chunk):
+            return _find_tokens(lower_each(chunk) if self.lowercase else chunk)
         unassigned = iter(UNASSIGNED.findall(chunk))
         chunk = UNASSIGNED.sub(NEVER_ASSIGNED, chunk)
         tokens = _find_tokens(lower_each(chunk) if self.lowercase else chunk)
