@@ -51,7 +51,7 @@ class LocalHub:
         if not (cls.root / repo_id).is_dir():
             raise ConnectionError("no such repository\nmore of it")
         there = {path.name for path in (cls.root / repo_id).iterdir()}
-        assert there == set(allow_patterns)
+        assert there - {"SHA256SUMS"} == set(allow_patterns)
         return str(cls.root / repo_id)
 
 
@@ -184,7 +184,24 @@ def test_bad_input_leaves_nothing(options: dict[str, Any], said: str, tiny_run: 
 
 def test_force_does_not_write_over_a_trained_model(tiny_run: TinyRun, tmp_path: Path) -> None:
     model = shutil.copytree(tiny_run.model, tmp_path / "model")
+    (model / "README.md").write_text("---\nlicense: mit\n---\n# as the Hub wants it\n")
     before = (model / "model.safetensors").read_bytes()
     with pytest.raises(InputError, match="is a trained model, not an earlier export"):
         export(tiny_run.model, model, to="hub", force=True)
     assert (model / "model.safetensors").read_bytes() == before
+
+
+def test_force_deletes_nothing_that_no_export_wrote(tiny_run: TinyRun, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(tiny_run.model, out, to="hub")
+    (out / "README.md").write_text("# a better card\n")
+    Predictor.load(out)
+    for name in (".git/objects/ab", "mine.txt", "notes/a.md", "notes/b.md"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(name)
+    before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (out / "zz").mkdir()
+    with pytest.raises(InputError, match=r"--force would delete it: \.git, mine\.txt, notes and 1 more; name a new folder"):
+        export(tiny_run.model, out, to="hub", force=True)
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

@@ -37,7 +37,7 @@ from textcls.exports.web import PAGE
 from textcls.inference import Predictor
 from textcls.inference.explain import explain
 from textcls.inference.graph import build_graph
-from textcls.inference.seal import verify
+from textcls.inference.seal import SUMS, WEB, verify
 
 TEXTS = [text for text in HARD_TEXTS if len(text) < 200]
 PLAYWRIGHT, AXE = "playwright-core@1.65.1", "axe-core@4.14.1"
@@ -99,6 +99,7 @@ def test_the_folder_has_all_that_the_page_needs(model: Path, runtime: Path, tmp_
     assert facts["metrics"]["test"]["accuracy"] == 0.9125
     assert (facts["many"], facts["thresholds"]) == (False, None)
     assert verify(page) == []
+    assert files_of(page) == sorted([*WEB.marks, *WEB.others, WEB.graph, SUMS])
     assert facts["versions"]["onnxruntime-web"] == web_runtime.VERSION
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "page", "runtime"]
     export(model, tmp_path / "again", to="web", runtime=runtime)
@@ -115,6 +116,11 @@ def test_an_export_is_kept_without_force_and_other_files_with_it(model: Path, ru
     assert (page / "index.html").read_text(encoding="utf-8") == "old"
     export(model, page, to="web", runtime=runtime, force=True)
     assert (page / "index.html").read_bytes() == (PAGE / "index.html").read_bytes()
+
+    (page / "runtime" / "CNAME").write_text("films.example", encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds what no export wrote, and --force would delete it: runtime/CNAME; name a new"):
+        export(model, page, to="web", runtime=runtime, force=True)
+    assert (page / "runtime" / "CNAME").is_file()
 
     with pytest.raises(InputError, match="holds other files than an export"):
         export(model, tmp_path, to="web", runtime=runtime, force=True)

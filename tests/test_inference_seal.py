@@ -21,7 +21,7 @@ from textcls.exports.quantized import quantize
 from textcls.inference import Predictor
 from textcls.inference.graph import add_to_record, build_graph, metadata
 from textcls.inference.program import sealed_program
-from textcls.inference.seal import seal, verify, write_sums
+from textcls.inference.seal import SPACY, SUMS, WEB, seal, verify, write_sums
 
 
 @pytest.fixture
@@ -73,9 +73,24 @@ def test_a_changed_file_of_a_folder_is_named(folder: Path, name: str, change: Ca
     assert result.stderr == f"textcls: {folder}: {name} is missing or not what textcls wrote\n"
 
 
-def test_a_missing_file_of_a_folder_is_named(folder: Path) -> None:
-    (folder / "vocabulary.txt").unlink()
-    assert verify(folder) == [f"{folder}: vocabulary.txt is missing or not what textcls wrote"]
+@pytest.mark.parametrize("name", ["vocabulary.txt", "labels.json"])
+def test_a_missing_file_of_a_folder_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert verify(folder) == [f"{folder}: {name} is missing or not what textcls wrote"]
+
+
+def test_a_file_that_nobody_of_ours_wrote_is_named(folder: Path) -> None:
+    (folder / ".git").mkdir()
+    (folder / "more").mkdir()
+    (folder / "more" / "weights.bin").write_bytes(b"")
+    assert verify(folder) == [f"{folder}: more is no file that textcls wrote"]
+
+
+def test_a_folder_that_lost_a_hash_of_its_own_is_changed(folder: Path) -> None:
+    record = json.loads((folder / "metrics.json").read_text())
+    del record["sha256"]["config.yaml"]
+    (folder / "metrics.json").write_text(json.dumps(record))
+    assert verify(folder) == [f"{folder}: config.yaml is missing or not what textcls wrote"]
 
 
 def damaged_weights(path: Path) -> None:
@@ -119,7 +134,7 @@ def test_a_kept_graph_of_before_a_setting_was_new_is_the_folders(folder: Path) -
     assert verify(folder) == []
 
 
-@pytest.mark.parametrize(("name", "content"), [("labels.json", None), ("metrics.json", None), ("metrics.json", "{")])
+@pytest.mark.parametrize(("name", "content"), [("metrics.json", None), ("metrics.json", "{")])
 def test_where_there_is_nothing_to_compare_with_the_exit_code_is_2(folder: Path, name: str, content: str | None) -> None:
     (folder / name).unlink()
     if content is not None:
@@ -151,30 +166,64 @@ def test_an_exported_file_knows_itself(tmp_path: Path, form: Any, change: Any) -
     assert verify(tmp_path / "out.onnx") == []
 
 
-@pytest.mark.parametrize(
-    ("marks", "place"), [(("meta.json", "config.cfg"), "textcls/model.onnx"), (("model.json", "index.html"), "model.onnx")]
-)
-def test_the_folders_of_exports_are_read_and_verified(tmp_path: Path, marks: tuple[str, str], place: str) -> None:
-    (tmp_path / "textcls").mkdir()
-    for mark in marks:
-        (tmp_path / mark).write_text(mark)
-    artifact = tiny_artifact()
-    onnx.save(build_graph(artifact), tmp_path / place)
-    for content in (None, "", "no list\n", "ab  meta.json\n"):
-        if content is not None:
-            (tmp_path / "SHA256SUMS").write_text(content)
-        with pytest.raises(ModelError, match="has no SHA256SUMS that can be read, so it cannot be verified: export the model"):
-            verify(tmp_path)
-    (tmp_path / "SHA256SUMS").unlink()
+@pytest.fixture(params=["spacy", "web"])
+def exported(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, tuple[str, str], str]:
+    """The folder of an export, the files that mark its kind, and the place of its graph."""
+    kind = {"spacy": SPACY, "web": WEB}[request.param]
+    for name in (*kind.marks, *kind.others, kind.graph):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    onnx.save(build_graph(tiny_artifact()), tmp_path / kind.graph)
     write_sums(tmp_path)
-    assert verify(tmp_path) == []
-    told = json.loads(CliRunner().invoke(app, ["info", str(tmp_path), "--json"]).stdout)
-    assert (told["fingerprint"], told["labels"]) == (artifact.fingerprint, ["no", "yes", "maybe"])
-    assert told["bytes"] == sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
-    (tmp_path / marks[0]).write_text("changed")
-    (tmp_path / place).unlink()
-    line = f"{tmp_path}: {{}} is missing or not what textcls wrote"
-    assert verify(tmp_path) == [line.format(name) for name in sorted((marks[0], place))]
+    return tmp_path, (kind.marks[0], kind.marks[1]), kind.graph
+
+
+def test_the_folders_of_exports_are_read_and_verified(exported: tuple[Path, tuple[str, str], str]) -> None:
+    path, marks, graph = exported
+    right = (path / SUMS).read_text()
+    for content in (None, "", "no list\n", f"ab  {marks[0]}\n", b"\xff"):
+        (path / SUMS).unlink(missing_ok=True)
+        if content is not None:
+            (path / SUMS).write_bytes(content.encode() if isinstance(content, str) else content)
+        with pytest.raises(ModelError, match="has no SHA256SUMS that can be read, so it cannot be verified: export the model"):
+            verify(path)
+    (path / SUMS).write_text(right)
+    assert verify(path) == []
+    told = json.loads(CliRunner().invoke(app, ["info", str(path), "--json"]).stdout)
+    assert (told["fingerprint"], told["labels"]) == (tiny_artifact().fingerprint, ["no", "yes", "maybe"])
+    assert told["bytes"] == sum(path.stat().st_size for path in path.rglob("*") if path.is_file())
+    (path / marks[0]).unlink()
+    (path / graph).unlink()
+    line = f"{path}: {{}} is missing or not what textcls wrote"
+    assert verify(path) == [line.format(name) for name in sorted((marks[0], graph))]
+
+
+def test_added_files_and_lost_lines_of_an_exported_folder_are_named(exported: tuple[Path, tuple[str, str], str]) -> None:
+    path, marks, _ = exported
+    (path / "more.js").write_text("")
+    (path / ".gitattributes").write_text("")  # which the Hub writes
+    lines = (path / SUMS).read_text().splitlines(keepends=True)
+    (path / SUMS).write_text("".join(line for line in lines if not line.endswith(f"  {marks[1]}\n")))
+    assert verify(path) == [f"{path}: {name} is not one of the files in its SHA256SUMS" for name in (marks[1], "more.js")]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret", "a/../../secret", "C:\\secret", "nul\0"])
+def test_a_list_that_names_a_file_outside_its_folder_is_refused(exported: tuple[Path, tuple[str, str], str], name: str) -> None:
+    with (exported[0] / SUMS).open("a") as file:
+        file.write(f"{'0' * 64}  {name}\n")
+    with pytest.raises(ModelError, match="which is not in the folder: export the model again"):
+        verify(exported[0])
+
+
+def test_a_graph_whose_strings_are_damaged_is_one_line(tmp_path: Path) -> None:
+    content = build_graph(tiny_artifact()).SerializeToString()
+    at = content.index(b"<pad>\n<unk>\n")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+    for command in (["info", str(path)], ["info", "--verify", str(path)], ["classify", str(path), str(path)]):
+        result = CliRunner().invoke(app, command)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == f"textcls: {path}: its textcls metadata is damaged; export the model again\n"
 
 
 def test_a_program_knows_itself(tmp_path: Path) -> None:
@@ -200,9 +249,16 @@ def test_a_program_knows_itself(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="carries no hash"):
         verify(path)
     write(b"12")
+    right = path.read_bytes()
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("archive/more", b"")
     assert verify(path) == changed
+    path.write_bytes(right)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"more"
+    for other in (path.read_bytes(), right + b"more", b"more" + right):
+        path.write_bytes(other)
+        assert verify(path) == changed
 
 
 def test_what_carries_no_hashes_cannot_be_verified(folder: Path) -> None:

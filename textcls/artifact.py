@@ -30,6 +30,7 @@ from textcls.files import file_sha256, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
 FORMAT_VERSION = 1
+RECORD, CARD = "metrics.json", "README.md"
 HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")
 T = TypeVar("T")
 
@@ -119,8 +120,8 @@ def write_files(artifact: Artifact, folder: Path, card: str) -> None:
     _write_json(folder / "calibration.json", {"temperature": artifact.temperature, "thresholds": artifact.thresholds})
     hashes = {name: file_sha256(folder / name) for name in sorted(HASHED_FILES)}  # by which `changed_files` tells changes
     record = {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance)}
-    _write_json(folder / "metrics.json", record | {"sha256": hashes | {"metrics.json": _record_sha256(record)}})
-    (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
+    _write_json(folder / RECORD, record | {"sha256": hashes | {RECORD: _record_sha256(record)}})
+    (folder / CARD).write_text(card, encoding="utf-8", newline="\n")
 
 
 def changed_files(folder: Path) -> list[str] | None:
@@ -131,14 +132,18 @@ def changed_files(folder: Path) -> list[str] | None:
     Raises:
         ModelError: It is no model folder, or `metrics.json`, which holds the hashes, cannot be read.
     """
-    _check_is_model(folder)
-    record = _part(folder / "metrics.json", lambda path: _read_json(path, "metrics", "provenance"))
+    try:
+        record = _part(folder / RECORD, _read_record)
+    except ModelError:
+        _check_is_model(folder)  # which says more where it is none
+        raise
     hashes = record.get("sha256")
     if not isinstance(hashes, dict):
+        _check_is_model(folder)
         return None
     found = {name: file_sha256(folder / name) for name in HASHED_FILES if (folder / name).is_file()}
-    found["metrics.json"] = _record_sha256(record)
-    return [name for name, digest in hashes.items() if found.get(name) != digest]
+    found[RECORD] = _record_sha256(record)
+    return [name for name in dict.fromkeys([*hashes, *HASHED_FILES, RECORD]) if found.get(name, "") != hashes.get(name)]
 
 
 def read_unchanged_artifact(folder: str | Path) -> Artifact:
@@ -147,6 +152,7 @@ def read_unchanged_artifact(folder: str | Path) -> Artifact:
     Raises:
         ModelError: It cannot be read, or a file was changed or damaged since it was written.
     """
+    _check_is_model(Path(folder))
     if changed := changed_files(Path(folder)):
         raise ModelError(
             f"{folder}: {changed[0]} is not what textcls wrote (another SHA-256): copy or train the model again; "
@@ -173,7 +179,7 @@ def read_artifact(folder: str | Path) -> Artifact:
     _check_is_model(folder)
     labels, many = _part(folder / "labels.json", _read_labels)  # first: it names the format
     temperature, thresholds = _part(folder / "calibration.json", _read_calibration)
-    record = _part(folder / "metrics.json", lambda path: _read_json(path, "metrics", "provenance"))
+    record = _part(folder / RECORD, _read_record)
     artifact = Artifact(
         config=_part(folder / "config.yaml", load_config),
         vocabulary=_part(folder / "vocabulary.txt", _read_vocabulary),
@@ -228,6 +234,10 @@ def _read_labels(path: Path) -> tuple[tuple[str | int | float | bool, ...], bool
     if len(set(map(str, labels))) < len(labels):
         raise ValueError("a label is named twice")
     return tuple(labels), bool(record.get("many", False))
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    return _read_json(path, "metrics", "provenance")
 
 
 def _read_vocabulary(path: Path) -> Vocabulary:

@@ -80,7 +80,9 @@ def export(
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier export wrote.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier export; of a folder only where it holds nothing else.")
+    ] = False,
     runtime: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="With --to web: the unpacked npm package onnxruntime-web.", show_default=False),

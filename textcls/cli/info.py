@@ -20,8 +20,9 @@ MODEL is a model folder, an exported .onnx or .pt2 file, or the folder of a web,
 
 --verify recomputes the SHA-256 that textcls wrote into it: of a model folder's weights, vocabulary, labels, settings, calibration,
 metrics and origin (not of README.md, on which people may write), and that its model.onnx is of these weights; of all that is in
-an exported file; of every file in a web or spaCy folder. It exits with 1 and names what is missing, damaged or changed; with 2
-where there is nothing to compare with: no model, no hashes, or a file too damaged to hold them. The hashes are no signature.
+an exported file; of every file in a web or spaCy folder. It exits with 1 and names what is missing, damaged, changed or, in a
+folder, added (hidden files are passed over); with 2 where there is nothing to compare with: no model, no hashes, or a file too
+damaged to hold them. The hashes are no signature.
 """
 _MOST_LABELS = 30
 

@@ -12,13 +12,14 @@ import yaml
 
 from textcls.artifact import Artifact, read_unchanged_artifact, write_files
 from textcls.data import label_text
-from textcls.errors import InputError, TextclsError
+from textcls.errors import TextclsError
 from textcls.exports.onnx_file import LOCALE, ExportReport, write_int8, write_proven
 from textcls.exports.places import check_folder, folder_size, writing
 from textcls.exports.texts import real_texts, validation_rows
 from textcls.files import replacing_folder
 from textcls.inference.graph import takes_text
 from textcls.inference.hub import GRAPH_FILE, INT8_FILE, check_repository, first_line
+from textcls.inference.seal import write_sums
 from textcls.training.card import model_card
 
 _METRICS = {
@@ -46,17 +47,6 @@ _USE_INT8 = """
 `{file}` is the same in {share:.0%} of the size, with weights of eight bits: {agreement:.2%} of its labels were the model's, and its
 probabilities moved by up to {difference:.2g}, by up to {across:.2g} with the batch that a text is in.
 """
-
-
-def _check_no_model(out: Path) -> None:
-    """Refuse to write over a model folder, which has the same files: only the card of an export begins with the Hub's YAML.
-
-    Raises:
-        InputError: The folder holds a model that training wrote.
-    """
-    card = out / "README.md"
-    if card.is_file() and not card.read_bytes().startswith(b"---"):
-        raise InputError(f"{out}: is a trained model, not an earlier export; name another folder")
 
 
 def export_hub(
@@ -88,8 +78,7 @@ def export_hub(
     model, out = Path(model), Path(out)
     if push is not None:
         check_repository(push)
-    check_folder(out, "hub", ("README.md", "labels.json"), force=force)
-    _check_no_model(out)
+    check_folder(out, "hub", ("labels.json", GRAPH_FILE), force=force)
     artifact = read_unchanged_artifact(model)
     real, source = real_texts(artifact, model, texts)
     with writing(out), replacing_folder(out) as new:
@@ -98,6 +87,7 @@ def export_hub(
             small = write_int8(artifact, new / INT8_FILE, real, source, locale, validation_rows(model))
             report = replace(report, int8=small.int8)
         write_files(artifact, new, hub_card(artifact, report, push or "OWNER/NAME"))
+        write_sums(new)
         size = folder_size(new)
     if push is not None:
         _push(out, push)

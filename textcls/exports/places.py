@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from textcls.errors import InputError
+from textcls.errors import InputError, ModelError
+from textcls.inference.seal import SUMS, foreign_files, read_sums
+
+_NAMED = 3
 
 
 def check_file(out: Path, ending: str, *, force: bool) -> None:
@@ -31,12 +34,12 @@ def check_file(out: Path, ending: str, *, force: bool) -> None:
 
 
 def check_folder(out: Path, to: str, marks: tuple[str, ...], *, force: bool) -> None:
-    """Refuse a place that is taken; even `force` gives way to an earlier export alone.
+    """Refuse a place that is taken; with `force` an earlier export gives way, where the folder holds nothing but its files.
 
     Args:
         out: The folder to write.
         to: Name of the format.
-        marks: Files by which an earlier export of it is known.
+        marks: Files that the list of an earlier export, which no trained model has, must name.
         force: Write over an earlier export.
 
     Raises:
@@ -46,11 +49,24 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], *, force: bool) -> 
         raise InputError(f"{out}: is a file; --to {to} writes a folder")
     if out.suffix in {".onnx", ".pt2"}:
         raise InputError(f"{out}: is the name of a file; --to {to} writes a folder, such as {out.with_suffix('')}")
-    if out.is_dir() and any(out.iterdir()):
-        if not all((out / mark).is_file() for mark in marks):
-            raise InputError(f"{out}: holds other files than an export; name a new or an empty folder")
-        if not force:
-            raise InputError(f"{out}: exists already; name another folder, or --force to write over it")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    try:
+        own = read_sums(out)
+    except ModelError:
+        own = {}
+    if not own.keys() >= set(marks):
+        is_model = (out / "labels.json").is_file() and not (out / SUMS).exists()
+        what = "is a trained model, not an earlier export" if is_model else "holds other files than an export"
+        raise InputError(f"{out}: {what}; name a new or an empty folder")
+    if not force:
+        raise InputError(f"{out}: exists already; name another folder, or --force to write over it")
+    if foreign := foreign_files(out, [*own, SUMS]):
+        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+        raise InputError(
+            f"{out}: holds what no export wrote, and --force would delete it: {', '.join(foreign[:_NAMED])}{more}; "
+            "name a new folder and copy its files"
+        )
 
 
 @contextmanager

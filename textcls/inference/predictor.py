@@ -141,13 +141,13 @@ def read_graph(path: Path) -> onnx.ModelProto:
     except Exception as error:  # protobuf's own error class is private to its implementation
         raise ModelError(f"{path}: is no ONNX file; a model is a folder or a .onnx file that `textcls export` wrote") from error
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    if "textcls" not in properties or not vocabulary_of(model):
-        raise ModelError(
-            f"{path}: is an ONNX file, but not one that `textcls export` wrote: it carries no vocabulary and labels"
-        )
     try:
+        if "textcls" not in properties or not vocabulary_of(model):
+            raise ModelError(
+                f"{path}: is an ONNX file, but not one that `textcls export` wrote: it carries no vocabulary and labels"
+            )
         version = int(json.loads(properties["textcls"])["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:  # protobuf gives bytes for a string that is no UTF-8 any more
         raise ModelError(f"{path}: its textcls metadata is damaged; export the model again") from error
     if version > FORMAT_VERSION:
         raise ModelError(

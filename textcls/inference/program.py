@@ -13,6 +13,7 @@ from textcls.errors import ModelError
 RELEASE = "textcls.torch"  # the text that names the release of torch
 _SEAL = "textcls.sha256"
 _EXTRA = "/extra/"  # the texts' folder within the archive's own
+_END = b"PK\5\6"  # of the last record of a zip archive, which has 22 bytes where no comment is in it
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a zip archive's first date: the same program gives the same bytes
 
 
@@ -53,9 +54,15 @@ def verify_program(path: Path) -> list[str]:
     if seal is None:
         raise ModelError(f"{path}: carries no hash, so it cannot be verified: export the model again")
     with zipfile.ZipFile(path) as archive, suppress(zipfile.BadZipFile):  # a zip archive has sums of its own
-        if seal == _sha256(archive):
+        if seal == _sha256(archive) and _has_nothing_around(archive, path):
             return []
     return [f"{path}: its program, weights or metadata are not what textcls wrote"]
+
+
+def _has_nothing_around(archive: zipfile.ZipFile, path: Path) -> bool:
+    """Whether a file is the archive alone: a zip archive may have a comment, and other bytes before and behind it."""
+    starts = min(entry.header_offset for entry in archive.infolist()) == 0
+    return starts and not archive.comment and path.read_bytes()[-22:].startswith(_END)
 
 
 def _sha256(archive: zipfile.ZipFile) -> str:

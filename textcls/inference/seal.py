@@ -1,8 +1,8 @@
 """Whether a model is still what was written: hashes that models and exports carry of themselves.
 
-A model folder has them in `metrics.json`, an ONNX file and a `.pt2` file in their metadata, a web page and a spaCy pipeline in
-`SHA256SUMS`, which `sha256sum --check` reads too. They tell damage and changes; they are no signature, since whoever changes a
-model can hash it anew.
+A model folder has them in `metrics.json`, an ONNX file and a `.pt2` file in their metadata, the folder of an export in
+`SHA256SUMS`, which `sha256sum --check` reads too and which tells an export's own files from others. They tell damage and changes;
+they are no signature, since whoever changes a model can hash it anew.
 """
 
 from __future__ import annotations
@@ -10,19 +10,40 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from pathlib import Path
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 import onnx
 
-from textcls.artifact import Artifact, changed_files, read_artifact
+from textcls.artifact import CARD, HASHED_FILES, RECORD, Artifact, changed_files, read_artifact
 from textcls.errors import ModelError
 from textcls.files import file_sha256
 from textcls.inference.hub import GRAPH_FILE, INT8_FILE
 
 SUMS = "SHA256SUMS"
 _SEAL = "textcls.sha256"
-# Where the graph lies in the folder of an export, by the files that mark its kind.
-_FOLDERS = {("meta.json", "config.cfg"): "textcls/model.onnx", ("model.json", "index.html"): "model.onnx"}
+_MODEL_FOLDER = (*HASHED_FILES, RECORD, CARD, GRAPH_FILE, INT8_FILE, SUMS)  # all that textcls keeps in one
+
+
+class Kind(NamedTuple):
+    """The folder of an export: files that tell its kind, those that it needs besides, and its graph."""
+
+    marks: tuple[str, ...]
+    others: tuple[str, ...]
+    graph: str
+
+
+SPACY = Kind(("meta.json", "config.cfg"), (), "textcls/model.onnx")
+WEB = Kind(
+    ("model.json", "index.html"),
+    (
+        "app.js", "classifier.js", "icon.svg", "style.css", "table.js",
+        "runtime/LICENSE", "runtime/ort-wasm-simd-threaded.wasm", "runtime/ort.wasm.bundle.min.js",
+    ),
+    "model.onnx",
+)  # fmt: skip
 
 
 def seal(model: onnx.ModelProto) -> None:
@@ -40,18 +61,72 @@ def write_sums(folder: Path) -> None:
     (folder / SUMS).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that an export wrote into a folder, by its path within the folder.
+
+    Raises:
+        ModelError: There is no list of them, it is damaged, or it names a file outside the folder.
+    """
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError) as error:
+        raise _no_sums(folder) from error
+    for name in sums:
+        if (
+            ".." in PurePosixPath(name).parts
+            or PurePosixPath(name).is_absolute()
+            or PureWindowsPath(name).anchor
+            or "\0" in name
+        ):
+            raise ModelError(f"{folder}: {SUMS} names {name!r}, which is not in the folder: export the model again")
+    return sums
+
+
+def _no_sums(folder: Path) -> ModelError:
+    return ModelError(f"{folder}: has no {SUMS} that can be read, so it cannot be verified: export the model again")
+
+
+def foreign_files(folder: Path, own: Collection[str]) -> list[str]:
+    """Return the paths within a folder of what is none of some files; of a folder with none of them its own path alone.
+
+    Args:
+        folder: The folder.
+        own: Paths within it, with `/`.
+    """
+    found = []
+    for path in sorted(folder.iterdir()):
+        is_folder = path.is_dir() and not path.is_symlink()
+        inside = [name.removeprefix(f"{path.name}/") for name in own if name.startswith(f"{path.name}/")]
+        if is_folder and inside:
+            found += [f"{path.name}/{name}" for name in foreign_files(path, inside)]
+        elif is_folder or path.name not in own:
+            found.append(path.name)
+    return found
+
+
 def exported_graph(folder: Path) -> Path | None:
     """Return the ONNX file in the folder of a web or spaCy export; None where the folder is neither."""
-    for marks, place in _FOLDERS.items():
-        if all((folder / mark).is_file() for mark in marks):
-            return folder / place
+    kind = _kind(folder)
+    return None if kind is None else folder / kind.graph
+
+
+def _kind(folder: Path) -> Kind | None:
+    """Tell the kind of an export by its files, or by its list of them where one is missing."""
+    listed: Collection[str] = ()
+    with suppress(ModelError):
+        listed = read_sums(folder)
+    for kind in (SPACY, WEB):
+        if all(mark in listed or (folder / mark).is_file() for mark in kind.marks):
+            return kind
     return None
 
 
 def verify(path: Path) -> list[str]:
     """Return what has changed in a model folder or an export since textcls wrote it, one line for each; none where nothing has.
 
-    A model folder's card, `README.md`, is left out: people may write on it.
+    A model folder's card, `README.md`, is left out: people may write on it. So are hidden files: git, the Hub's client and
+    desktops keep theirs in any folder.
 
     Raises:
         ModelError: There is no model, it carries no hashes, or they cannot be read.
@@ -62,18 +137,23 @@ def verify(path: Path) -> list[str]:
         return verify_program(path)
     if path.is_file():
         return _verify_file(path)
-    if graph := exported_graph(path):
-        return _verify_sums(path, graph)
+    if kind := _kind(path):
+        return _verify_sums(path, kind)
     changed = changed_files(path)
     if changed is None:
         raise ModelError(
             f"{path}: carries no hashes, so it cannot be verified: an older textcls wrote it; "
             f"`textcls export {shlex.quote(str(path))} FOLDER --to hub` writes it anew, with hashes"
         )
-    if changed:
-        return [f"{path}: {name} is missing or not what textcls wrote" for name in changed]
-    graphs = [path / name for name in (GRAPH_FILE, INT8_FILE) if (path / name).is_file()]
-    return [line for graph in graphs for line in _verify_kept(graph)]
+    wrong = [f"{path}: {name} is missing or not what textcls wrote" for name in changed]
+    wrong += [f"{path}: {name} is no file that textcls wrote" for name in _seen(foreign_files(path, _MODEL_FOLDER))]
+    graphs = [path / name for name in (GRAPH_FILE, INT8_FILE) if (path / name).is_file() and not changed]
+    return wrong + [line for graph in graphs for line in _verify_kept(graph)]
+
+
+def _seen(names: list[str]) -> list[str]:
+    """Leave out what is hidden."""
+    return [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
 
 
 def _verify_kept(path: Path) -> list[str]:
@@ -99,24 +179,20 @@ def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
     return same_settings and same_facts and vocabulary_of(graph) == artifact.vocabulary.tokens
 
 
-def _verify_sums(folder: Path, graph: Path) -> list[str]:
-    """Whether the files of an exported folder, its graph among them, are those of its list.
+def _verify_sums(folder: Path, kind: Kind) -> list[str]:
+    """Whether the files of an exported folder are those of its list, and the list has what its kind needs.
 
     Raises:
         ModelError: It has no list, or a damaged one.
     """
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        sums = {folder / name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-        sums[graph]  # a list that lost its lines is none
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{folder}: has no {SUMS} that can be read, so it cannot be verified: export the model again"
-        ) from error
+    sums = read_sums(folder)
+    if kind.graph not in sums:  # a list that lost its lines is none
+        raise _no_sums(folder)
+    changed = [name for name, digest in sums.items() if not (folder / name).is_file() or file_sha256(folder / name) != digest]
+    unlisted = dict.fromkeys([*kind.marks, *kind.others, *_seen(foreign_files(folder, [*sums, SUMS]))])
     return [
-        f"{folder}: {file.relative_to(folder).as_posix()} is missing or not what textcls wrote"
-        for file, digest in sums.items()
-        if not file.is_file() or file_sha256(file) != digest
+        *(f"{folder}: {name} is missing or not what textcls wrote" for name in changed),
+        *(f"{folder}: {name} is not one of the files in its {SUMS}" for name in unlisted if name not in sums),
     ]
 
 
