@@ -14,7 +14,7 @@ import torch
 from textcls.artifact import Artifact
 from textcls.config import Config
 from textcls.data import Label, LabelSet, Rows
-from textcls.errors import ConfigError, DataError
+from textcls.errors import ConfigError, DataError, InputError
 from textcls.evaluation import evaluate_single, fit_temperature, softmax
 from textcls.inference.predictor import Predictor
 from textcls.training import EpochEnd, Event, Fitted, Note, fit
@@ -143,6 +143,20 @@ def test_without_validation() -> None:
     assert result.artifact.metrics == {}
     assert result.probabilities is None
     assert result.targets is None
+
+
+def test_the_date_is_that_of_source_date_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert fitted().artifact.provenance["created"] == "1970-01-02T00:00:00Z"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "")
+    assert fitted().artifact.provenance["created"] > "1970-01-03"
+
+
+@pytest.mark.parametrize("told", ["abc", "1e5", "-1", " 1", "1_0", "²", "9" * 12, "9" * 9999])
+def test_a_date_that_is_none_is_refused_before_anything_else(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", told)
+    with pytest.raises(InputError, match=r"^SOURCE_DATE_EPOCH=.{1,21}: is no date: give whole seconds since 1970"):
+        next(fit(config(), TRAIN, VALIDATION))
 
 
 def test_the_artifact_gives_what_the_network_gives() -> None:

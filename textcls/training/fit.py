@@ -18,7 +18,7 @@ import textcls
 from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings, available_cores
 from textcls.data import LabelSet, Rows
-from textcls.errors import ConfigError, TrainingError
+from textcls.errors import ConfigError, InputError, TrainingError
 from textcls.evaluation import Targets, evaluate, fit_temperature, fit_temperature_multi, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
@@ -33,6 +33,7 @@ from textcls.training.prepare import Prepared, labelled_split, prepare
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
 _DEFAULT_EMBEDDING_SIZE = 100
+_LAST_SECOND = 253_402_300_799  # of the year 9999
 _DEFAULT_THRESHOLD = 0.5  # where no validation rows tell a better one
 
 
@@ -104,7 +105,7 @@ def fit(
         TrainingStoppedError: Training failed after its first epoch; the error holds the best model until then.
         TrainingError: It failed before: the loss is no longer a finite number, or memory or disk is full.
     """
-    started = time.perf_counter()
+    started, date = time.perf_counter(), _fixed_date()
     checkpoints = checkpoints or Checkpoints()
     if start_from is not None:
         yield from _setting_notes(start_from, config)
@@ -143,7 +144,7 @@ def fit(
     provenance = {
         "textcls_version": textcls.__version__,
         "torch_version": torch.__version__,
-        "created": _now(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(date)),
         "train_rows": len(train),
         "validation_rows": 0 if validation is None else len(validation),
         "training_seconds": round(time.perf_counter() - started, 1),
@@ -288,7 +289,16 @@ def _origin(vectors: PretrainedVectors | None) -> dict[str, str | None] | None:
     return None if vectors is None else {"name": vectors.name, "sha256": vectors.sha256}
 
 
-def _now() -> str:
-    """Return the time of training in UTC; `SOURCE_DATE_EPOCH` (seconds) overrides it for reproducible files."""
-    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+def _fixed_date() -> int | None:
+    """Return the seconds since 1970 of `SOURCE_DATE_EPOCH`, which stands for the time of training in reproducible files.
+
+    Raises:
+        InputError: It is no such number.
+    """
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not told:
+        return None
+    if not (told.isascii() and told.isdecimal() and len(told) <= len(str(_LAST_SECOND)) and int(told) <= _LAST_SECOND):
+        short = told if len(told) <= 20 else f"{told[:20]}…"
+        raise InputError(f"SOURCE_DATE_EPOCH={short}: is no date: give whole seconds since 1970, or unset it")
+    return int(told)
