@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -155,16 +156,17 @@ def test_the_commands_that_follow_an_export_can_be_pasted(kind: str, out: str, e
     assert program == f'from textcls.exports.pt2 import load_pt2; print(load_pt2("{out}").module)'
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-def test_an_export_that_sigterm_ends_leaves_nothing(tiny_run: TinyRun, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_an_export_that_a_signal_ends_leaves_nothing(name: str, code: int, tiny_run: TinyRun, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "textcls", "export", str(tiny_run.model), str(tmp_path / "out.onnx")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not list(tmp_path.iterdir()):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    process.terminate()
+    process.send_signal(getattr(signal, name))
     assert process.communicate(timeout=60) == (b"", b"")
-    assert process.returncode == 143
+    assert process.returncode == code
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ from textcls.cli.evaluate import evaluate
 from textcls.cli.explain import explain
 from textcls.cli.export import export
 from textcls.cli.info import info
-from textcls.cli.output import INTERRUPTED, TERMINATED, complain
+from textcls.cli.output import HUNG_UP, INTERRUPTED, TERMINATED, complain
 from textcls.cli.train import train
 from textcls.cli.tune import tune
 from textcls.errors import InputError, TextclsError
@@ -100,22 +101,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What stands behind `textcls`; that of this process where not given.
 
     Raises:
-        SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+        SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
     """
     # Threads that wait for each other should sleep: spinning, on cores that others use too, made training several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported, which is later
     _write_utf8()
-    _clean_up_on_sigterm()
+    _clean_up_when_ended()
     app(None if arguments is None else list(arguments), prog_name="textcls")
 
 
-def _clean_up_on_sigterm() -> None:
-    """Let SIGTERM take back what is half done, as Ctrl-C does, instead of leaving temporary files.
+def _clean_up_when_ended() -> None:
+    """Let SIGTERM, and SIGHUP of a terminal that closes, take back what is half done, as Ctrl-C does, instead of leaving it.
 
-    Not under torchrun, which ends the processes of a training with it: one that waits for another would not hear of it.
+    Not under torchrun, which ends the processes of a training with SIGTERM: one that waits for another would not hear of it. A
+    signal that is ignored, as `nohup` has it, stays so.
     """
-    if threading.current_thread() is threading.main_thread() and "RANK" not in os.environ:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
+        return
+    for name, code in (("SIGTERM", TERMINATED), ("SIGHUP", HUNG_UP)):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, partial(_end, code))
+
+
+def _end(code: int, *_: object) -> None:
+    sys.exit(code)
 
 
 def _write_utf8() -> None:

@@ -16,6 +16,7 @@ STANDARD_OUTPUT = "-"
 _STANDARD_ERROR = 2
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
 TERMINATED = 143  # and of one that SIGTERM ended
+HUNG_UP = 129  # or SIGHUP
 METRICS = {
     "rows": "rows",
     "accuracy": "accuracy",
