@@ -206,7 +206,7 @@ def test_a_large_table_is_worked_on_by_blocks(monkeypatch: pytest.MonkeyPatch) -
         for used in ([1, 2, 6], [3], [1]):
             types = torch.tensor(used)
             table.rows(types)
-            table.step(types, torch.ones(len(used), SIZE), 0.1, 0.5)
+            table.step(torch.ones(len(used), SIZE), 0.1, 0.5)
         table.catch_up()
         table.swap()
         results.append((table.table, table.average))

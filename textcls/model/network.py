@@ -60,7 +60,7 @@ class Encoder(nn.Module):
             As `torch.nn.LSTM`: the last layer's outputs, packed, (tokens, directions * hidden_size); and the final hidden states,
             (layers * directions, batch, hidden_size), in the order of the rows, for each layer the forward one first.
         """
-        if isinstance(self.rnn, nn.LSTM) and packed.data.device.type == "cpu" and torch.is_grad_enabled():
+        if self._fused(packed):
             return self._packed_lstm(packed)
         if self.training and self.recurrent_dropout:
             output, state = torch.func.functional_call(self.rnn, self._dropped(), (packed,))
@@ -70,7 +70,7 @@ class Encoder(nn.Module):
 
     def final_states(self, packed: PackedSequence) -> Tensor:
         """Return the last layer's final forward state and final backward state, concatenated, (batch, directions * hidden_size)."""
-        _, states = self(packed)
+        states = self._packed_lstm(packed, whole=False)[1] if self._fused(packed) else self(packed)[1]
         return torch.cat(list(states[-self.directions :]), dim=1)
 
     def summary(self, packed: PackedSequence) -> Tensor:
@@ -82,13 +82,19 @@ class Encoder(nn.Module):
         real = (torch.arange(len(padded))[:, None] < lengths)[..., None].to(padded.device)  # (longest, batch, 1)
         return torch.cat([*states[-self.directions :], pool(padded, real, self.pooling)], dim=1)
 
-    def _packed_lstm(self, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
+    def _fused(self, packed: PackedSequence) -> bool:
+        """Whether the layer for training on the CPU serves; without gradients torch's own is as fast."""
+        return isinstance(self.rnn, nn.LSTM) and packed.data.device.type == "cpu" and torch.is_grad_enabled()
+
+    def _packed_lstm(self, packed: PackedSequence, *, whole: bool = True) -> tuple[PackedSequence, Tensor]:
         grid, data, finals = Grid(packed.batch_sizes, self.parallel), packed.data, []
         dropped = self._dropped() if self.training and self.recurrent_dropout else {}
         for layer in range(self.rnn.num_layers):
             if layer > 0:
-                data = nn.functional.dropout(data, self.rnn.dropout, self.training)
-            data, final = PackedLSTMLayer.apply(data, grid, *self._weights(layer, dropped))  # type: ignore[no-untyped-call]
+                data = dropout(data, self.rnn.dropout if self.training else 0.0)
+            passed_on = whole or layer < self.rnn.num_layers - 1
+            weights = self._weights(layer, dropped)
+            data, final = PackedLSTMLayer.apply(data, grid, passed_on, *weights)  # type: ignore[no-untyped-call]
             finals.append(final)
         states = torch.cat(finals)  # (layers * directions, batch, hidden), texts by falling length
         if packed.unsorted_indices is not None:
@@ -98,7 +104,7 @@ class Encoder(nn.Module):
     def _dropped(self) -> dict[str, Tensor]:
         """Return the recurrent weights with a share of them dropped (DropConnect: Merity et al. 2018), by name."""
         recurrent = ((name, p) for name, p in self.rnn.named_parameters() if name.startswith("weight_hh"))
-        return {name: nn.functional.dropout(p, self.recurrent_dropout) for name, p in recurrent}
+        return {name: dropout(p, self.recurrent_dropout) for name, p in recurrent}
 
     def _weights(self, layer: int, dropped: Mapping[str, Tensor]) -> list[Tensor | None]:
         """Weights of one layer, four for each direction; those in `dropped` from there."""
@@ -138,7 +144,7 @@ class Network(nn.Module):
         self.classifier = nn.Linear(self.encoder.output_size, classes)
         self.type_dropout = settings.type_dropout
         self.embedding_dropout = settings.embedding_dropout
-        self.output_dropout = nn.Dropout(settings.output_dropout)
+        self.output_dropout = settings.output_dropout
 
     def forward(self, batch: PackedBatch, vectors: Tensor | None = None) -> Tensor:
         """Return logits, (batch, classes), in the order of the rows.
@@ -149,12 +155,11 @@ class Network(nn.Module):
         """
         table = self.embedding.weight if vectors is None else vectors
         if self.training and self.type_dropout:  # (Gal and Ghahramani 2016)
-            table = table * nn.functional.dropout(table.new_ones(len(table), 1), self.type_dropout)
+            table = table * dropout(table.new_ones(len(table), 1), self.type_dropout)
         embedded = nn.functional.embedding(batch.ids, table, 0 if vectors is None else None)  # (tokens, embedding)
-        if self.training:
-            embedded = dropout(embedded, self.embedding_dropout)
+        embedded = dropout(embedded, self.embedding_dropout if self.training else 0.0)
         summary = self.encoder.summary(batch.sequence(embedded))  # (batch, output_size)
-        return cast(Tensor, self.classifier(self.output_dropout(summary)))
+        return cast(Tensor, self.classifier(dropout(summary, self.output_dropout if self.training else 0.0)))
 
 
 def dropout(values: Tensor, share: float) -> Tensor:

@@ -68,24 +68,26 @@ class PackedLSTMLayer(torch.autograd.Function):
     """One LSTM layer, all its directions, over packed tokens (Hochreiter and Schmidhuber, 1997, with forget gates)."""
 
     @staticmethod
-    def forward(ctx: Any, data: Tensor, grid: Grid, *weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, data: Tensor, grid: Grid, whole: bool, *weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Run the layer.
 
         Args:
             ctx: Where autograd keeps what the backward pass needs.
             data: Input of each token, packed by step, (tokens, inputs).
             grid: Where the tokens stand.
+            whole: Whether the hidden states of all tokens are wanted, and not the final ones alone.
             weights: For each direction `weight_ih` (4 * hidden, inputs), `weight_hh` (4 * hidden, hidden), and `bias_ih` and
                 `bias_hh` (4 * hidden,) or None; gates in torch's order i, f, g, o.
 
         Returns:
-            Hidden states of all tokens, (tokens, directions * hidden), and the final ones, (directions, batch, hidden), packed order.
+            Hidden states of all tokens, (tokens, directions * hidden), of none where they are not wanted; and the final ones,
+            (directions, batch, hidden), packed order.
         """
 
         def run(direction: int) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
             own = [weight for weight in weights[4 * direction : 4 * direction + 4] if weight is not None]
             leaves = [tensor.detach().requires_grad_() for tensor in (data, *own)]
-            return leaves, _read(leaves[0], leaves[1:], grid, direction)
+            return leaves, _read(leaves[0], leaves[1:], grid, direction, whole)
 
         ctx.save_for_backward(data, *weights)  # so that autograd sees one of them changed in place in between
         ctx.runs = _each_direction(run, len(weights) // 4, grid.parallel)
@@ -100,7 +102,7 @@ class PackedLSTMLayer(torch.autograd.Function):
         """Return the gradients of the data and of each direction's weights."""
         _, *weights = ctx.saved_tensors
         if grad_outputs is None and grad_finals is None:
-            return None, None, *(None for _ in weights)
+            return None, None, None, *(None for _ in weights)
 
         def run(direction: int) -> list[Tensor | None]:
             leaves, (outputs, final) = ctx.runs[direction]
@@ -113,10 +115,10 @@ class PackedLSTMLayer(torch.autograd.Function):
 
         parts = _each_direction(run, len(ctx.runs), ctx.grid.parallel)
         grad_data: Tensor | None = sum(part.pop(0) for part in parts)  # type: ignore[misc, assignment]
-        return grad_data, None, *(gradient for part in parts for gradient in part)
+        return grad_data, None, None, *(gradient for part in parts for gradient in part)
 
 
-def _read(data: Tensor, weights: list[Tensor], grid: Grid, direction: int) -> tuple[Tensor, Tensor]:
+def _read(data: Tensor, weights: list[Tensor], grid: Grid, direction: int, whole: bool) -> tuple[Tensor, Tensor]:
     """Run one direction.
 
     Args:
@@ -124,9 +126,10 @@ def _read(data: Tensor, weights: list[Tensor], grid: Grid, direction: int) -> tu
         weights: `weight_ih`, `weight_hh`, and `bias_ih` and `bias_hh` where there are any.
         grid: Where the tokens stand.
         direction: 0 reads forward, 1 backward.
+        whole: Whether the hidden states of all tokens are wanted.
 
     Returns:
-        Hidden states of all tokens, (tokens, hidden), packed by step, and each text's final one, (batch, hidden).
+        Hidden states of all tokens, (tokens, hidden), packed by step, or of none; and each text's final one, (batch, hidden).
     """
     place, hidden = grid.places[direction], weights[1].shape[1]
     laid_out = data.new_zeros(grid.steps * grid.texts, data.shape[1]).index_copy(0, place, data)
@@ -135,7 +138,7 @@ def _read(data: Tensor, weights: list[Tensor], grid: Grid, direction: int) -> tu
         laid_out.view(grid.steps, grid.texts, -1), (nothing, nothing), weights, len(weights) == 4, 1, 0.0, True, False, False
     )  # one layer, no dropout, training, one direction, steps first
     states = states.reshape(-1, hidden)
-    return states.index_select(0, place), states.index_select(0, grid.last)
+    return states.index_select(0, place if whole else place[:0]), states.index_select(0, grid.last)
 
 
 def _each_direction(run: Callable[[int], _Result], directions: int, parallel: bool) -> list[_Result]:

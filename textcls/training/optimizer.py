@@ -86,7 +86,7 @@ class Optimizer:
         self._adamw.step()
         torch._foreach_lerp_(self._average, self._weights, 1 - decay)
         if self.table is not None and vectors.grad is not None:
-            self.table.step(types, vectors.grad, self.rate * self._settings.embedding_rate, decay)
+            self.table.step(vectors.grad, self.rate * self._settings.embedding_rate, decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -137,45 +137,32 @@ class TableOptimizer:
 
     def __init__(self, table: Tensor) -> None:
         self.table, self.average = table, table.clone()
-        self._momentum, self._squared = torch.zeros_like(table), torch.zeros_like(table)
+        self._rows = (table, self.average, torch.zeros_like(table), torch.zeros_like(table))  # the last: Adam's two moments
         self._last = torch.zeros(len(table), dtype=torch.int64, device=table.device)  # step of the row's last use
         self._steps = 0
+        self._drawn: tuple[Tensor, tuple[Tensor, ...]]  # ids and rows that were handed out last
         # Of each row since then: the momentum's share over the squared gradient's, what it moved by, what the average lags by,
         # and the share of the old average that is left.
         self._nothing_pending = table.new_tensor([[1.0], [0.0], [0.0], [1.0]])
         self._pending = self._nothing_pending.repeat(1, len(table))
 
     def rows(self, types: Tensor) -> Tensor:
-        """Return some rows as they are now, (types, embedding), a copy."""
-        self.catch_up(types)
-        return self.table.index_select(0, types)
+        """Return some rows as they are now, (types, embedding), a copy; a step may follow that learns them."""
+        self._drawn = types, self._caught_up(types)
+        return self._drawn[1][0].clone()
 
     @torch.no_grad()
-    def catch_up(self, types: Tensor | None = None) -> None:
-        """Bring rows, or all of them, to where the steps that left them out have taken them."""
-        if types is None:  # by blocks, for a table can be large
-            for start in range(0, len(self.table), _BLOCK):
-                self.catch_up(torch.arange(start, min(start + _BLOCK, len(self.table)), device=self.table.device))
-            return
-        _, moved, lagging, left = (column[:, None] for column in self._pending.index_select(1, types))
-        passed = (self._steps - self._last.index_select(0, types))[:, None]  # (types, 1)
-        momentum, squared = self._momentum.index_select(0, types), self._squared.index_select(0, types)
-        table, average = self.table.index_select(0, types), self.average.index_select(0, types)
-        direction = momentum / (squared.sqrt() + _EPS)
-        average = left * average + (1 - left) * table - lagging * direction
-        self.table.index_copy_(0, types, table - moved * direction)
-        self.average.index_copy_(0, types, average)
-        self._momentum.index_copy_(0, types, momentum * torch.pow(_BETA1, passed).to(table.dtype))
-        self._squared.index_copy_(0, types, squared * torch.pow(_BETA2, passed).to(table.dtype))
-        self._last.index_fill_(0, types, self._steps)
-        self._pending.index_copy_(1, types, self._nothing_pending.expand(4, len(types)))
+    def catch_up(self) -> None:
+        """Bring all rows to where the steps that left them out have taken them."""
+        for start in range(0, len(self.table), _BLOCK):
+            types = torch.arange(start, min(start + _BLOCK, len(self.table)), device=self.table.device)
+            self._put(types, self._caught_up(types))
 
     @torch.no_grad()
-    def step(self, types: Tensor, gradient: Tensor, rate: float, decay: float) -> None:
-        """Learn from the gradient of some rows, which have just been handed out, and let the others go on.
+    def step(self, gradient: Tensor, rate: float, decay: float) -> None:
+        """Learn from the gradient of the rows that were handed out last, and let the others go on.
 
         Args:
-            types: Ids of the rows, each once, int64 (types,).
             gradient: (types, embedding).
             rate: Learning rate.
             decay: Share of the old average that is kept.
@@ -189,14 +176,27 @@ class TableOptimizer:
         lagging.mul_(decay).add_(moved, alpha=1 - decay)
         left.mul_(decay).clamp_(min=_TINY)
 
-        momentum = self._momentum.index_select(0, types).lerp_(gradient, 1 - _BETA1)
-        squared = self._squared.index_select(0, types).mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-        table = self.table.index_select(0, types)
+        types, (table, average, momentum, squared) = self._drawn
+        momentum.lerp_(gradient, 1 - _BETA1)
+        squared.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
         table.addcdiv_(momentum, squared.sqrt().div_(math.sqrt(second)).add_(_EPS), value=-rate / first)
-        self.average.index_copy_(0, types, self.average.index_select(0, types).lerp_(table, 1 - decay))
-        self.table.index_copy_(0, types, table)
-        self._momentum.index_copy_(0, types, momentum)
-        self._squared.index_copy_(0, types, squared)
+        average.lerp_(table, 1 - decay)
+        self._put(types, (table, average, momentum, squared))
+
+    def _caught_up(self, types: Tensor) -> tuple[Tensor, ...]:
+        """Return weights, average, momentum and squared gradient of some rows as they are now, each (types, embedding)."""
+        table, average, momentum, squared = (tensor.index_select(0, types) for tensor in self._rows)
+        _, moved, lagging, left = (column[:, None] for column in self._pending.index_select(1, types))
+        passed = (self._steps - self._last.index_select(0, types))[:, None].to(table.dtype)  # (types, 1)
+        direction = momentum / (squared.sqrt() + _EPS)
+        average.mul_(left).addcmul_(table, 1 - left).addcmul_(direction, lagging, value=-1)
+        table.addcmul_(direction, moved, value=-1)
+        return table, average, momentum.mul_(torch.pow(_BETA1, passed)), squared.mul_(torch.pow(_BETA2, passed))
+
+    def _put(self, types: Tensor, rows: tuple[Tensor, ...]) -> None:
+        """Write rows back as they are now."""
+        for tensor, own in zip(self._rows, rows, strict=True):
+            tensor.index_copy_(0, types, own)
         self._last.index_fill_(0, types, self._steps)
         self._pending.index_copy_(1, types, self._nothing_pending.expand(4, len(types)))
 
@@ -214,8 +214,8 @@ class TableOptimizer:
         return {
             "steps": self._steps,
             "average": self.average,
-            "momentum": self._momentum,
-            "squared": self._squared,
+            "momentum": self._rows[2],
+            "squared": self._rows[3],
             "last": self._last,
             "pending": self._pending,
         }
