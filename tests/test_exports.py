@@ -20,9 +20,19 @@ from textcls.config import Config
 from textcls.data import load_splits
 from textcls.errors import ExportError, InputError, ModelError
 from textcls.exports import FORMATS, export, onnx_file
+from textcls.exports import texts as proof
 from textcls.exports.onnx_file import file_runner
 from textcls.exports.parity import Parity, compare, expected_probabilities
-from textcls.exports.texts import HARD_TEXTS, LONG_TEXT_TOKENS, MOST_TEXTS, drawn_texts, hard_texts, long_text, real_texts
+from textcls.exports.texts import (
+    HARD_TEXTS,
+    LONG_TEXT_TOKENS,
+    MOST_TEXTS,
+    drawn_texts,
+    hard_texts,
+    long_text,
+    real_texts,
+    texts_of_all_words,
+)
 from textcls.inference import Predictor
 from textcls.inference.engine import OnnxEngine
 from textcls.inference.graph import build_graph
@@ -54,7 +64,8 @@ def test_a_proven_file_classifies_as_the_model(tmp_path: Path, tokenizer: str) -
     content = (tmp_path / "out.onnx").read_bytes()
     assert report.takes_text == (tokenizer == "unicode")
     assert (report.bytes, report.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    assert report.texts == 20 + len(HARD_TEXTS) + 6
+    words = texts_of_all_words(artifact) if report.takes_text else []
+    assert report.texts == 20 + len(HARD_TEXTS) + 6 + len(words)
     assert 0 < report.largest_difference < 1e-5
     assert report.source == "texts drawn from the vocabulary (the run's data is not at hand)"
     found = Predictor.load(tmp_path / "out.onnx").predict(HARD_TEXTS).probabilities
@@ -105,7 +116,15 @@ def with_labels_exchanged(artifact: Artifact, **options: Any) -> onnx.ModelProto
     return build_graph(replace(artifact, labels=("yes", "no", "maybe")), **options)
 
 
+def with_a_word_lost(artifact: Artifact, **options: Any) -> onnx.ModelProto:
+    graph = build_graph(artifact, **options)
+    node = next(node for node in graph.graph.node if node.name == "text/uncut_ids")
+    next(attribute for attribute in node.attribute if attribute.name == "keys_strings").strings[-1] = b"lost"
+    return graph
+
+
 BROKEN = {
+    "a word lost": with_a_word_lost,
     "two embedding rows exchanged": broken_graph("embedding", swap_rows),
     "recurrent weights": broken_graph("R_0", lambda array, _: array.__imul__(1.01)),
     "a bias": broken_graph("classifier_bias", nudge),
@@ -135,6 +154,26 @@ def test_a_broken_export_is_refused_and_leaves_nothing(
     with pytest.raises(ExportError):
         export(model, out, force=True)
     assert [path.read_bytes() for path in out.parent.iterdir()] == [b"old export"]
+
+
+@pytest.mark.parametrize("words", [0, proof.MOST_WORDS])
+def test_a_word_that_no_other_text_has_is_missed(
+    words: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "texts.txt").write_text("one\n")
+    monkeypatch.setattr(onnx_file, "hard_texts", list)
+    monkeypatch.setattr(onnx_file, "long_text", lambda *_: "long")
+    monkeypatch.setattr(proof, "MOST_WORDS", words)
+    monkeypatch.setattr(onnx_file, "build_graph", with_a_word_lost)
+    assert bool(texts_of_all_words(ARTIFACT)) == bool(words)
+    said = (
+        "differs from the model in its vocabulary"
+        if not words
+        else "differs from the model by .*, in batches of 1, on the text"
+    )
+    for form in (None, "int8"):
+        with pytest.raises(ExportError, match=said if form is None else "in its vocabulary"):
+            export(model, tmp_path / "out.onnx", quantize=form, texts=tmp_path / "texts.txt")
 
 
 def test_a_file_that_gives_something_to_no_texts_is_refused(
@@ -238,7 +277,7 @@ def test_texts_of_a_file(model: Path, tmp_path: Path) -> None:
     texts.write_text("one\n\n two \nthree\n", encoding="utf-8")
     assert real_texts(ARTIFACT, model, texts) == (["one", " two ", "three"], "texts of texts.txt")
     report = export(model, tmp_path / "out.onnx", texts=texts)
-    assert (report.source, report.texts) == ("texts of texts.txt", 3 + len(HARD_TEXTS) + 6)
+    assert (report.source, report.texts) == ("texts of texts.txt", 3 + len(HARD_TEXTS) + 6 + len(texts_of_all_words(ARTIFACT)))
 
 
 @pytest.mark.parametrize(

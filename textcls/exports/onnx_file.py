@@ -21,12 +21,20 @@ from textcls.exports.parity import EXACT, INT8, Bound, Parity, Run, compare
 from textcls.exports.places import check_file, writing
 from textcls.exports.quantized import quantize as quantized_graph
 from textcls.exports.stranger import stranger
-from textcls.exports.texts import LONG_TEXT_TOKENS, MOST_TEXTS, hard_texts, long_text, real_texts, validation_rows
+from textcls.exports.texts import (
+    LONG_TEXT_TOKENS,
+    MOST_TEXTS,
+    hard_texts,
+    long_text,
+    real_texts,
+    texts_of_all_words,
+    validation_rows,
+)
 from textcls.files import replacing
 from textcls.inference.engine import pad
-from textcls.inference.graph import add_to_record, build_graph, takes_text
+from textcls.inference.graph import add_to_record, build_graph, ids_by_word, takes_text, vocabulary_of
 from textcls.inference.predictor import Predictor
-from textcls.text import Encoder
+from textcls.text import UNK, Encoder
 from textcls.text.encoding import replace_surrogates
 
 LOCALE = "C.UTF-8"  # other than en_US.UTF-8, the runtime's own default, it is on every Linux
@@ -128,6 +136,9 @@ def write_proven(artifact: Artifact, path: Path, real: Sequence[str], source: st
     """
     with file_runner(artifact, _written(build_graph(artifact, locale=locale), path)) as run:
         parity = prove(artifact, run, real)
+        if takes_text(artifact) and (texts := texts_of_all_words(artifact)):
+            parity += compare(artifact, run, texts)
+    _check_vocabulary(artifact, path)
     _check_no_texts(artifact, path)
     return _report(artifact, path, parity, source)
 
@@ -141,6 +152,7 @@ def write_int8(
     with file_runner(artifact, _written(graph, path)) as run:
         parity = prove(artifact, run, real, INT8)
     _record(graph, parity)
+    _check_vocabulary(artifact, path)
     _check_no_texts(artifact, path)
     share = _written(graph, path).stat().st_size / whole.ByteSize()
     rows = None if rows is None else rows.select(np.arange(min(len(rows), MOST_TEXTS)))
@@ -148,6 +160,18 @@ def write_int8(
     moved = parity.largest_difference, parity.across_batchings
     int8 = Quantization(parity.agreement, *moved, share, accuracy, len(rows or ()))
     return _report(artifact, path, parity, source, int8)
+
+
+def _check_vocabulary(artifact: Artifact, path: Path) -> None:
+    """Refuse a file that has another vocabulary than the model: where it is large, no text of the comparison may have the word.
+
+    Raises:
+        ExportError: It has.
+    """
+    graph, tokens = onnx.load(path), artifact.vocabulary.tokens
+    ids = {token: at for at, token in enumerate(tokens) if at != UNK} if takes_text(artifact) else {}
+    if vocabulary_of(graph) != tokens or ids_by_word(graph) != ids:
+        raise ExportError("the export differs from the model in its vocabulary")
 
 
 def _check_no_texts(artifact: Artifact, path: Path) -> None:

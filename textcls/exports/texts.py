@@ -13,6 +13,8 @@ from textcls.text import SPECIAL_TOKENS
 
 MOST_TEXTS = 1000
 LONG_TEXT_TOKENS = 20_000
+MOST_WORDS = 20_000  # of the vocabulary that the comparison sees, besides those of its other texts
+_WORDS_A_TEXT = 20  # few enough that each shows in the probabilities
 
 HARD_TEXTS = (
     "",
@@ -95,6 +97,12 @@ def drawn_texts(artifact: Artifact, count: int = MOST_TEXTS) -> list[str]:
     """Return random texts of the vocabulary's words and spoilt forms of them; always the same for one vocabulary."""
     draw = random.Random(0)
     return [_drawn(draw, artifact, draw.randint(1, 60)) for _ in range(count)]
+
+
+def texts_of_all_words(artifact: Artifact) -> list[str]:
+    """Return texts in which each word of the vocabulary stands once; of a larger one the `MOST_WORDS` most frequent words."""
+    words = artifact.vocabulary.tokens[len(SPECIAL_TOKENS) :][:MOST_WORDS]
+    return [" ".join(words[start : start + _WORDS_A_TEXT]) for start in range(0, len(words), _WORDS_A_TEXT)]
 
 
 def long_text(artifact: Artifact, tokens: int) -> str:

@@ -107,11 +107,17 @@ def vocabulary_of(model: onnx.ModelProto) -> tuple[str, ...]:
     for entry in model.metadata_props:
         if entry.key == VOCABULARY:
             return tuple(entry.value.split("\n"))
+    return (*SPECIAL_TOKENS, *list(words)[1:]) if (words := ids_by_word(model)) else ()  # the first is `<pad>`
+
+
+def ids_by_word(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the id that a graph's text part gives to each word, `<pad>` among them; nothing where it has no text part."""
     for node in model.graph.node:
         if node.name == f"{TEXT_PART}uncut_ids":
-            keys = next(attribute.strings for attribute in node.attribute if attribute.name == "keys_strings")
-            return (*SPECIAL_TOKENS, *(key.decode() for key in keys[1:]))  # the first is `<pad>`
-    return ()
+            attributes = {attribute.name: attribute for attribute in node.attribute}
+            words = (word.decode() for word in attributes["keys_strings"].strings)
+            return dict(zip(words, attributes["values_int64s"].ints, strict=True))
+    return {}
 
 
 def add_to_record(model: onnx.ModelProto, **entries: Any) -> None:
