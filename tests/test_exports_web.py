@@ -235,8 +235,12 @@ def test_another_package_than_the_published_is_not_used(npm: Path, tmp_path: Pat
 
 @POSIX
 def test_a_download_that_fails_is_one_line(npm: Path, model: Path, tmp_path: Path) -> None:
-    (npm / "fail").write_text("npm error code ENOTFOUND\nnpm error network request to the registry failed\nnpm error A log: x")
-    with pytest.raises(TextclsError, match=r"the download failed \(network request to the registry failed\): run `npm pack"):
+    (npm / "fail").write_text(
+        "npm error code ENOTFOUND\nnpm error syscall connect\nnpm error network request to the registry failed\nnpm error A log: x"
+    )
+    with pytest.raises(
+        TextclsError, match=r"the download failed \(ENOTFOUND: network request to the registry failed\): run `npm pack"
+    ):
         export(model, tmp_path / "page", to="web")
     (npm / "npm").unlink()
     with pytest.raises(InputError, match="with npm, which is not installed here: install Node"):
@@ -279,6 +283,15 @@ def test_a_file_that_differs_in_webassembly_is_refused(right_runtime: list[Path]
         web_proof.prove(artifact, tmp_path / "none.onnx", right_runtime[0], ["a text"])
 
 
+@POSIX
+def test_a_node_that_does_not_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "node").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "node").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ExportError, match=r"the export, Node\.js \(.*node\), ended with code 3: it said nothing$"):
+        web_proof.prove(tiny_artifact(), tmp_path / "any.onnx", tmp_path / "any.mjs", [])
+
+
 def test_without_node_there_is_no_proof_in_webassembly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert web_proof.prove(tiny_artifact(), tmp_path / "any.onnx", tmp_path / "any.mjs", []) is None
@@ -301,6 +314,10 @@ console.log(JSON.stringify({
   separators: ["a,b\\n1;2;3;4", "a;b;c,d", "a\\tb\\tc", '"a;b;c",d', ""].map(guessSeparator),
   table: readTable("x.csv", "id;text\\n1;one\\n2\\n3;three;more\\n"),
   tsv: readTable("x.tsv", "a,b\\tc\\n1\\t2\\n"),
+  json: readTable("x.jsonl", '{"id": 1, "text": "one"}\\n\\n{"text": "two", "more": [1, null]}\\r\\n{"id": null}\\n'),
+  wrong: ['{"a": 1}\\n\\n[1]', "null", '{"a"'].map((text) => {
+    try { readTable("x.jsonl", text); } catch (error) { return error.message; }
+  }),
   lines: readTable("x.txt", "one, two\\r\\n\\n  \\nthree"),
   columns: [["id", "Text"], ["id", "x"]].map((names) => guessColumn({ names, rows: [["1", "long"]] }, "text")),
 }));
@@ -320,6 +337,11 @@ console.log(JSON.stringify({
     }
     assert answers["tsv"] == {"names": ["a,b", "c"], "rows": [["1", "2"]]}
     assert answers["lines"] == {"names": ["text"], "rows": [["one, two"], ["three"]]}
+    assert answers["json"] == {
+        "names": ["id", "text", "more"],
+        "rows": [["1", "one", ""], ["", "two", "[1,null]"], ["", "", ""]],
+    }
+    assert answers["wrong"] == ["line 3 is no JSON object", "line 1 is no JSON object", "line 1 is no JSON object"]
     assert answers["columns"] == [1, 1]
 
 
@@ -397,6 +419,7 @@ def test_the_page_gives_what_python_gives(many: bool, right_runtime: list[Path],
     check_table(seen, predictor, texts)
     assert [row["text"] for row in csv.DictReader(io.StringIO(seen["lines"]["text"]))] == ["one line", "another line"]
     assert seen["fileError"] == "bad.csv is not UTF-8 text."
+    assert seen["afterError"] == {"hidden": True, "rows": 0, "disabled": True}
     assert seen["emptied"] == ["–"]
     assert seen["overflow"] <= 0
 

@@ -76,6 +76,11 @@ async function main() {
   await page.setInputFiles("#file", { name: "bad.csv", mimeType: "text/csv", buffer: Buffer.from([0x74, 0xff, 0x0a]) });
   await page.waitForFunction(() => document.querySelector("#file-error").textContent);
   seen.fileError = await page.textContent("#file-error");
+  seen.afterError = await page.evaluate(() => ({
+    hidden: document.querySelector("#result").hidden,
+    rows: document.querySelectorAll("#rows tr").length,
+    disabled: document.querySelector("#download").disabled,
+  }));
 
   await page.fill("#text", " ");
   await page.waitForSelector("#effects", { state: "hidden" });

@@ -161,19 +161,30 @@ function summary(words, strongest) {
 async function openFile(chosen) {
   const complain = (reason) => ($("file-error").textContent = `${chosen.name} ${reason}.`);
   $("file-error").textContent = "";
+  closeFile();
   let text;
+  let table;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await chosen.arrayBuffer());
+    table = readTable(chosen.name, text);
   } catch (error) {
     return complain(error instanceof TypeError ? "is not UTF-8 text" : `cannot be read: ${error.message}`);
   }
-  const table = readTable(chosen.name, text);
   if (!table.rows.length) return complain("has no rows");
   file = { name: chosen.name, table, column: guessColumn(table, facts.text_column) };
   $("column").replaceChildren(...table.names.map((name, at) => new Option(name, at, false, at === file.column)));
   $("column-field").hidden = table.names.length < 2;
   $("result").hidden = false;
   classifyFile();
+}
+
+/** Take the former file away: what stands under the name of a new one is of that one. */
+function closeFile() {
+  file = undefined;
+  worker.postMessage({ kind: "rows", stop: true });
+  $("result").hidden = true;
+  $("download").disabled = true;
+  $("rows").replaceChildren();
 }
 
 function classifyFile() {

@@ -52,9 +52,10 @@ export function formatCsv(rows) {
 
 /**
  * Return the table in a file: `{names, rows}`, every row as long as `names`.
- * A `.csv` or `.tsv` file has names in its first row; any other file is one column of lines.
+ * A `.csv` or `.tsv` file has names in its first row, a `.jsonl` file in each line; any other file is one column of lines.
  */
 export function readTable(fileName, text) {
+  if (/\.(jsonl|ndjson)$/i.test(fileName)) return readJsonLines(text);
   if (!/\.(csv|tsv)$/i.test(fileName)) {
     const lines = text.split(/\r\n|\r|\n/).filter((line) => line.trim());
     return { names: ["text"], rows: lines.map((line) => [line]) };
@@ -64,6 +65,24 @@ export function readTable(fileName, text) {
   const width = rows.reduce((most, row) => Math.max(most, row.length), names.length);
   const filled = (row, missing) => Array.from({ length: width }, (_, at) => row[at] ?? missing(at));
   return { names: filled(names, (at) => `column ${at + 1}`), rows: rows.map((row) => filled(row, () => "")) };
+}
+
+function readJsonLines(text) {
+  const records = text.split("\n").flatMap((line, at) => (line.trim() ? [jsonObject(line, at + 1)] : []));
+  const names = [...new Set(records.flatMap(Object.keys))];
+  const cell = (value) => (typeof value === "string" ? value : value == null ? "" : JSON.stringify(value));
+  return { names, rows: records.map((record) => names.map((name) => cell(record[name]))) };
+}
+
+function jsonObject(line, number) {
+  let value;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    // said below
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw new Error(`line ${number} is no JSON object`);
+  return value;
 }
 
 /** Return the place of the column to classify: the one that the model was trained on, else the one with the longest cells. */
