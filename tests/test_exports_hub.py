@@ -23,6 +23,7 @@ from textcls.errors import InputError, ModelError
 from textcls.exports import export, onnx_file
 from textcls.exports.hub import hub_card
 from textcls.exports.onnx_file import ExportReport
+from textcls.exports.parity import rounded_down, rounded_up
 from textcls.exports.texts import drawn_texts
 from textcls.inference import Predictor
 from textcls.inference.seal import verify
@@ -147,6 +148,17 @@ def test_the_card_names_data_sets_of_the_hub_and_does_without_metrics() -> None:
     assert "token ids and lengths in" in card(artifact).text
     many = replace(tiny_artifact(), many=True, thresholds=(0.5, 0.25, 0.125))
     assert "which labels are selected" in card(many).text
+
+
+def test_labels_that_are_markdown_are_shown_as_they_are() -> None:
+    card = hub_card(replace(tiny_artifact(), labels=("a\n# b", "`c``d", "é|")), REPORT, "me/films")
+    assert "- Labels (3): `a\\n# b`, ``` `c``d ```, `é|`\n" in card
+
+
+def test_figures_are_rounded_away_from_praise() -> None:
+    assert [rounded_up(figure) for figure in (0.0, 0.18, 0.1801, 2.31e-7, 1.0)] == [0.0, 0.18, 0.19, 2.4e-7, 1.0]
+    assert rounded_up(2.01e-7, 1) == 3e-7
+    assert [rounded_down(share) for share in (1.0, 0.99999, 0.995)] == [1.0, 0.9999, 0.995]
 
 
 def test_what_the_hub_refuses_is_one_line(tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,7 @@ def export(
     """Export a model as one ONNX file, a program of torch.export, a page for the browser, a spaCy pipeline, or for the Hub."""
     from textcls.exports import export as export_model
     from textcls.exports import format_of
+    from textcls.exports.parity import rounded_up
 
     kind = format_of(out, to)
     report = export_model(
@@ -112,7 +113,8 @@ def export(
         )
     if kind != "onnx" or not report.int8:
         typer.echo(
-            f"equal to the model on {report.texts:,} texts: largest difference of a probability {report.largest_difference:.1g}"
+            f"equal to the model on {report.texts:,} texts: largest difference of a probability "
+            f"{rounded_up(report.largest_difference, 1):.1g}"
         )
     if report.int8:
         typer.echo(_what_int8_did(report.int8, report.texts))
@@ -149,9 +151,12 @@ def following(kind: str, out: Path, push: str | None = None) -> list[str]:
 
 
 def _what_int8_did(int8: Quantization, texts: int) -> str:
+    from textcls.exports.parity import rounded_down, rounded_up
+
+    difference, across = rounded_up(int8.largest_difference), rounded_up(int8.across_batchings)
     lines = [
-        f"int8: {int8.agreement:.2%} of the labels are the model's, on {texts:,} texts in batches of 1, 7 and 64",
-        f"probabilities move by at most {int8.largest_difference:.2g}, and by {int8.across_batchings:.2g} with the batch a text is in",
+        f"int8: {rounded_down(int8.agreement):.2%} of the labels are the model's, on {texts:,} texts in batches of 1, 7 and 64",
+        f"probabilities move by at most {difference:.2g}, and by {across:.2g} with the batch a text is in",
         f"{int8.size_share:.0%} of the size without --quantize"
         + (": vocabulary and labels, which stay as they are, weigh much here" if int8.size_share > 0.3 else ""),
     ]

@@ -14,6 +14,7 @@ from textcls.artifact import Artifact, read_unchanged_artifact, write_files
 from textcls.data import label_text
 from textcls.errors import TextclsError
 from textcls.exports.onnx_file import LOCALE, ExportReport, write_int8, write_proven
+from textcls.exports.parity import rounded_down, rounded_up
 from textcls.exports.places import check_folder, folder_size, writing
 from textcls.exports.texts import real_texts, validation_rows
 from textcls.files import replacing_folder
@@ -129,9 +130,13 @@ def hub_card(artifact: Artifact, report: ExportReport, repository: str) -> str:
     front = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120)
     inputs = "raw text in, " if takes_text(artifact) else "token ids and lengths in, "
     inputs += "which labels are selected and probabilities out" if artifact.many else "label and probabilities out"
-    use = _USE.format(repository=repository, inputs=inputs, difference=report.largest_difference)
+    use = _USE.format(repository=repository, inputs=inputs, difference=rounded_up(report.largest_difference, 1))
     if int8 := report.int8:
-        moved = {"agreement": int8.agreement, "difference": int8.largest_difference, "across": int8.across_batchings}
+        moved = {
+            "agreement": rounded_down(int8.agreement),
+            "difference": rounded_up(int8.largest_difference),
+            "across": rounded_up(int8.across_batchings),
+        }
         use += _USE_INT8.format(file=INT8_FILE, share=int8.size_share, **moved)
     return f"---\n{front}---\n\n{model_card(artifact)}{use}"
 

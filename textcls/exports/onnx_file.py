@@ -17,7 +17,7 @@ from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import LabelSet, Rows
 from textcls.errors import ExportError
 from textcls.evaluation import evaluate
-from textcls.exports.parity import EXACT, INT8, Bound, Parity, Run, compare
+from textcls.exports.parity import EXACT, INT8, Bound, Parity, Run, compare, rounded_down, rounded_up
 from textcls.exports.places import check_file, writing
 from textcls.exports.quantized import quantize as quantized_graph
 from textcls.exports.stranger import stranger
@@ -197,14 +197,13 @@ def _written(graph: onnx.ModelProto, path: Path) -> Path:
 
 
 def _record(graph: onnx.ModelProto, parity: Parity) -> None:
-    """Say in the file that it is int8, and how far its scores moved; two digits, which no other core count changes."""
+    """Say in the file that it is int8, and how far its scores moved at most; two digits, which no other core count changes."""
     figures = {
-        "largest_difference": parity.largest_difference,
-        "across_batchings": parity.across_batchings,
-        "agreement": parity.agreement,
+        "largest_difference": rounded_up(parity.largest_difference),
+        "across_batchings": rounded_up(parity.across_batchings),
+        "agreement": rounded_down(parity.agreement),
     }
-    rounded = {name: float(f"{figure:.2g}" if figure < 0.5 else f"{figure:.4f}") for name, figure in figures.items()}
-    add_to_record(graph, quantized={"kind": "int8", **rounded})
+    add_to_record(graph, quantized={"kind": "int8", **figures})
 
 
 def _accuracies(artifact: Artifact, path: Path, rows: Rows) -> tuple[float, float]:

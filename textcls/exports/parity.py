@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,16 @@ def _fault(artifact: Artifact, text: str, answer: Any, scores: NDArray[np.float6
         margin = float(scores.max() - scores[classes.index(answer)]) if answer in classes else 1.0
         count = int(margin > 2 * _TIE)
     return (Fault(margin, f"{_quoted(text)} ({given}, the model {wanted})") if count else None), count
+
+
+def rounded_up(figure: float, digits: int = 2) -> float:
+    """Return a figure with so many digits that is no smaller: for what is said to be moved by at most so much."""
+    return float(Context(prec=digits, rounding=ROUND_CEILING).create_decimal(repr(float(figure))))
+
+
+def rounded_down(share: float) -> float:
+    """Return a share in hundredths of a per cent that is no larger: all is said of all alone."""
+    return float(Decimal(repr(float(share))).quantize(Decimal("0.0001"), ROUND_FLOOR))
 
 
 def _quoted(text: str) -> str:

@@ -34,6 +34,7 @@ def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interp
         ExportError: The file is refused, or the process ended; also raised where outputs are asked for.
         InputError: This machine lacks the locale in which the file lower-cases, or the component of a spaCy pipeline.
     """
+    runtime = f"{'Node.js' if Path(interpreter[0]).stem == 'node' else 'Python'} ({interpreter[0]})"
     with tempfile.TemporaryFile() as complaints:
         command = [*interpreter, *map(str, (program, path, *arguments))]
         process = subprocess.Popen(
@@ -47,10 +48,10 @@ def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interp
             if not (line := answers.readline()):
                 complaints.seek(0)
                 last = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                said = "".join(last).replace(
+                said = "".join(last or ["it said nothing"]).replace(
                     str(path), "the export"
                 )  # which has a temporary name, that means nothing to people
-                raise ExportError(f"the process that ran the export ended with code {process.wait()}: {said}")
+                raise ExportError(f"the process that ran the export, {runtime}, ended with code {process.wait()}: {said}")
             answer: dict[str, Any] = json.loads(line)
             if "error" in answer:
                 raise _refusal(answer["error"].replace(str(path), "the export"))

