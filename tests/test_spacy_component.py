@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,21 @@ def test_an_exported_pipeline_holds_its_model(tokenizer: str, tmp_path: Path) ->
     np.testing.assert_allclose([list(cats.values()) for cats in scores(nlp)], expected, atol=1e-6)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert all((tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("tokenizer", ["unicode", "basic_english"])
+def test_a_run_of_punctuation_takes_no_time(tokenizer: str, tmp_path: Path) -> None:
+    artifact = tiny_artifact(tokenizer=tokenizer)
+    write_pipeline(artifact, build_graph(artifact).SerializeToString(), tmp_path / "pipeline")
+    nlp = spacy.load(tmp_path / "pipeline")
+    text = " (a\n b), " + "(" * 20_000
+    start = time.process_time()
+    doc = nlp(text)
+    assert time.process_time() - start < 5  # half a minute with the rules of `xx`
+    assert doc.text == text
+    assert [token.text for token in doc if not token.is_space] == text.split()
+    expected = Predictor.from_artifact(artifact).predict([text]).probabilities[0]
+    np.testing.assert_allclose(list(doc.cats.values()), expected, atol=1e-6)
 
 
 def test_a_taken_place_is_kept(tiny_run: TinyRun, tmp_path: Path) -> None:

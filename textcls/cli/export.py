@@ -30,8 +30,9 @@ The file runs in stock ONNX Runtime. Before it is kept it is compared with the m
 differ, the command fails and writes nothing. Vocabulary, labels and settings travel inside it. A model folder that was changed
 since it was written (textcls info --verify) is not exported.
 
---quantize int8 makes it about a quarter of the size, and quicker for LSTMs. Its scores move by some hundredths, also with the
-batch that a text is in; at least 99.5 % of its labels must be the model's. With --to hub it adds such a file.
+--quantize int8 makes it about a quarter of the size (more of a tiny model), and quicker for LSTMs. Its scores move by some
+hundredths, also with the batch that a text is in; at least 99.5 % of its labels must be the model's. With --to hub it adds such
+a file.
 
 A .pt2 file is for PyTorch programs: torch.export.load opens it, in the release of torch that wrote it; token ids go in.
 

@@ -59,13 +59,20 @@ def export_spacy(model: str | Path, out: str | Path, *, texts: str | Path | None
 
 
 def write_pipeline(artifact: Artifact, content: bytes, folder: Path) -> None:
-    """Write the pipeline: a blank tokenizer, which makes the documents, and the component."""
+    """Write the pipeline: a tokenizer, which makes the documents, and the component, which has tokens of its own.
+
+    The tokenizer is that of the language where the model has it; else white space alone divides: the rules of spaCy's `xx` take
+    quadratic time on a run of punctuation, for tokens that nothing uses.
+    """
     import spacy
+    from spacy.tokenizer import Tokenizer
 
     from textcls.spacy_component import TextclsComponent
 
     text = artifact.config.text
     nlp = spacy.blank(text.language if text.tokenizer == "spacy" else "xx")
+    if text.tokenizer != "spacy":
+        nlp.tokenizer = Tokenizer(nlp.vocab)
     component = nlp.add_pipe("textcls")
     assert isinstance(component, TextclsComponent)
     component.from_bytes(content)
