@@ -143,7 +143,8 @@ def changed_files(folder: Path) -> list[str] | None:
         return None
     found = {name: file_sha256(folder / name) for name in HASHED_FILES if (folder / name).is_file()}
     found[RECORD] = _record_sha256(record)
-    return [name for name in dict.fromkeys([*hashes, *HASHED_FILES, RECORD]) if found.get(name, "") != hashes.get(name)]
+    named = dict.fromkeys([*hashes, *HASHED_FILES])  # the record did not hash itself at first
+    return [name for name in named if found.get(name, "") != hashes.get(name)]
 
 
 def read_unchanged_artifact(folder: str | Path) -> Artifact:
