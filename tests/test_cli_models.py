@@ -156,6 +156,13 @@ def test_the_commands_that_follow_an_export_can_be_pasted(kind: str, out: str, e
     assert program == f'from textcls.exports.pt2 import load_pt2; print(load_pt2("{out}").module)'
 
 
+@pytest.mark.parametrize(
+    ("out", "name"), [("class", "textcls_class"), ("2024", "textcls_2024"), ("…", "textcls"), ("films", "films")]
+)
+def test_the_package_that_an_export_suggests_can_be_imported(out: str, name: str) -> None:
+    assert following("spacy", Path(out))[-1].endswith(f" --name {name}")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
 def test_an_export_that_a_signal_ends_leaves_nothing(name: str, code: int, tiny_run: TinyRun, tmp_path: Path) -> None:

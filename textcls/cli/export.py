@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import re
 import shlex
 from pathlib import Path
@@ -141,7 +142,9 @@ def following(kind: str, out: Path, push: str | None = None) -> list[str]:
     if kind == "web":
         return [f"python3 -m http.server --directory {place}"]
     if kind == "spacy":
-        name = re.sub(r"\W+", "_", out.name.lower(), flags=re.ASCII).strip("_") or "textcls"
+        name = re.sub(r"\W+", "_", out.name.lower(), flags=re.ASCII).strip("_")
+        if keyword.iskeyword(name) or not name.isidentifier():  # Python must be able to import it
+            name = f"textcls_{name}".rstrip("_")
         load = f'import spacy; print(spacy.load({json.dumps(str(out))})("some text").cats)'
         return [
             f"python3 -c {shlex.quote(load)}",

@@ -16,6 +16,7 @@ const $ = (id) => document.getElementById(id);
 const share = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const points = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
 const whole = new Intl.NumberFormat("en");
+const rowsOf = (count) => `${whole.format(count)} ${count === 1 ? "row" : "rows"}`;
 const signed = (effect) => points.format(effect * 100).replace("-", "\u2212"); // the minus sign is as wide as the plus
 
 const worker = new Worker("./classifier.js", { type: "module" });
@@ -194,7 +195,7 @@ function classifyFile() {
   $("progress").hidden = false;
   $("progress").value = 0;
   $("answers").hidden = true;
-  $("file-status").textContent = `${file.name}: classifying ${whole.format(texts.length)} rows`;
+  $("file-status").textContent = `${file.name}: classifying ${rowsOf(texts.length)}`;
   worker.postMessage({ kind: "rows", id: file.id, texts });
 }
 
@@ -212,7 +213,7 @@ function showFile() {
   $("progress").hidden = true;
   $("answers").hidden = false;
   $("download").disabled = false;
-  $("file-status").textContent = `${name}: ${whole.format(labels.length)} rows classified`;
+  $("file-status").textContent = `${name}: ${rowsOf(labels.length)} classified`;
   $("text-name").textContent = table.names[column];
   const counts = new Map();
   for (const label of labels.flatMap((row) => (row.length ? row : [NO_LABEL]))) counts.set(label, (counts.get(label) ?? 0) + 1);
