@@ -193,10 +193,40 @@ def test_parquet_columns_of_other_types_are_no_text(tmp_path: Path) -> None:
     )
 
 
-def test_parquet_text_that_is_not_utf8_is_read_with_marks(tmp_path: Path) -> None:
-    bad = pa.StringArray.from_buffers(2, pa.array([b"ab", b"\xffc"], pa.binary()).buffers()[1], pa.py_buffer(b"ab\xffc"))
-    parquet.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
-    assert texts(str(tmp_path / "a.parquet")) == ["ab", "\ufffdc"]
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.string_view()])
+@pytest.mark.parametrize("column", ["text", "note"])
+def test_parquet_text_that_is_not_utf8_is_an_error_of_its_row(tmp_path: Path, column: str, type_: pa.DataType) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({"text": ["x", "y", "z"], "note": ["x", "y", "z"]})
+    parquet.write_table(table.set_column(table.schema.get_field_index(column), column, as_type(damaged(), type_)), path)
+    [block] = read_blocks([path])
+    assert block.errors is not None
+    assert block.errors[:2] == [None, f"{path}, row 2: {column!r} is not UTF-8; save the file as UTF-8"]
+    assert block.texts[1] == ""
+    block.columns[column].validate(full=True)
+    assert (block.columns[column].type, block.columns[column].to_pylist()) == (type_, ["ab", "\ufffdc", None])
+    [block] = read_blocks([path], encoding_errors="replace")
+    assert 1 not in block.failed
+
+
+def test_parquet_lists_and_objects_of_text_that_is_not_utf8_are_errors_of_their_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    lists = pa.ListArray.from_arrays([0, 1, 2, 3], damaged())
+    objects = pa.StructArray.from_arrays([damaged()], ["a"])
+    parquet.write_table(pa.table({"text": ["x", "y", "z"], "list": lists, "object": objects}), path)
+    [block] = read_blocks([path])
+    assert (block.failed, block.texts) == ([1], ["x", "", "z"])
+    assert block.columns["list"].to_pylist() == [["ab"], None, [None]]
+    assert block.columns["object"].to_pylist() == [{"a": "ab"}, None, {"a": None}]
+
+
+def damaged() -> pa.Array:
+    """Return strings of which the second is not UTF-8, and the third null."""
+    return pa.Array.from_buffers(pa.string(), 3, pa.array([b"ab", b"\xffc", None], pa.binary()).buffers())
+
+
+def as_type(strings: pa.Array, type_: pa.DataType) -> pa.Array:
+    return strings.dictionary_encode() if pa.types.is_dictionary(type_) else strings.cast(type_)
 
 
 def test_compressed_text_formats(write: Write) -> None:

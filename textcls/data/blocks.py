@@ -198,6 +198,7 @@ def parquet_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:
             for batch in file.iter_batches(reading.block_rows):
                 faults: dict[int, str] = {}
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                _take_out_damage(columns, faults, strict=reading.encoding_errors == "strict")
                 texts = _texts(columns, reading.text, batch.num_rows, faults)
                 numbers = range(done + 1, done + batch.num_rows + 1)
                 done += batch.num_rows
@@ -350,6 +351,33 @@ def _take_out_escapes(columns: dict[str, Any], faults: dict[int, str]) -> None:
                 if LONE_SURROGATES.search(value):
                     values[row] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
                     faults.setdefault(row, _NOT_UTF8)
+
+
+def _take_out_damage(columns: dict[str, Any], faults: dict[int, str], *, strict: bool) -> None:
+    """Put U+FFFD for what a Parquet file calls a string and is not UTF-8, null for a list or an object of it; note the rows."""
+    import pyarrow as pa
+
+    for name, column in columns.items():
+        try:
+            column.validate(full=True)  # reading does not check strings
+        except pa.ArrowInvalid:
+            damaged = {row for row, value in enumerate(column) if not _is_readable(value)}
+            if damaged and pa.types.is_nested(column.type):
+                columns[name] = column.take(
+                    pa.array([None if row in damaged else row for row in range(len(column))], pa.int64())
+                )
+            elif damaged:
+                columns[name] = pa.array(column_values(column), column.type)
+            for row in damaged if strict else ():
+                faults.setdefault(row, f"{name!r} is {_NOT_UTF8}")
+
+
+def _is_readable(value: Any) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _json_object(line: str, parse: Any) -> tuple[dict[str, Any], str | None]:
