@@ -88,12 +88,45 @@ def test_folders_are_read_in_order_and_what_is_left_out_is_noted(write: Write, t
         write(name, name)
     assert texts(str(tmp_path)) == ["a/z.txt", "a.txt", "b.txt"]
     assert [columns["file"] for _, columns, _ in rows(str(tmp_path))] == ["a/z.txt", "a.txt", "b.txt"]
-    assert find_inputs([tmp_path]).notes == (f"{tmp_path}: left out files of other kinds: .png (2), .txt (1)",)
+    assert find_inputs([tmp_path]).notes == (
+        f"{tmp_path}: left out files of other kinds: .png (2)",
+        f"{tmp_path}: left out hidden files: .txt (1)",
+    )
     assert texts(str(tmp_path), glob="a/*") == ["a/z.txt"]
     assert texts(str(tmp_path), glob="b.*") == ["b.txt"]
     assert message(str(tmp_path), glob="*.csv") == (
         f"{tmp_path}: holds no file that matches *.csv and ends in .txt, .csv, .tsv, .jsonl, .parquet"
     )
+
+
+def test_links_in_a_folder_that_are_left_out_are_noted(write: Write, tmp_path: Path) -> None:
+    write("elsewhere/c.txt", "c")
+    write("in/a.txt", "a")
+    (tmp_path / "in" / "b.txt").symlink_to("a.txt")
+    (tmp_path / "in" / "gone.txt").symlink_to("nowhere.txt")
+    (tmp_path / "in" / "more").symlink_to("../elsewhere")
+    found = find_inputs([tmp_path / "in"], glob="*.txt")
+    assert [source.name for source in found.sources] == ["a.txt", "b.txt"]
+    assert found.notes == (
+        f"{tmp_path / 'in'}: left out links to nothing: gone.txt",
+        f"{tmp_path / 'in'}: left out links to folders, which are not followed: more",
+    )
+    assert message(str(tmp_path / "in" / "gone.txt")).endswith("gone.txt: there is no such file or folder")
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("**/*.txt", ["a.txt", "x/b.txt", "x/y/c.txt"]),
+        ("x/**/*.txt", ["x/b.txt", "x/y/c.txt"]),
+        ("**/x/**/c.txt", ["x/y/c.txt"]),
+        ("**/y/*", ["x/y/c.txt"]),
+    ],
+)
+def test_two_stars_stand_for_any_number_of_folders(write: Write, tmp_path: Path, glob: str, expected: list[str]) -> None:
+    for name in ("a.txt", "x/b.txt", "x/y/c.txt"):
+        write(name, name)
+    assert texts(str(tmp_path), glob=glob) == expected
 
 
 def test_files_of_several_inputs_have_names_that_tell_them_apart(write: Write, tmp_path: Path) -> None:

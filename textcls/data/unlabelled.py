@@ -9,11 +9,12 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby, islice, product
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -151,7 +152,7 @@ def find_inputs(
         text: The column that holds the text in csv, tsv, jsonl and Parquet, or several, joined by a new line.
         lines: Take each line of a `.txt` file as a text, not the whole file.
         header: Whether csv and tsv files start with a line of names; without one the columns are named 0, 1, 2, …
-        glob: Read only those files of a folder that match, such as `*.csv` or `2024/*.txt`.
+        glob: Read only those files of a folder that match, such as `*.csv`, `2024/*.txt` or `**/notes/*.txt`.
         encoding_errors: `strict` makes an error of a row with bytes that are not UTF-8, `replace` reads them as U+FFFD.
         block_rows: The most rows in a block.
         follow: Wait for more at the end of the one input, a `.txt` file (then of lines) or a `.jsonl` file that is still growing.
@@ -241,10 +242,10 @@ def _kind(path: Place) -> str | None:
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files below a folder with their names relative to it; hidden folders are left out."""
+    """Yield the files below a folder, and the links to folders, with their names relative to it; no hidden folders."""
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
+        for name in [*files, *(name for name in folders if Path(parent, name).is_symlink())]:
             path = Path(parent, name)
             yield path, path.relative_to(folder).as_posix()
 
@@ -254,22 +255,51 @@ def _of_folder(
 ) -> list[Source]:
     """Return the readable files among those below a folder, sorted by name; what is left out is noted."""
     found: list[tuple[tuple[str, ...], Source]] = []
-    left_out = Counter[str]()
+    left_out: dict[str, Counter[str]] = {"files of other kinds": Counter(), "hidden files": Counter()}
+    links: dict[str, list[str]] = {"links to nothing": [], "links to folders, which are not followed": []}
+    patterns = _patterns(glob) if glob else ()
     for path, relative in files:
-        if glob and not (PurePosixPath(relative).match(glob) or fnmatch.fnmatch(relative, glob)):
+        linked, dead = _link(path) if isinstance(path, Path) else (False, False)
+        if patterns and not linked and not any(_matches(relative, pattern) for pattern in patterns):
             continue
-        kind = None if path.name.startswith(".") else _kind(path)
-        if kind is None:
-            left_out[path.suffix or path.name] += 1
+        kind = _kind(path)
+        if linked:
+            links["links to folders, which are not followed"].append(relative)
+        elif path.name.startswith("."):
+            left_out["hidden files"][path.suffix or path.name] += 1
+        elif kind is None:
+            left_out["files of other kinds"][path.suffix or path.name] += 1
+        elif dead:
+            links["links to nothing"].append(relative)
         else:
             found.append((PurePosixPath(relative).parts, Source(path, relative if alone else path.as_posix(), kind)))
     if not found:
         which = f"no file that matches {glob} and" if glob else "no file that"
         raise InputError(f"{folder}: holds {which} ends in {', '.join(ENDINGS)}")
-    if left_out:
-        kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(left_out.items()))
-        notes.append(f"{folder}: left out files of other kinds: {kinds}")
+    shown = {what: [f"{kind} ({count})" for kind, count in kinds.items()] for what, kinds in left_out.items()} | links
+    notes += [f"{folder}: left out {what}: {', '.join(sorted(names))}" for what, names in shown.items() if names]
     return [source for _, source in sorted(found, key=lambda one: one[0])]
+
+
+def _link(path: Path) -> tuple[bool, bool]:
+    """Return whether a path that is no folder leads to one, and whether it leads to nothing."""
+    try:
+        if not path.is_symlink():
+            return False, False
+        return path.is_dir(), not path.exists()
+    except OSError:  # reading the file says what is wrong
+        return False, False
+
+
+def _patterns(glob: str) -> list[str]:
+    """Return what a pattern means where each `**/` stands for some folders, and for none."""
+    first, *others = re.split(r"(?:^|(?<=/))\*\*/", glob)
+    choices = product(("**/", ""), repeat=len(others))
+    return [pattern for stars in choices if (pattern := first + "".join(map("".join, zip(stars, others, strict=True))))]
+
+
+def _matches(relative: str, pattern: str) -> bool:
+    return PurePosixPath(relative).match(pattern) or fnmatch.fnmatch(relative, pattern)
 
 
 def _check_growing(sources: Sequence[Source]) -> None:
