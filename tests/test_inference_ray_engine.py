@@ -80,6 +80,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"inputs": ["missing.csv"]}, "missing.csv: there is no such file"),
         ({"text": "body"}, "there is no column 'body'"),
         ({"format": "csv"}, "csv: Ray writes jsonl or parquet"),
+        ({"output": "out.csv"}, r"out.csv: Ray writes a folder of part files; end its name in \.jsonl, \.parquet or nothing"),
         ({"top_k": 0}, "at least 1"),
         ({"gpu_engine": print}, "runs on the CPU alone"),
         ({"output": "no/such/out"}, "does not exist; make it first"),

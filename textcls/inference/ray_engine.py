@@ -141,8 +141,10 @@ def classify_with_ray(
 
 def _format(given: str | None, output: str | Path) -> str:
     ending = Path(str(output).partition("?")[0]).suffix.removeprefix(".").lower()
-    format = given or (ending if ending in FORMATS else "jsonl")
+    format = given or ending or "jsonl"
     if format not in FORMATS:
+        if not given:
+            raise InputError(f"{output}: Ray writes a folder of part files; end its name in .jsonl, .parquet or nothing")
         raise InputError(f"{format}: Ray writes {' or '.join(FORMATS)}")
     return format
 
