@@ -328,11 +328,18 @@ def test_json_values_in_parquet(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("number", [2**60 + 1, 2**70, -(2**70)])
+def test_an_integer_that_a_column_of_fractions_cannot_hold_makes_it_text(tmp_path: Path, number: int) -> None:
+    path = write(tmp_path / "a.jsonl", "".join(json.dumps({"text": "a", "n": n}) + "\n" for n in (0.5, number, None)))
+    classify_files(ByLength(), [path], tmp_path / "o.parquet")
+    assert [row["n"] for row in read_back(tmp_path / "o.parquet")] == ["0.5", str(number), None]
+
+
 def test_a_number_that_a_column_cannot_hold_says_so(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", json.dumps({"text": "a", "n": 0.5}) + "\n" + json.dumps({"text": "a", "n": 2**60 + 1}))
+    paths = [write(tmp_path / f"{n}.jsonl", json.dumps({"text": "a", "n": n})) for n in (0.5, 2**60 + 1)]
     with pytest.raises(DataError, match=r"cannot be kept in a Parquet column of type double.*write \.jsonl"):
-        classify_files(ByLength(), [path], tmp_path / "o.parquet")
-    assert names_in(tmp_path) == ["a.jsonl"]
+        classify_files(ByLength(), paths, tmp_path / "o.parquet")
+    assert names_in(tmp_path) == sorted(path.name for path in paths)
 
 
 def test_lone_surrogates_come_back_in_json(tmp_path: Path) -> None:

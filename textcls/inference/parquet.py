@@ -97,12 +97,14 @@ def value_type(values: Sequence[Any]) -> pa.DataType:
     if not kinds:
         return pa.null()
     try:
+        if kinds == {int, float}:
+            return pa.array([None if value is MISSING else value for value in values], pa.float64()).type
         if kinds == {list} or kinds == {int}:
             found = pa.array([None if value is MISSING else value for value in values]).type
             return found if kinds == {int} or not _has_objects(found) else pa.string()
     except (pa.ArrowException, UnicodeEncodeError, OverflowError):
         return pa.string()
-    return _TYPES.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.float64() if kinds == {int, float} else pa.string()
+    return _TYPES.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
 
 
 def _has_objects(type_: pa.DataType) -> bool:
@@ -136,6 +138,6 @@ def _array(column: Any, type_: pa.DataType) -> pa.Array:
 def _converted(convert: Callable[[pa.DataType], pa.Array], type_: pa.DataType) -> pa.Array:
     try:
         return convert(type_)
-    except pa.ArrowException as error:  # a large integer in a column that holds fractions elsewhere, for example
+    except pa.ArrowException as error:  # a large integer in a column that holds fractions in another block, for example
         fault = str(error).splitlines()[0]
         raise DataError(f"a value cannot be kept in a Parquet column of type {type_}: {fault}; write .jsonl") from None
