@@ -56,6 +56,14 @@ def test_json_lines_write_numbers_as_numbers() -> None:
     assert math.isnan(json.loads(jsonl(a=[math.nan]))["a"])
 
 
+def test_infinity_is_written_as_json_can() -> None:
+    infinity = json.loads("1e400")
+    assert jsonl(a=[infinity], b=[-infinity]) == '{"a": 1e999, "b": -1e999}\n'
+    nested = {"x": [infinity], "Infinity": 'a \\" Infinity'}
+    assert jsonl(a=[nested]).count("1e999") == 1
+    assert json.loads(jsonl(a=[nested])) == {"a": nested}
+
+
 @given(st.lists(st.tuples(json_values, json_values)), st.text())
 def test_json_lines_keep_every_value(rows: list[tuple[Any, Any]], name: str) -> None:
     one, two = [row[0] for row in rows], [row[1] for row in rows]

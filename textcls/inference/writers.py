@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
@@ -175,7 +176,16 @@ def _plain(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
-_json: Final = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+_encode: Final = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+_STRING_OR_INFINITY: Final = re.compile(r'"(?:[^"\\]|\\.)*"|Infinity')
+
+
+def _json(value: Any) -> str:
+    """Return a value as JSON, infinity as a number that is too large: JSON has no word for it, and 1e400 is read as one."""
+    text = _encode(value)
+    if "Infinity" in text:
+        text = _STRING_OR_INFINITY.sub(lambda match: "1e999" if match[0] == "Infinity" else match[0], text)
+    return text
 
 
 def _members(name: str, values: list[Any]) -> list[str]:
