@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,12 @@ settings.load_profile("textcls")
 
 # As the command line does: threads that wait sleep, so that tests are quick where other processes share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A shell's job in the background and `nohup` have these signals ignored, and hand that down to what the tests start and interrupt.
+if threading.current_thread() is threading.main_thread():
+    for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (getattr(signal, "SIGHUP", None), signal.SIG_DFL)):
+        if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+            signal.signal(_number, _handler)
 
 _SUBJECTS = {
     "sport": ("the team", "a striker", "our coach", "the goalkeeper"),

@@ -64,7 +64,9 @@ def test_other_texts_are_another_entry(texts: list[str]) -> None:
     assert train(texts)[0] == 0
 
 
-@pytest.mark.parametrize(("name", "other"), [("_version", lambda _package: "99"), ("_code", lambda: "new")], ids=["package", "code"])
+@pytest.mark.parametrize(
+    ("name", "other"), [("_version", lambda _package: "99"), ("_code", lambda: "new")], ids=["package", "code"]
+)
 def test_another_version_is_another_entry(name: str, other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     train()
     monkeypatch.setattr(cache, name, other)
