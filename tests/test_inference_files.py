@@ -221,6 +221,14 @@ def test_rejected_rows_of_parquet(tmp_path: Path) -> None:
     assert [(row["text"], row["n"]) for row in read_back(tmp_path / "r.jsonl")] == [(None, 2)]
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_rejected_lines_that_cannot_be_parsed_are_kept(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": 1, "raw": "own"}\n{"text": "a", \n[7]\n{"text": "b"}\n')
+    rows, _ = classify(path, rejects=tmp_path / f"r.{ending}")
+    assert [row.get("raw") for row in rows] == ["own", None, None, None]
+    assert [row["raw"] for row in read_back(tmp_path / f"r.{ending}")] == ["own", '{"text": "a", ', "[7]"]
+
+
 def test_places_for_rejected_rows_that_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text\na\n")
     there = write(tmp_path / "there.csv", "kept")

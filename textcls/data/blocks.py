@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, Literal
 
@@ -48,12 +48,14 @@ class Block:
             A jsonl row that lacks a key has `MISSING` there.
         errors: Why a row could not be read, None for the others; None where every row could.
         bytes_read: Bytes on disk, from the start of the input, that are read when this block is.
+        raw: By row, the lines of a jsonl file that are no JSON objects and so have nothing in any column.
     """
 
     texts: list[str]
     columns: dict[str, Any]
     errors: list[str | None] | None = None
     bytes_read: int = 0
+    raw: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -167,10 +169,13 @@ def jsonl_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:
             rows: list[dict[str, Any]] = []
             numbers: list[int] = []
             faults: dict[int, str] = {}
+            raw: dict[int, str] = {}
             for number, line in enumerate(lines):
                 if not line or line.isspace():
                     continue
                 row, fault = _json_object(line, parse)
+                if fault:
+                    raw[len(rows)] = line
                 if fault := line_faults.get(number, fault):
                     faults[len(rows)] = fault
                 rows.append(row)
@@ -179,7 +184,9 @@ def jsonl_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:
                 keys = dict.fromkeys(chain.from_iterable(rows))
                 columns = {key: [row.get(key, MISSING) for row in rows] for key in keys}
                 texts = _texts(columns, reading.text, len(rows), faults)
-                yield _block(texts, columns, faults, name, numbers, _position(stream))
+                block = _block(texts, columns, faults, name, numbers, _position(stream))
+                block.raw = raw
+                yield block
 
 
 def parquet_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:

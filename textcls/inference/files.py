@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from textcls.data.blocks import Block
+from textcls.data.blocks import MISSING, Block
 from textcls.data.unlabelled import Inputs, find_inputs
 from textcls.errors import DataError, InputError
 from textcls.inference.answers import Answers, Names, SomePredictions, SomePredictor, Summary
@@ -74,7 +74,8 @@ def classify_files(
         all_scores: Give the probability of every label.
         min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
         unsure_label: The label of such rows.
-        rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`.
+        rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`; a line
+            of jsonl that is no object stands in `raw`.
         strict: Stop at the first row that cannot be read.
         follow: Wait for more lines at the end of a `.txt` or `.jsonl` file that is still growing, and answer each as it comes;
             to a stream alone, as JSON lines or a table. It ends with the process, or with the reader of the stream.
@@ -205,18 +206,23 @@ def _go_on(journal: Journal, summary: Summary, names: Names) -> int:
 
 
 def _failed_rows(block: Block, columns: Columns) -> dict[str, Any]:
-    """Return the rows of a block that could not be read, and why."""
+    """Return the rows of a block that could not be read, and why; `raw` holds the lines that could not be parsed."""
     rows = block.failed
     errors = block.errors or []
     some = {name: [v[row] for row in rows] if isinstance(v, list) else v.take(rows) for name, v in columns.items()}
-    return some | {"error": [errors[row] for row in rows]}
+    some["error"] = [errors[row] for row in rows]
+    if block.raw:  # such a row has no columns of its own, not even one of this name
+        some["raw"] = [block.raw.get(row, own) for row, own in zip(rows, some.get("raw", [MISSING] * len(rows)), strict=True)]
+    return some
 
 
 def _rejects_writer(format: str, sink: Sink, found: Inputs, names: Names) -> Writer:
     """Return the writer for rows that cannot be read."""
     if format == "jsonl":
         return JsonlWriter(sink)
-    return CsvWriter(sink, [*names.in_output(found.column_names()), "error"], "\t" if format == "tsv" else ",")
+    added = ["error", "raw"] if any(source.kind == ".jsonl" for source in found.sources) else ["error"]
+    columns = dict.fromkeys([*names.in_output(found.column_names()), *added])
+    return CsvWriter(sink, list(columns), "\t" if format == "tsv" else ",")
 
 
 def _writer(format: str, sink: Sink, found: Inputs, names: Names, answers: Answers) -> Writer:
