@@ -68,7 +68,7 @@ def test_an_output_that_exists_is_kept_or_replaced_whole(output: str, tmp_path: 
     found = find_inputs([tmp_path / "in.txt"])
     check_folder(output, found, force=False)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old.jsonl").write_text("old")
+    (tmp_path / "out" / "part-old.jsonl").write_text("old")
     with pytest.raises(InputError, match=r"out: exists already; .*--force"):
         check_folder(output, found, force=False)
     check_folder(output, found, force=True)
@@ -101,3 +101,17 @@ def test_parts_on_other_machines_are_found_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 of 2 part files were written on other machines"):
         write()
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "sub/part-1.jsonl", "part-1.csv"])
+def test_force_deletes_nothing_but_part_files(name: str, output: str, tmp_path: Path) -> None:
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    for own in ("part-1.jsonl", "_SUCCESS"):
+        (tmp_path / "out" / own).write_text("")
+    (tmp_path / "a.txt").write_text("a")
+    found = find_inputs([tmp_path / "a.txt"])
+    file.write_text("mine")
+    with pytest.raises(InputError, match=f"holds other files than part files, .*: {name.split('/')[0]}"):
+        check_folder(output, found, force=True)
+    assert file.read_text() == "mine"

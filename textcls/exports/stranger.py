@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,25 +44,24 @@ def stranger(path: Path, program: Path = PROGRAM, *arguments: str | Path, interp
         assert process.stdout
         given, answers = process.stdin, process.stdout
 
+        def named(said: str) -> str:  # the file has a temporary name, which means nothing to people
+            return said.replace(str(path), "the export")
+
         def receive() -> dict[str, Any]:
             if not (line := answers.readline()):
                 complaints.seek(0)
                 last = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                said = "".join(last or ["it said nothing"]).replace(
-                    str(path), "the export"
-                )  # which has a temporary name, that means nothing to people
+                said = named("".join(last or ["it said nothing"]))
                 raise ExportError(f"the process that ran the export, {runtime}, ended with code {process.wait()}: {said}")
             answer: dict[str, Any] = json.loads(line)
             if "error" in answer:
-                raise _refusal(answer["error"].replace(str(path), "the export"))
+                raise _refusal(named(answer["error"]))
             return answer
 
         def ask(inputs: Mapping[str, Any]) -> dict[str, Any]:
-            try:
+            with suppress(BrokenPipeError):  # it has ended; `receive` says how
                 given.write(json.dumps(inputs) + "\n")
                 given.flush()
-            except BrokenPipeError:
-                pass  # receive says how the process ended
             return receive()
 
         try:

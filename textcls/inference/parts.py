@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from textcls.inference.outputs import writing
 from textcls.inference.writers import Columns, JsonlWriter, Writer
 
 FORMATS = ("jsonl", "parquet")
+_PART = re.compile(r"part-[^/]*\.(jsonl|parquet)")
+_NAMED = 3  # foreign files, in a refusal
 SUCCESS = "_SUCCESS"  # behind a URI, where a folder cannot be renamed at once, the file that is written last
 
 
 def check_folder(output: str | Path, found: Inputs, force: bool) -> None:
     """Make sure that a folder of part files can be written, and that it neither holds the inputs nor lies among them.
+
+    With `force` an earlier output gives way, where the folder holds nothing else.
 
     Raises:
         InputError: It cannot, or does.
@@ -29,8 +34,7 @@ def check_folder(output: str | Path, found: Inputs, force: bool) -> None:
         base = str(output).partition("?")[0].rstrip("/")
         if any(str(source.path).startswith(f"{base}/") for source in found.sources):
             raise InputError(f"{output}: holds the input; name another folder")
-        if not force and list_remote(str(output)):
-            raise InputError(f"{output}: exists already; name another folder, or replace it with --force")
+        _check_replaced(output, [name or "a file of that name" for _, name in list_remote(str(output))], force)
         return
     path = Path(output).resolve()
     if not path.parent.is_dir():
@@ -40,8 +44,22 @@ def check_folder(output: str | Path, found: Inputs, force: bool) -> None:
     for source in found.sources:
         if isinstance(source.path, Path) and source.path.resolve().is_relative_to(path):
             raise InputError(f"{output}: holds the input {source.path}; name another folder")
-    if path.exists() and not force:
+    if path.exists():
+        _check_replaced(output, [file.name for file in path.iterdir()] or ["."], force)
+
+
+def _check_replaced(output: str | Path, names: Iterable[str], force: bool) -> None:
+    """Refuse to replace an output without `force`, and a folder that holds what is no part file whatever was said."""
+    names = sorted(names)
+    if names and not force:
         raise InputError(f"{output}: exists already; name another folder, or replace it with --force")
+    foreign = [name for name in names if name not in {SUCCESS, "."} and not _PART.fullmatch(name)]
+    if foreign:
+        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+        raise InputError(
+            f"{output}: holds other files than part files, and --force would delete them: {', '.join(foreign[:_NAMED])}{more}; "
+            "name another folder"
+        )
 
 
 class PartFolder:

@@ -4,7 +4,9 @@
 
 What flows between the stages are the local engine's own blocks, pickled, one to a row of Ray's: the same readers, answers and
 writers work on them. Every block has a number that the inputs alone decide, and the part file that it goes to is named after it:
-what Ray runs again, because a worker died, replaces what was there and adds nothing. Ray is imported where it is used.
+what Ray runs again, because a worker died, replaces what was there and adds nothing. Nothing is unpickled but what this call
+pickled: pickles stay between its own processes, in Ray's object store, and are never read from a file or a URI. Ray is imported
+where it is used.
 """
 
 from __future__ import annotations
