@@ -255,19 +255,25 @@ def tfidf(splits: Splits, arguments: argparse.Namespace, _threads: int) -> dict[
     """Fit TF-IDF and logistic regression on our tokens."""
     from textcls.evaluation.baselines import tfidf_logistic_regression
 
-    config = config_of(arguments, Path(os.environ["TEXTCLS_DATA"]))
-    labels = LabelSet.from_rows(splits.train.single_labels)
-    _, vocabulary, _ = encode_training(splits.train.texts, config.text)
-    encoder = Encoder.from_settings(config.text, vocabulary)
-    validation = splits.validation
-    assert validation is not None
-    train_tokens = [encoder.tokens(text) for text in splits.train.texts]
-    tokens = [encoder.tokens(text) for text in validation.texts]
+    (train_tokens, train_targets), (tokens, targets) = tokens_and_targets(splits, arguments)
     started = time.perf_counter()
-    predicted = tfidf_logistic_regression(train_tokens, labels.encode(splits.train.single_labels), tokens)
+    predicted = tfidf_logistic_regression(train_tokens, train_targets, tokens)
     seconds = time.perf_counter() - started
-    accuracy = float((predicted == labels.encode(validation.single_labels)).mean())
+    accuracy = float((predicted == targets).mean())
     return {"tokens_per_second": sum(map(len, train_tokens)) / seconds, "seconds": seconds, "accuracy": accuracy}
+
+
+def tokens_and_targets(splits: Splits, arguments: argparse.Namespace) -> list[tuple[list[list[str]], Any]]:
+    """Return our tokens of each text and its class, int64 [n], of train and of validation."""
+    settings = config_of(arguments, Path(os.environ["TEXTCLS_DATA"])).text
+    labels = LabelSet.from_rows(splits.train.single_labels)
+    _, vocabulary, _ = encode_training(splits.train.texts, settings)
+    encoder = Encoder.from_settings(settings, vocabulary)
+    assert splits.validation is not None
+    return [
+        ([encoder.tokens(text) for text in rows.texts], labels.encode(rows.single_labels))
+        for rows in (splits.train, splits.validation)
+    ]
 
 
 def fasttext_supervised(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
@@ -276,30 +282,21 @@ def fasttext_supervised(splits: Splits, arguments: argparse.Namespace, threads: 
 
     fasttext: Any = importlib.import_module("fasttext")  # of the extra `bench`
 
-    config = config_of(arguments, Path(os.environ["TEXTCLS_DATA"]))
-    labels = LabelSet.from_rows(splits.train.single_labels)
-    _, vocabulary, _ = encode_training(splits.train.texts, config.text)
-    encoder = Encoder.from_settings(config.text, vocabulary)
-    validation = splits.validation
-    assert validation is not None
-    texts = [" ".join(encoder.tokens(text)) for text in splits.train.texts]
-    targets = labels.encode(splits.train.single_labels)
+    (train_tokens, train_targets), (tokens, targets) = tokens_and_targets(splits, arguments)
     passes = 25
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.txt"
         file.write_text(
-            "".join(f"__label__{target} {text}\n" for target, text in zip(targets, texts, strict=True)), encoding="utf-8"
+            "".join(f"__label__{own} {' '.join(text)}\n" for own, text in zip(train_targets, train_tokens, strict=True)),
+            encoding="utf-8",
         )
         started = time.perf_counter()
         model = fasttext.train_supervised(str(file), wordNgrams=2, lr=0.5, epoch=passes, thread=threads, verbose=0)
         seconds = time.perf_counter() - started
-    found = model.predict([" ".join(encoder.tokens(text)) for text in validation.texts])[0]
-    accuracy = statistics.mean(
-        float(one[0] == f"__label__{target}")
-        for one, target in zip(found, labels.encode(validation.single_labels), strict=True)
-    )
-    tokens = sum(len(text.split()) for text in texts) * passes
-    return {"tokens_per_second": tokens / seconds, "seconds": seconds, "accuracy": accuracy}
+    found = model.predict([" ".join(text) for text in tokens])[0]
+    accuracy = statistics.mean(float(one[0] == f"__label__{own}") for one, own in zip(found, targets, strict=True))
+    learned = sum(map(len, train_tokens)) * passes
+    return {"tokens_per_second": learned / seconds, "seconds": seconds, "accuracy": accuracy}
 
 
 CONTESTANTS: dict[str, Callable[[Splits, argparse.Namespace, int], dict[str, float]]] = {
