@@ -113,7 +113,7 @@ def classify_with_ray(
     """
     started = time.perf_counter()
     if importlib.util.find_spec("ray") is None:
-        raise MissingPackageError("the Ray engine needs Ray, which is not installed: pip install textcls[ray]")
+        raise MissingPackageError("the Ray engine needs Ray, which is not installed: pip install 'textcls[ray]'")
     if STANDARD_INPUT in map(str, inputs):
         raise InputError("standard input (-) cannot be read by several processes; put it into a file first")
     options = _Options(top_k, all_scores, min_confidence, unsure_label, strict, gpu_engine)
