@@ -114,7 +114,7 @@ def test_an_address_without_a_cluster_is_one_line(model: Path, tmp_path: Path, a
 
 def test_without_ray_one_line_names_the_extra(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingPackageError, match=r"pip install textcls\[ray\]$"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'textcls\[ray\]'$"):
         classify_with_ray(model, ["in.csv"], tmp_path / "out")
 
 
