@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from _peers import CONTESTANTS, Scores, Task
 
-from textcls.config import Config, load_config
+from textcls.config import Config, load_config, parse_overrides
 from textcls.data import load_splits
 from textcls.data.splits import split_rows
 
@@ -35,8 +35,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts" / "results.json"
 GLOVE = "glove.6B.50d.subset.txt.gz"
 README_START, README_END = "<!-- accuracy table -->", "<!-- end of the accuracy table -->"
-CHINESE = {"text.tokenizer": "spacy", "text.language": "zh"}
-SHORT = {"text.vectors": GLOVE, "text.extend": 20000, "model.pooling": "final+max", "training.consistency": 1.0}
+CHINESE = {"text.tokenizer": "spacy", "text.language": "zh", "model.ngram_slots": 262144}
+NGRAMS = {"model.ngram_slots": 65536}
+SHORT = NGRAMS | {"text.vectors": GLOVE, "text.extend": 20000, "model.pooling": "final+max", "training.consistency": 1.0}
 LONG = {"text.max_tokens": 400, "model.pooling": "final+max", "training.epochs": 8}
 
 
@@ -144,14 +145,15 @@ def tasks_of(row: Row, folder: Path, arguments: argparse.Namespace) -> Iterator[
 
 def row_config(row: Row, folder: Path, arguments: argparse.Namespace) -> Config:
     """Return the row's settings, with local files."""
-    config = load_config(ROOT / "configs" / f"{row.config}.yaml", arguments.set) if row.config else Config()
+    config = load_config(ROOT / "configs" / f"{row.config}.yaml") if row.config else Config()
     changes: dict[str, Any] = {"data.label": None, "training.threads": arguments.threads}
     for split in ("train", "validation", "test"):
         file = folder / f"{row.dataset}-{row.train if split == 'train' else split}.parquet"
         changes[f"data.{split}"] = str(file) if file.exists() and (split, split) != (row.train, "validation") else None
     changes |= row.settings
     vectors = changes.get("text.vectors", config.text.vectors)
-    return config.replace(changes | {"text.vectors": str(folder / GLOVE) if vectors else None})
+    config = config.replace(changes | {"text.vectors": str(folder / GLOVE) if vectors else None})
+    return config.replace(parse_overrides(arguments.set))
 
 
 def spread(scores: Sequence[float]) -> str:

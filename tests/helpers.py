@@ -60,6 +60,10 @@ def random_weights(config: Config, vocabulary: int, classes: int, seed: int) -> 
                 shapes |= {f"encoder.rnn.bias_{kind}_{name}": (gates,) for kind in ("ih", "hh")}
     summary = (1 if model.pooling == "final" else 2) * directions * model.hidden_size
     shapes |= {"classifier.weight": (classes, summary), "classifier.bias": (classes,)}
+    if model.ngram_slots:
+        shapes["ngrams.weight"] = (model.ngram_slots, classes)
     weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     weights["embedding.weight"][0] = 0  # `<pad>`
+    if model.ngram_slots:
+        weights["ngrams.weight"][0] = 0  # what is not known
     return weights

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textcls.evaluation.calibration import fit_temperature, fit_temperature_multi, sigmoid, softmax
+from textcls.evaluation.calibration import fit_mixture, fit_temperature, fit_temperature_multi, sigmoid, softmax
 
 GRID = np.exp(np.linspace(np.log(0.05), np.log(20), 101))
 
@@ -97,3 +99,32 @@ def test_temperature_stays_within_bounds() -> None:
     always_wrong = fit_temperature(np.array([[1e30, -1e30], [np.inf, 0]]), np.array([1, 1]))
     too_flat = fit_temperature(np.tile([1e-6, 0.0], (4, 1)), np.array([0, 0, 0, 1]))
     assert [always_wrong, too_flat] == pytest.approx([20, 0.05])
+
+
+@pytest.mark.parametrize("many", [False, True])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), scale=st.sampled_from([0.2, 1.0, 5.0]))
+def test_a_mixture_is_no_worse_than_a_grid_of_weights(seed: int, scale: float, many: bool) -> None:
+    rng = np.random.default_rng(seed)
+    targets: Any = rng.random((40, 3)) < 0.4 if many else rng.integers(0, 3, 40)
+    truth = targets if many else np.eye(3)[targets]
+    logits, others = 2 * truth + rng.normal(0, 2, (40, 3)), scale * (truth + rng.normal(0, 1, (40, 3)))
+
+    def loss(weight: float) -> float:
+        mixed = logits + weight * others
+        if many:
+            p = sigmoid(mixed, fit_temperature_multi(mixed, targets))
+            return float(-np.log(np.where(targets, p, 1 - p)).mean())
+        p = softmax(mixed, fit_temperature(mixed, targets))
+        return float(-np.log(p[np.arange(40), targets]).mean())
+
+    weight = fit_mixture(logits, others, targets)
+    assert weight >= 0
+    assert loss(weight) <= min(loss(w) for w in (0, 0.1, 0.3, 1, 3, 10)) + 0.01  # the doubt it has keeps it from the very best
+
+
+def test_a_mixture_with_nothing_or_without_rows_weighs_nothing() -> None:
+    assert fit_mixture(np.ones((3, 2)), np.zeros((3, 2)), np.array([0, 1, 0])) == 0
+    assert fit_mixture(np.ones((1, 2)), np.ones((1, 2)), np.array([5])) == 0  # a label that training does not know
+    perfect = np.array([[9.0, 0.0], [0.0, 9.0]])
+    assert 0 <= fit_mixture(perfect, perfect, np.array([0, 1])) < 1000

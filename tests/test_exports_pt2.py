@@ -71,6 +71,7 @@ def answers(content: bytes, artifact: Artifact, texts: list[str]) -> Any:
         {"cell": "gru", "bidirectional": False},
         {"cell": "rnn", "layers": 2, "bias": False, "pooling": "final+max"},
         {"layers": 2, "pooling": "final+mean"},
+        {"ngram_slots": 50},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,28 @@ def test_the_pooled_core_is_torchs_network(pooling: str, cell: str, layers: int,
     np.testing.assert_allclose(found, by_torch(artifact, ids, offsets), atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", ["final+max", "final+mean"])
-def test_a_pooled_graph_takes_raw_text(pooling: str) -> None:
-    artifact = tiny_artifact(pooling=pooling)
+@pytest.mark.parametrize("slots", [2, 3, 50, 4096])
+def test_the_core_with_ngrams_is_torchs_network(slots: int) -> None:
+    artifact = tiny_artifact(ngram_slots=slots)
+    core = numeric_core(build_graph(artifact))
+    onnx.checker.check_model(core, full_check=True)
+    ids, offsets = random_texts(slots, len(artifact.vocabulary))
+    ids[0] = 0
+    feed = pad(ids, offsets, np.arange(len(offsets) - 1))
+    (found,) = session(core).run(["probabilities"], feed)
+    feed["ids"] = np.pad(feed["ids"], [(0, 0), (0, 3)])  # what stands behind a text's end pairs with nothing
+    (padded,) = session(core).run(["probabilities"], feed)
+    expected = by_torch(artifact, ids, offsets)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(padded, expected, atol=1e-6)
+    without = dict(artifact.weights)
+    without["ngrams.weight"] = np.zeros_like(without["ngrams.weight"])
+    assert np.abs(expected - by_torch(replace(artifact, weights=without), ids, offsets)).max() > 0.01
+
+
+@pytest.mark.parametrize("changes", [{"pooling": "final+max"}, {"pooling": "final+mean"}, {"ngram_slots": 500}], ids=str)
+def test_a_pooled_graph_takes_raw_text(changes: dict[str, Any]) -> None:
+    artifact = tiny_artifact(**changes)
     runtime, expected = session(build_graph(artifact)), expected_probabilities(artifact, HARD)
     np.testing.assert_allclose(run_text(runtime, HARD)[1], expected, atol=1e-5)
     np.testing.assert_allclose(run_text(runtime, ["", " "])[1], expected_probabilities(artifact, ["", " "]), atol=1e-6)

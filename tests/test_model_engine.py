@@ -42,6 +42,7 @@ def texts(lengths: list[int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         {},
         {"model.layers": 2, "model.pooling": "final+max"},
         {"model.bidirectional": False, "model.bias": False, "model.pooling": "final+mean"},
+        {"model.ngram_slots": 50},
     ],
     ids=str,
 )

@@ -177,10 +177,14 @@ def flat(texts: list[list[int]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
 
 
 @settings(deadline=None, max_examples=50)
-@given(texts_of_ids, st.randoms(), st.sampled_from(["final", "final+max", "final+mean"]))
-def test_scores_do_not_depend_on_batch_order_or_padding(texts: list[list[int]], random: Any, pooling: str) -> None:
+@given(texts_of_ids, st.randoms(), st.sampled_from(["final", "final+max", "final+mean"]), st.sampled_from([0, 7]))
+def test_scores_do_not_depend_on_batch_order_or_padding(
+    texts: list[list[int]], random: Any, pooling: str, ngram_slots: int
+) -> None:
     torch.manual_seed(0)
-    network = Network(model_settings(pooling=pooling), 20, 3).eval()
+    network = Network(model_settings(pooling=pooling, ngram_slots=ngram_slots), 20, 3).eval()
+    if network.ngrams is not None:
+        torch.nn.init.normal_(network.ngrams.weight[1:])
     rows = list(range(len(texts)))
     random.shuffle(rows)
     with torch.inference_mode():

@@ -295,6 +295,8 @@ def _shapes(model: ModelSettings, tokens: int, classes: int) -> dict[str, tuple[
         "classifier.weight": (classes, (1 if model.pooling == "final" else 2) * directions * model.hidden_size),
         "classifier.bias": (classes,),
     }
+    if model.ngram_slots:
+        shapes["ngrams.weight"] = (model.ngram_slots, classes)
     for layer, suffix in product(range(model.layers), ("", "_reverse")[:directions]):
         place = f"l{layer}{suffix}"
         shapes[f"encoder.rnn.weight_ih_{place}"] = (gates, directions * model.hidden_size if layer else model.embedding_size)

@@ -110,6 +110,9 @@ class ModelSettings(Settings):
     pooling: Literal["final", "final+max", "final+mean"] = "final"
     """What the classifier sees of a text: the final states alone, or beside them the largest value or the mean of each of the
     last layer's outputs over the text's tokens."""
+    ngram_slots: int = Field(0, ge=0)
+    """Rows of a hashed table of words and pairs of words, the linear classifier that stands beside the network: fitted in
+    seconds after training, its weight settled on validation rows. 65536 is enough for most data; 0 leaves it out."""
     embedding_dropout: float = Field(0.4, ge=0, lt=1)
     """Dropout on the values of the token embeddings, in training."""
     type_dropout: float = Field(0.0, ge=0, lt=1)
@@ -120,6 +123,13 @@ class ModelSettings(Settings):
     """Dropout between stacked recurrent layers, in training."""
     output_dropout: float = Field(0.5, ge=0, lt=1)
     """Dropout on the final states before the linear classifier, in training."""
+
+    @field_validator("ngram_slots")
+    @classmethod
+    def _room_for_ngrams(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("model.ngram_slots 1 leaves no row for a word: give 0, or some thousands")
+        return value
 
 
 class TrainingSettings(Settings):

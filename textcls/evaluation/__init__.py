@@ -1,6 +1,13 @@
 """Metrics, calibration, thresholds, plots and baselines, in numpy."""
 
-from textcls.evaluation.calibration import fit_temperature, fit_temperature_multi, probabilities_of, sigmoid, softmax
+from textcls.evaluation.calibration import (
+    fit_mixture,
+    fit_temperature,
+    fit_temperature_multi,
+    probabilities_of,
+    sigmoid,
+    softmax,
+)
 from textcls.evaluation.metrics import (
     Targets,
     confusion_matrix,
@@ -19,6 +26,7 @@ __all__ = [
     "evaluate_multi",
     "evaluate_predictions",
     "evaluate_single",
+    "fit_mixture",
     "fit_temperature",
     "fit_temperature_multi",
     "in_single_precision",

@@ -18,6 +18,7 @@ Floats = NDArray[np.floating[Any]]
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 _BISECTIONS = 40  # halves the range of log T, 6 wide, to 5e-12
+_LARGEST_FACTOR = 100.0  # of logits in a mixture
 _LARGEST = 1e300  # logits beyond it, infinite ones included, are cut, so that no difference or product overflows
 
 
@@ -101,6 +102,43 @@ def fit_temperature_multi(logits: Floats, targets: NDArray[np.bool_]) -> float:
         return float(((sigmoid(logits, 1 / inverse) - wanted) * logits).mean())
 
     return _temperature_where_zero(slope)
+
+
+def fit_mixture(logits: Floats, others: Floats, targets: NDArray[np.int64] | NDArray[np.bool_]) -> float:
+    """Find the weight of a second classifier's logits beside a first one's: that of least loss once the sum is calibrated.
+
+    The loss, as of `fit_temperature` and `fit_temperature_multi`, is convex in the two factors; their ratio is the weight.
+
+    Args:
+        logits: Of the first, float [n, K].
+        others: Of the second, float [n, K].
+        targets: True label of each row, int64 [n], those outside 0..K-1 left out; or whether a row has each label, bool [n, K].
+
+    Returns:
+        The weight, at least 0; 0.0 where the data cannot tell.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    many, classes = targets.ndim == 2, logits.shape[1]
+    if not many:
+        known = (targets >= 0) & (targets < classes)
+        logits, others, targets = logits[known], others[known], np.eye(classes, dtype=np.bool_)[targets[known]]
+    both = np.stack([_double(logits), _double(others)])  # (2, n, K)
+    if not both[1].any():
+        return 0.0
+    doubt = _doubt(len(targets))  # so that no factor grows for ever where every row is right
+    wanted = np.where(targets, 1 - doubt, doubt / (1 if many else max(1, classes - 1)))
+
+    def loss(factors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        given = np.tensordot(factors, both, 1)
+        normaliser = np.logaddexp(0, given).sum() if many else logsumexp(given, axis=1).sum()
+        slopes = ((probabilities_of(given, many=many) - wanted) * both).sum(axis=(1, 2))
+        return float(normaliser - (wanted * given).sum()) / len(targets), slopes / len(targets)
+
+    bounds = [(1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE), (0, _LARGEST_FACTOR)]
+    first, second = minimize(loss, [1.0, 1.0], jac=True, bounds=bounds, method="L-BFGS-B").x
+    return float(second / first)
 
 
 def _doubt(rows: int) -> float:

@@ -110,6 +110,8 @@ def expected_probabilities(artifact: Artifact, texts: Sequence[str]) -> NDArray[
             final = (state[0] if isinstance(state, tuple) else state)[-directions:]  # (directions, 1, hidden)
             pooled = {"final": outputs[0, :0], "final+max": outputs.amax(dim=1), "final+mean": outputs.mean(dim=1)}
             logits[row] = network.classifier(torch.cat([final.flatten(), pooled[pooling].flatten()])).numpy()
+            if network.ngrams is not None:
+                logits[row] += network.ngrams(ids[None])[0].numpy()
     finally:
         torch.set_num_threads(threads)
     return probabilities_of(logits, artifact.temperature, many=artifact.many)

@@ -154,6 +154,7 @@ class PaddedNetwork(nn.Module):
         network = Network(settings, len(artifact.vocabulary), len(artifact.labels))
         network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
         self.embedding, self.rnn, self.classifier = network.embedding, network.encoder.rnn, network.classifier
+        self.ngrams = network.ngrams
         self.requires_grad_(False)
         self.cell, self.states = _CELLS[settings.cell]
         self.suffixes = ("", "_reverse")[: network.encoder.directions]
@@ -177,7 +178,10 @@ class PaddedNetwork(nn.Module):
             finals, outputs = zip(*directions, strict=True)
             steps = torch.cat(outputs, dim=2)
         pooled = () if self.pooling == "final" else (pool(steps, real, self.pooling),)
-        logits: Tensor = self.classifier(torch.cat((*finals, *pooled), dim=1)) / self.temperature
+        logits: Tensor = self.classifier(torch.cat((*finals, *pooled), dim=1))
+        if self.ngrams is not None:
+            logits = logits + self.ngrams(ids)
+        logits = logits / self.temperature
         if not self.many:
             return logits.softmax(dim=1)
         probabilities = logits.sigmoid()

@@ -21,7 +21,7 @@ from textcls.artifact import FORMAT_VERSION, Artifact, weights_sha256
 from textcls.config import ModelSettings
 from textcls.data.labels import label_text
 from textcls.inference.seal import seal
-from textcls.text import PAD, SPECIAL_TOKENS, UNICODE_TOKEN, UNK
+from textcls.text import FIRST_FACTOR, PAD, SPECIAL_TOKENS, UNICODE_TOKEN, UNK, WORD_FACTOR
 
 OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
 IR_VERSION = 10  # what ONNX Runtime 1.20 reads
@@ -194,7 +194,12 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
     nodes += [
         node("Transpose", ["final_and_pooled" if pooled else "final"], ["summary_by_text"], perm=[1, 0, 2]),
         node("Reshape", ["summary_by_text", "summary_shape"], ["summary"]),  # (texts, …): final forward, backward, pooled alike
-        node("Gemm", ["summary", "classifier", "classifier_bias"], ["logits"]),
+        node("Gemm", ["summary", "classifier", "classifier_bias"], ["network_logits" if settings.ngram_slots else "logits"]),
+    ]
+    if settings.ngram_slots:
+        ngram_nodes, ngram_constants = _ngrams(weights["ngrams.weight"])
+        nodes, constants = nodes + ngram_nodes, constants | ngram_constants
+    nodes += [
         node("Div", ["logits", "temperature"], ["calibrated"]),
         node("Sigmoid", ["calibrated"], ["probabilities"])
         if artifact.many
@@ -240,6 +245,51 @@ def _pooling(pooling: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]
             node("Div", ["pooled_sum", "lengths_column"], ["pooled"]),
         ]
     nodes.append(node("Concat", ["final", "pooled"], ["final_and_pooled"], axis=0))
+    return nodes, constants
+
+
+def _ngrams(table: NDArray[np.float32]) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """From `ids` and `network_logits` to `logits`: what `textcls.model.ngrams` does, with the same numbers."""
+    node = helper.make_node
+    nodes = [
+        node("Greater", ["ids", "unk_id"], ["known"]),
+        node("Mul", ["ids", "word_factor"], ["hashed"]),
+        node("Mod", ["hashed", "ngram_divisor"], ["hashed_word"]),
+        node("Slice", ["ids", "ngram_0", "ngram_but_last", "ngram_1"], ["first_ids"]),
+        node("Slice", ["known", "ngram_0", "ngram_but_last", "ngram_1"], ["first_known"]),
+        node("Slice", ["hashed", "ngram_1", "ngram_end", "ngram_1"], ["second_hashed"]),
+        node("Slice", ["known", "ngram_1", "ngram_end", "ngram_1"], ["second_known"]),
+        node("Mul", ["first_ids", "first_factor"], ["first_hashed"]),
+        node("Add", ["first_hashed", "second_hashed"], ["hashed_sum"]),
+        node("Mod", ["hashed_sum", "ngram_divisor"], ["hashed_pair"]),
+        node("And", ["first_known", "second_known"], ["known_pair"]),
+        node(
+            "Concat", ["hashed_word", "hashed_pair"], ["hashed_ngram"], axis=1
+        ),  # (texts, 2 * longest - 1): the last has no next
+        node("Concat", ["known", "known_pair"], ["known_ngram"], axis=1),
+        node("Add", ["hashed_ngram", "ngram_1"], ["known_slot"]),
+        node("Where", ["known_ngram", "known_slot", "ngram_0"], ["slots"]),
+        node("Gather", ["ngrams", "slots"], ["ngram_scores"]),  # (texts, 2 * longest - 1, classes)
+        node("ReduceSum", ["ngram_scores", "ngram_1"], ["ngram_sums"], keepdims=0),
+        node("Cast", ["known_ngram"], ["known_float"], to=TensorProto.FLOAT),
+        node("ReduceSum", ["known_float", "ngram_1"], ["ngram_count"], keepdims=1),
+        node("Max", ["ngram_count", "fewest_ngrams"], ["ngram_number"]),
+        node("Sqrt", ["ngram_number"], ["ngram_root"]),
+        node("Div", ["ngram_sums", "ngram_root"], ["ngram_logits"]),
+        node("Add", ["network_logits", "ngram_logits"], ["logits"]),
+    ]
+    constants = {
+        "ngrams": table,
+        "unk_id": np.array(UNK),
+        "word_factor": np.array(WORD_FACTOR),
+        "first_factor": np.array(FIRST_FACTOR),
+        "ngram_divisor": np.array(len(table) - 1),
+        "ngram_0": np.array([0]),
+        "ngram_1": np.array([1]),
+        "ngram_but_last": np.array([-1]),
+        "ngram_end": np.array([np.iinfo(np.int64).max]),
+        "fewest_ngrams": np.array(1, np.float32),
+    }
     return nodes, constants
 
 

@@ -1,6 +1,7 @@
 """The network, packed batches, and the engine that scores on a GPU."""
 
 from textcls.model.network import Encoder, Network
+from textcls.model.ngrams import Ngrams
 from textcls.model.packing import PackedBatch, pack
 
-__all__ = ["Encoder", "Network", "PackedBatch", "pack"]
+__all__ = ["Encoder", "Network", "Ngrams", "PackedBatch", "pack"]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from textcls.config import ModelSettings
+from textcls.model.ngrams import Ngrams
 from textcls.model.packing import PackedBatch
 from textcls.model.recurrence import Grid, PackedLSTMLayer
 
@@ -142,6 +143,7 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size, padding_idx=0)
         self.encoder = Encoder(settings.embedding_size, settings)
         self.classifier = nn.Linear(self.encoder.output_size, classes)
+        self.ngrams = Ngrams(settings.ngram_slots, classes) if settings.ngram_slots else None
         self.type_dropout = settings.type_dropout
         self.embedding_dropout = settings.embedding_dropout
         self.output_dropout = settings.output_dropout
@@ -151,7 +153,8 @@ class Network(nn.Module):
 
         Args:
             batch: The texts.
-            vectors: What their ids count in, (types, embedding); the embedding table where not given.
+            vectors: What their ids count in, (types, embedding), in training, which has no n-grams yet; the embedding table
+                where not given.
         """
         table = self.embedding.weight if vectors is None else vectors
         if self.training and self.type_dropout:  # (Gal and Ghahramani 2016)
@@ -159,7 +162,8 @@ class Network(nn.Module):
         embedded = nn.functional.embedding(batch.ids, table, 0 if vectors is None else None)  # (tokens, embedding)
         embedded = dropout(embedded, self.embedding_dropout if self.training else 0.0)
         summary = self.encoder.summary(batch.sequence(embedded))  # (batch, output_size)
-        return cast(Tensor, self.classifier(dropout(summary, self.output_dropout if self.training else 0.0)))
+        logits = cast(Tensor, self.classifier(dropout(summary, self.output_dropout if self.training else 0.0)))
+        return logits if self.ngrams is None else logits + self.ngrams(batch.padded_ids())
 
 
 def dropout(values: Tensor, share: float) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class PackedBatch:
     def sequence(self, data: Tensor) -> PackedSequence:
         """Return values of the tokens, (tokens, …), as a `PackedSequence` over the same texts."""
         return PackedSequence(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
+
+    def padded_ids(self) -> Tensor:
+        """Return the ids in the order of the rows, int64 (batch, longest), 0 behind each text's end."""
+        return pad_packed_sequence(self.sequence(self.ids), batch_first=True)[0]
 
     def to(self, device: torch.device) -> PackedBatch:
         """Return the batch with everything but `batch_sizes` on a device."""

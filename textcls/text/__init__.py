@@ -2,13 +2,15 @@
 
 from textcls.text.encoding import Encoded, Encoder, encode_training
 from textcls.text.tokenizers import UNICODE_TOKEN, Tokenizer, build_tokenizer
-from textcls.text.vocabulary import PAD, SPECIAL_TOKENS, UNK, Vocabulary
+from textcls.text.vocabulary import FIRST_FACTOR, PAD, SPECIAL_TOKENS, UNK, WORD_FACTOR, Vocabulary
 
 __all__ = [
+    "FIRST_FACTOR",
     "PAD",
     "SPECIAL_TOKENS",
     "UNICODE_TOKEN",
     "UNK",
+    "WORD_FACTOR",
     "Encoded",
     "Encoder",
     "Tokenizer",

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 PAD, UNK = 0, 1
 SPECIAL_TOKENS = ("<pad>", "<unk>")
+# Ids are hashed by these primes of 32 bits (see `textcls.model.ngrams`): what they give stays below 2^63 and falls everywhere.
+WORD_FACTOR, FIRST_FACTOR = 2_654_435_761, 2_246_822_519
 
 
 @dataclass(frozen=True)

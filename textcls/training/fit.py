@@ -29,6 +29,7 @@ from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
 from textcls.training.loop import best_thresholds, score, training_loop
+from textcls.training.ngrams import add_ngrams
 from textcls.training.prepare import Prepared, labelled_split, prepare
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
@@ -106,6 +107,10 @@ def fit(
         TrainingError: It failed before: the loss is no longer a finite number, or memory or disk is full.
     """
     started, date = time.perf_counter(), _fixed_date()
+    if config.model.ngram_slots and validation is None:
+        raise ConfigError(
+            "model.ngram_slots needs validation rows, which settle its weight: give data.validation or data.validation_share"
+        )
     checkpoints = checkpoints or Checkpoints()
     if start_from is not None:
         yield from _setting_notes(start_from, config)
@@ -119,7 +124,8 @@ def fit(
         train_split, validation_split = prepared.train, prepared.validation
         checkpoints.expect("text.vectors", _origin(vectors))
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
-        network = Network(config.model, len(vocabulary), len(labels))
+        alone = config.model.model_copy(update={"ngram_slots": 0})  # the n-grams join once it is trained
+        network = Network(alone, len(vocabulary), len(labels))
         network.encoder.parallel = threads > 1 and by_direction(config.model)
         initialise(network, vectors, vocabulary)
         if start_from is not None:
@@ -137,6 +143,9 @@ def fit(
         thresholds = np.full(len(labels), _DEFAULT_THRESHOLD, np.float32) if train.many else None
         if validation_split is not None:
             logits = score(network, validation_split.encoded)
+            if slots := config.model.ngram_slots:
+                yield from add_ngrams(network, train_split, validation_split, logits, slots, config.training)
+                logits = score(network, validation_split.encoded)
             temperature = _temperature(logits, validation_split)
             probabilities = probabilities_of(logits, temperature, many=train.many)
             thresholds = best_thresholds(probabilities, validation_split)

@@ -1,0 +1,138 @@
+"""Fitting the linear classifier beside the network: on rows of a few words, and through `fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from textcls.artifact import read_artifact, write_artifact
+from textcls.config import Config, TrainingSettings
+from textcls.data import Rows
+from textcls.errors import ConfigError
+from textcls.inference import Predictor
+from textcls.model import Ngrams
+from textcls.text import Encoded
+from textcls.training import Event, Fitted, Note, fit
+from textcls.training.batches import LabelledSplit
+from textcls.training.fit import evaluate_rows
+from textcls.training.ngrams import counts_of, fit_ngrams
+
+SLOTS = 512
+# Which label a text has depends on the order of its words alone: only pairs tell.
+ORDERED = [[2, 3], [3, 2], [2, 3, 4], [4, 3, 2], [5, 2, 3], [5, 3, 2], [2, 3, 5], [3, 2, 5]]
+
+
+def split(texts: list[list[int]], targets: Any, labels: tuple[str, ...]) -> LabelledSplit:
+    offsets, none = np.cumsum([0, *map(len, texts)]), np.zeros(len(texts), np.bool_)
+    return LabelledSplit(Encoded(np.concatenate(texts).astype(np.int32), offsets, none, none), np.array(targets), labels)
+
+
+def scores(texts: list[list[int]], table: NDArray[np.float64], bias: NDArray[np.float64]) -> NDArray[np.float64]:
+    ngrams = Ngrams(*table.shape)
+    with torch.no_grad():
+        ngrams.weight.copy_(torch.from_numpy(table))
+    return np.concatenate([ngrams(torch.tensor([text])).numpy() for text in texts]) + bias
+
+
+def test_counts_by_hand() -> None:
+    counts = counts_of(split([[2, 2, 2], [1, 0], [3]], [0, 1, 0], ("a", "b")).encoded, SLOTS)
+    assert counts.shape == (3, SLOTS)
+    assert counts.sum(axis=1).tolist() == [5, 0, 1]
+    assert sorted(counts[[0]].data.tolist()) == [2, 3]  # the pair twice, the word thrice
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_pairs_of_words_are_learnt(classes: int) -> None:
+    targets = [0, 1] * 4 if classes == 2 else [0, 1] * 3 + [2, 2]
+    texts = ORDERED if classes == 2 else [*ORDERED[:6], [6, 7], [7, 6]]
+    table, bias = fit_ngrams(split(texts, targets, tuple("abc"[:classes])), SLOTS, TrainingSettings())
+    assert scores(texts, table, bias).argmax(axis=1).tolist() == targets
+    assert not table[0].any()
+    assert (not table[:, 0].any()) == (classes == 2)
+
+
+def test_many_labels_have_a_machine_each_and_one_that_none_or_all_have_scores_nothing() -> None:
+    targets = np.array([[n % 2 == 0, n < 4, False, True] for n in range(8)])
+    table, bias = fit_ngrams(split(ORDERED, targets, ("a", "b", "c", "d")), SLOTS, TrainingSettings(class_weights="balanced"))
+    found = scores(ORDERED, table, bias)
+    assert ((found[:, 0] > 0) == targets[:, 0]).all()
+    assert not table[:, 2:].any()
+    assert not bias[2:].any()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_class_weights_weigh(many: bool) -> None:
+    texts, targets = [[2], [2], [2], [3]], np.array([0, 0, 1, 0])
+    given: Any = np.stack([targets == 0, targets == 1], axis=1) if many else targets
+
+    def lead(weights: Any) -> float:
+        table, bias = fit_ngrams(split(texts, given, ("a", "b")), SLOTS, TrainingSettings(class_weights=weights))
+        found = scores([[2]], table, bias)[0]
+        return float(found[1] - found[0])
+
+    assert lead({"a": 1.0, "b": 9.0}) > lead("balanced") > lead("none")
+
+
+def config(**changes: Any) -> Config:
+    small = {"model.embedding_size": 4, "model.hidden_size": 4, "training.epochs": 2, "training.threads": 1}
+    return Config().replace(small | {"model.ngram_slots": SLOTS} | changes)
+
+
+def fitted(settings: Config, train: Rows, validation: Rows | None, events: list[Event] | None = None, **more: Any) -> Fitted:
+    training = fit(settings, train, validation, **more)
+    while True:
+        try:
+            event = next(training)
+        except StopIteration as end:
+            result: Fitted = end.value
+            return result
+        if events is not None:
+            events.append(event)
+
+
+def ordered(rows: int, many: bool = False) -> Rows:
+    texts = [f"{'good not bad' if n % 2 else 'bad not good'} {n % 7}" for n in range(rows)]
+    return Rows.of(
+        texts, [["up"] if n % 2 else [] if n % 3 else ["down"] for n in range(rows)] if many else ["up", "down"] * (rows // 2)
+    )
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_trained_model_has_them_wherever_it_goes(many: bool, tmp_path: Path) -> None:
+    events: list[Event] = []
+    train, validation = ordered(60, many), ordered(20, many)
+    model = fitted(config(), train, validation, events)
+    artifact = model.artifact
+    assert artifact.weights["ngrams.weight"].shape == (SLOTS, 2)
+    assert artifact.weights["ngrams.weight"].any()
+    assert artifact.metrics["validation"]["micro_f1"] > 0.9  # two epochs of the network alone learn next to nothing
+    assert any("a linear classifier over 512 slots joins the network" in e.text for e in events if isinstance(e, Note))
+    report, probabilities, _ = evaluate_rows(model, validation)
+    assert report == artifact.metrics["validation"]
+    write_artifact(artifact, tmp_path / "model", "")
+    again = read_artifact(tmp_path / "model")
+    predictor = Predictor.load(tmp_path / "model")
+    found = predictor.predict(list(validation.texts)).probabilities
+    np.testing.assert_allclose(found, probabilities, atol=1e-6)
+    assert again.fingerprint == artifact.fingerprint
+    other = fitted(config(), train, validation)
+    assert all(np.array_equal(other.artifact.weights[name], array) for name, array in artifact.weights.items())
+
+
+def test_training_from_a_model_fits_them_anew() -> None:
+    first = fitted(config(), ordered(60), ordered(20))
+    turned = Rows.of(ordered(60).texts, ["down", "up"] * 30)
+    second = fitted(config(), turned, Rows.of(ordered(20).texts, ["down", "up"] * 10), start_from=first.artifact)
+    assert second.artifact.metrics["validation"]["accuracy"] == 1.0
+    thirds = Rows.of(ordered(60).texts, ["x", "y", "z"] * 20)
+    assert fitted(config(), thirds, thirds, start_from=first.artifact).artifact.weights["ngrams.weight"].shape == (SLOTS, 3)
+
+
+def test_without_validation_rows_nothing_settles_their_weight() -> None:
+    with pytest.raises(ConfigError, match=r"model\.ngram_slots needs validation rows"):
+        fitted(config(), ordered(60), None)

@@ -1,0 +1,132 @@
+"""Fitting the linear classifier beside the network, and settling how much it says: in seconds, once the network is trained."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from textcls.config import TrainingSettings
+from textcls.evaluation import fit_mixture
+from textcls.model import Network, Ngrams, pack
+from textcls.model.ngrams import slots_of
+from textcls.model.packing import batches_of_tokens
+from textcls.text import Encoded
+from textcls.training.batches import LabelledSplit
+from textcls.training.events import Event, Note
+
+_BLOCK_TOKENS = 1 << 18
+_ONE_LABEL, _MANY_LABELS = 1.0, 0.1  # C; what `textcls.evaluation.baselines` gives the same machines
+
+
+def add_ngrams(
+    network: Network,
+    train: LabelledSplit,
+    validation: LabelledSplit,
+    logits: NDArray[np.float32],
+    slots: int,
+    settings: TrainingSettings,
+) -> Iterator[Event]:
+    """Fit the linear classifier and put it beside a trained network, with the weight that is best on the validation rows.
+
+    Args:
+        network: Without n-grams so far.
+        train: The rows to learn from.
+        validation: The rows that settle the weight.
+        logits: The network's, of the validation rows, float32 [n, classes].
+        slots: Rows of the table.
+        settings: Class weights, and the seed.
+
+    Yields:
+        A note on the weight.
+    """
+    table, bias = fit_ngrams(train, slots, settings)
+    classes, bias_of_network = len(bias), network.classifier.bias
+    scores = (_by_root(counts_of(validation.encoded, slots)) @ table + bias).astype(np.float32)
+    known = validation.targets[:, :classes].astype(np.bool_) if validation.many else validation.targets.astype(np.int64)
+    weight = fit_mixture(logits, scores, known)
+    network.ngrams = Ngrams(slots, classes).to(bias_of_network.device)
+    with torch.no_grad():
+        network.ngrams.weight.copy_(torch.from_numpy(weight * table))
+        bias_of_network.add_(torch.from_numpy(weight * bias).to(bias_of_network))
+    share = weight * scores.std() / max(weight * scores.std() + logits.std(), np.finfo(np.float32).tiny)
+    yield Note(
+        f"n-grams: a linear classifier over {slots:,} slots joins the network; it makes {share:.0%} of the logits' spread"
+    )
+
+
+def fit_ngrams(train: LabelledSplit, slots: int, settings: TrainingSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit linear support vector machines, one against the rest, on hashed words and pairs of words.
+
+    A text's features are its counts, each times its inverse document frequency, over the square root of their number. They lie in
+    memory for all texts at once.
+
+    Args:
+        train: The rows to learn from.
+        slots: Rows of the table.
+        settings: Class weights, and the seed of the order in which the solver visits the rows.
+
+    Returns:
+        Scores by slot, inverse document frequencies included, float64 [slots, classes], and the bias of each class, float64
+        [classes]. Of two exclusive classes the first one's are zero, for one machine tells them apart.
+    """
+    from scipy.sparse import diags_array
+
+    classes, given = len(train.labels), settings.class_weights
+    counts = counts_of(train.encoded, slots)
+    rarity = np.log((1 + len(train.encoded)) / (1 + np.bincount(counts.indices, minlength=slots))) + 1
+    if counts.nnz:
+        rarity /= np.average(rarity[counts.indices], weights=counts.data)  # so that a text's features have a length of about 1
+    features = _by_root(counts) @ diags_array(rarity)
+    table, bias = np.zeros((slots, classes)), np.zeros(classes)
+    if train.many:
+        for label, has in enumerate(train.targets.T):
+            weights = {1: given[train.labels[label]]} if isinstance(given, dict) else given
+            if has.any() and not has.all():
+                table[:, [label]], bias[[label]] = _machines(features, has, _MANY_LABELS, weights, settings.seed)
+    else:
+        weights = {number: given[label] for number, label in enumerate(train.labels)} if isinstance(given, dict) else given
+        learnt = slice(1, 2) if classes == 2 else slice(classes)
+        table[:, learnt], bias[learnt] = _machines(features, train.targets, _ONE_LABEL, weights, settings.seed)
+    return table * rarity[:, None], bias
+
+
+def _machines(
+    features: Any, targets: NDArray[Any], c: float, weights: Any, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weights [slots, machines] and biases [machines] of linear support vector machines."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
+    machine = LinearSVC(C=c, class_weight=None if weights == "none" else weights, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what a thousand passes give is as good a classifier
+        machine.fit(features, targets)
+    return machine.coef_.T, machine.intercept_
+
+
+def counts_of(encoded: Encoded, slots: int) -> Any:
+    """Return how often each text has each slot but the first, scipy's sparse array, float64 [texts, slots]."""
+    from scipy.sparse import csr_array
+
+    rows, columns = [], []
+    for some in batches_of_tokens(encoded.lengths, _BLOCK_TOKENS):
+        found = slots_of(pack(encoded.ids, encoded.offsets, some).padded_ids(), slots).numpy()
+        row, place = np.nonzero(found)
+        rows.append(some[row].astype(np.int32))
+        columns.append(found[row, place].astype(np.int32))
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    counts = csr_array((np.ones(len(row)), (row, column)), shape=(len(encoded), slots))
+    counts.sum_duplicates()
+    return counts
+
+
+def _by_root(counts: Any) -> Any:
+    """Return counts over the square root of their sum in each text."""
+    from scipy.sparse import diags_array
+
+    return diags_array(1 / np.sqrt(np.maximum(counts.sum(axis=1), 1))) @ counts
