@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from textcls.config import Config
 from textcls.data import Rows
-from textcls.evaluation import Targets, choose_thresholds, evaluate, evaluate_predictions, in_single_precision
+from textcls.evaluation import Targets, choose_thresholds, evaluate, evaluate_predictions, in_single_precision, sigmoid
 from textcls.evaluation.baselines import (
     majority,
     tfidf_linear_svm,
@@ -35,8 +35,9 @@ from textcls.evaluation.baselines import (
     tfidf_logistic_regression,
     tfidf_logistic_regression_multi,
 )
-from textcls.training import EpochEnd, fit
+from textcls.training import EpochEnd, Fitted, fit
 from textcls.training.fit import evaluate_rows
+from textcls.training.loop import score
 from textcls.training.prepare import Prepared, prepare
 
 Scores = dict[str, float]
@@ -57,12 +58,14 @@ class Task:
         metric: What scores.
         train: Rows to learn from.
         scored: The rows of each split to score; `validation` is always among them.
+        fitted: What textcls has trained, by seed.
     """
 
     config: Config
     metric: str
     train: Rows
     scored: dict[str, Rows]
+    fitted: dict[int, Fitted] = field(default_factory=dict)
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -126,9 +129,27 @@ def finish(events: Any) -> Any:
 
 def ours(task: Task, seed: int) -> Scores:
     """Train textcls."""
-    config = task.config.replace({"training.seed": seed})
-    fitted = finish(fit(config, task.train, task.scored["validation"], prepared=task.prepared))
-    return {split: evaluate_rows(fitted, rows)[0][task.metric] for split, rows in task.scored.items()}
+    return {split: evaluate_rows(fitted(task, seed), rows)[0][task.metric] for split, rows in task.scored.items()}
+
+
+def ours_without_ngrams(task: Task, seed: int) -> Scores:
+    """Take the linear classifier away from what `ours` trained: what the network alone reaches."""
+    network = fitted(task, seed).network
+    ngrams, network.ngrams = network.ngrams, None
+    answers: dict[str, Answers] = {}
+    for split, rows in task.scored.items():
+        logits = score(network, task.prepared.encoder.encode(rows.texts))
+        answers[split] = sigmoid(logits) if task.train.many else logits.argmax(axis=1)
+    network.ngrams = ngrams
+    return task.score_splits(answers)
+
+
+def fitted(task: Task, seed: int) -> Fitted:
+    """Return what textcls trains, from memory where it has done so before."""
+    if seed not in task.fitted:
+        config = task.config.replace({"training.seed": seed})
+        task.fitted[seed] = finish(fit(config, task.train, task.scored["validation"], prepared=task.prepared))
+    return task.fitted[seed]
 
 
 def most_frequent(task: Task, _seed: int) -> Scores:
@@ -274,6 +295,7 @@ CONTESTANTS: dict[str, tuple[Callable[[Task, int], Scores], bool]] = {
     "TF-IDF + SVM": (linear_svm, False),
     "fastText": (fasttext_bigrams, True),
     "hand-written": (hand_written, True),
+    "ours, no n-grams": (ours_without_ngrams, True),
     "ours": (ours, True),
 }
 """How each is trained and scored, and whether the seed matters to it."""

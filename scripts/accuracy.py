@@ -178,7 +178,10 @@ def write_readme() -> None:
             test = reading[name]["test"]
             last[reading["row"], name] = test if isinstance(test, list) else [test]  # the first readings had no list of one
     names = [name for name in CONTESTANTS if any(name == known for _, known in last)]
-    lines = [f"| data set | {' | '.join(names)} |".replace("ours", "textcls"), f"|---|{'---:|' * len(names)}"]
+    lines = [
+        f"| data set | {' | '.join(names)} |".replace("ours", "textcls").replace("hand-written", "hand-written BiLSTM"),
+        f"|---|{'---:|' * len(names)}",
+    ]
     for row in ROWS:
         found = {name: last[row, name] for name in names if (row, name) in last}
         if not found:

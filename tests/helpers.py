@@ -61,7 +61,7 @@ def random_weights(config: Config, vocabulary: int, classes: int, seed: int) -> 
     summary = (1 if model.pooling == "final" else 2) * directions * model.hidden_size
     shapes |= {"classifier.weight": (classes, summary), "classifier.bias": (classes,)}
     if model.ngram_slots:
-        shapes["ngrams.weight"] = (model.ngram_slots, classes)
+        shapes |= {"ngrams.weight": (model.ngram_slots, classes), "ngrams.bias": (classes,)}
     weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     weights["embedding.weight"][0] = 0  # `<pad>`
     if model.ngram_slots:

@@ -62,10 +62,11 @@ def test_a_text_scores_the_sum_of_its_rows_over_the_root_of_their_number() -> No
     with torch.no_grad():
         ngrams.weight.copy_(torch.randn(100, 2))
         ngrams.weight[0] = 0
+        ngrams.bias.copy_(torch.tensor([3.0, 4.0]))
     found = ngrams(torch.tensor([[5, 6, 0], [5, 0, 0], [1, 0, 0]]))
     table = ngrams.weight
     expected = (table[word(5, 100)] + table[word(6, 100)] + table[pair(5, 6, 100)]) / 3**0.5
-    torch.testing.assert_close(found, torch.stack([expected, table[word(5, 100)], torch.zeros(2)]))
+    torch.testing.assert_close(found, torch.stack([expected, table[word(5, 100)], torch.zeros(2)]) + ngrams.bias)
     assert not table.requires_grad
 
 
@@ -73,6 +74,7 @@ def test_it_stands_beside_any_network() -> None:
 
     assert Network(ModelSettings(embedding_size=2, hidden_size=2), 5, 3).ngrams is None
     network = Network(ModelSettings(embedding_size=2, hidden_size=2, ngram_slots=9), 5, 3)
-    assert network.state_dict()["ngrams.weight"].shape == (9, 3)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items() if name.startswith("ngrams.")}
+    assert shapes == {"ngrams.weight": (9, 3), "ngrams.bias": (3,)}
     with pytest.raises(ConfigError, match="leaves no row for a word"):
         Config().replace({"model.ngram_slots": 1})

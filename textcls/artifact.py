@@ -296,7 +296,7 @@ def _shapes(model: ModelSettings, tokens: int, classes: int) -> dict[str, tuple[
         "classifier.bias": (classes,),
     }
     if model.ngram_slots:
-        shapes["ngrams.weight"] = (model.ngram_slots, classes)
+        shapes |= {"ngrams.weight": (model.ngram_slots, classes), "ngrams.bias": (classes,)}
     for layer, suffix in product(range(model.layers), ("", "_reverse")[:directions]):
         place = f"l{layer}{suffix}"
         shapes[f"encoder.rnn.weight_ih_{place}"] = (gates, directions * model.hidden_size if layer else model.embedding_size)

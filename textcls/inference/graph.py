@@ -196,8 +196,10 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
         node("Reshape", ["summary_by_text", "summary_shape"], ["summary"]),  # (texts, …): final forward, backward, pooled alike
         node("Gemm", ["summary", "classifier", "classifier_bias"], ["network_logits" if settings.ngram_slots else "logits"]),
     ]
+    bias = weights["classifier.bias"]
     if settings.ngram_slots:
         ngram_nodes, ngram_constants = _ngrams(weights["ngrams.weight"])
+        bias = bias + weights["ngrams.bias"]
         nodes, constants = nodes + ngram_nodes, constants | ngram_constants
     nodes += [
         node("Div", ["logits", "temperature"], ["calibrated"]),
@@ -208,7 +210,7 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
     constants |= {
         "summary_shape": np.array([-1, weights["classifier.weight"].shape[1]]),
         "classifier": np.ascontiguousarray(weights["classifier.weight"].T),
-        "classifier_bias": weights["classifier.bias"],
+        "classifier_bias": bias,
         "temperature": np.array(artifact.temperature, np.float32),
     }
     return nodes, constants

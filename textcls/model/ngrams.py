@@ -23,16 +23,17 @@ class Ngrams(nn.Module):
     def __init__(self, slots: int, classes: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(slots, classes), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(classes), requires_grad=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return the sum of a text's rows over the square root of their number, (texts, classes).
+        """Return the sum of a text's rows over the square root of their number, and the bias, (texts, classes).
 
         Args:
             ids: Token ids, int64 (texts, longest), 0 behind each text's end.
         """
         slots = slots_of(ids, len(self.weight))
         found = (slots > 0).sum(dim=1, keepdim=True).clamp(min=1)
-        return nn.functional.embedding(slots, self.weight).sum(dim=1) / found.sqrt()
+        return nn.functional.embedding(slots, self.weight).sum(dim=1) / found.sqrt() + self.bias
 
 
 def slots_of(ids: Tensor, slots: int) -> Tensor:

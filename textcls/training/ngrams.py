@@ -45,14 +45,12 @@ def add_ngrams(
         A note on the weight.
     """
     table, bias = fit_ngrams(train, slots, settings)
-    classes, bias_of_network = len(bias), network.classifier.bias
     scores = (_by_root(counts_of(validation.encoded, slots)) @ table + bias).astype(np.float32)
-    known = validation.targets[:, :classes].astype(np.bool_) if validation.many else validation.targets.astype(np.int64)
+    known = validation.targets[:, : len(bias)].astype(np.bool_) if validation.many else validation.targets.astype(np.int64)
     weight = fit_mixture(logits, scores, known)
-    network.ngrams = Ngrams(slots, classes).to(bias_of_network.device)
-    with torch.no_grad():
-        network.ngrams.weight.copy_(torch.from_numpy(weight * table))
-        bias_of_network.add_(torch.from_numpy(weight * bias).to(bias_of_network))
+    network.ngrams = Ngrams(slots, len(bias)).to(network.classifier.weight.device)
+    network.ngrams.weight.copy_(torch.from_numpy(weight * table))
+    network.ngrams.bias.copy_(torch.from_numpy(weight * bias))
     share = weight * scores.std() / max(weight * scores.std() + logits.std(), np.finfo(np.float32).tiny)
     yield Note(
         f"n-grams: a linear classifier over {slots:,} slots joins the network; it makes {share:.0%} of the logits' spread"
