@@ -29,7 +29,7 @@ def encoded(lengths: list[int], words: int, seed: int) -> tuple[np.ndarray[Any, 
     return ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-ENGINES = {(bidirectional, bias): OnnxEngine(graph(bidirectional=bidirectional, bias=bias), threads=1)
+ENGINES = {(bidirectional, bias): OnnxEngine(graph(bidirectional=bidirectional, bias=bias, ngram_slots=50 * bias), threads=1)
            for bidirectional in (True, False) for bias in (True, False)}  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def model_card(artifact: Artifact) -> str:
     text, model = artifact.config.text, artifact.config.model
     labels = ", ".join(_label(artifact, index) for index in range(len(artifact.labels)))
     kind = f"{'bidirectional ' if model.bidirectional else ''}{model.cell.upper()}"
-    vectors = artifact.provenance.get("vectors")
+    vectors, has_ngrams = artifact.provenance.get("vectors"), model.ngram_slots > 0
     lines = [
         "# Text classifier",
         "",
@@ -32,6 +32,10 @@ def model_card(artifact: Artifact) -> str:
         f"- Vocabulary: {len(artifact.vocabulary):,} tokens, readable in `vocabulary.txt` and in every export: "
         "do not publish the model if the words of the training texts are secret",
         f"- Vectors at the start: {vectors['name'] if vectors else 'random'}",
+        *(
+            [f"- Beside the network: a linear classifier over words and pairs of words, {model.ngram_slots:,} hashed"]
+            * has_ngrams
+        ),
         "- Probabilities: " + _calibration(artifact),
         "",
         "## Data",

@@ -185,7 +185,7 @@ def _trial(
     ending: Ending = "finished"
     best: EpochEnd | None = None
     first = study.best is None  # without a result as yet: what there is of its first epoch is evaluated whatever the time
-    settings = config.replace(start.changes)
+    settings = config.replace({**start.changes, "model.ngram_slots": 0})  # trials compare networks; n-grams join the best one
     with closing(fit(settings, splits.train, splits.validation, prepared=prepared, should_stop=budget.over)) as training:
         try:
             for event in training:
