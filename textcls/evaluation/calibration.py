@@ -107,7 +107,9 @@ def fit_temperature_multi(logits: Floats, targets: NDArray[np.bool_]) -> float:
 def fit_mixture(logits: Floats, others: Floats, targets: NDArray[np.int64] | NDArray[np.bool_]) -> float:
     """Find the weight of a second classifier's logits beside a first one's: that of least loss once the sum is calibrated.
 
-    The loss, as of `fit_temperature` and `fit_temperature_multi`, is convex in the two factors; their ratio is the weight.
+    The loss, as of `fit_temperature` and `fit_temperature_multi`, is convex in the two factors; their ratio is the weight. With many
+    labels each has an intercept beside them, which is not kept: weights of having a label shift its logits, and two factors alone
+    would have to make up for that. The thresholds do.
 
     Args:
         logits: Of the first, float [n, K].
@@ -131,13 +133,15 @@ def fit_mixture(logits: Floats, others: Floats, targets: NDArray[np.int64] | NDA
     wanted = np.where(targets, 1 - doubt, doubt / (1 if many else max(1, classes - 1)))
 
     def loss(factors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        given = np.tensordot(factors, both, 1)
+        given = np.tensordot(factors[:2], both, 1) + (factors[2:] if many else 0)
         normaliser = np.logaddexp(0, given).sum() if many else logsumexp(given, axis=1).sum()
-        slopes = ((probabilities_of(given, many=many) - wanted) * both).sum(axis=(1, 2))
+        excess = probabilities_of(given, many=many) - wanted
+        slopes = np.concatenate([(excess * both).sum(axis=(1, 2)), excess.sum(axis=0)[: len(factors) - 2]])
         return float(normaliser - (wanted * given).sum()) / len(targets), slopes / len(targets)
 
-    bounds = [(1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE), (0, _LARGEST_FACTOR)]
-    first, second = minimize(loss, [1.0, 1.0], jac=True, bounds=bounds, method="L-BFGS-B").x
+    intercepts = classes if many else 0
+    bounds = [(1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE), (0, _LARGEST_FACTOR), *[(None, None)] * intercepts]
+    first, second, *_ = minimize(loss, [1.0, 1.0, *[0.0] * intercepts], jac=True, bounds=bounds, method="L-BFGS-B").x
     return float(second / first)
 
 
