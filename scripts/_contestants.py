@@ -14,8 +14,7 @@ from typing import Any
 
 import onnx
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from _handwritten import HandWritten, padded
 
 from textcls.artifact import Artifact
 from textcls.exports.quantized import quantize
@@ -54,29 +53,15 @@ def ours(graph: onnx.ModelProto, path: Path) -> Classify:
     return lambda source, out: void(classify_files(predictor, [source], out, force=True))
 
 
-class HandWritten(nn.Module):
-    """The network as people write it: padded batches, packed for the LSTM."""
-
-    def __init__(self, artifact: Artifact) -> None:
-        super().__init__()
-        weights = {name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()}
-        tokens, size = weights["embedding.weight"].shape
-        self.embedding = nn.Embedding(tokens, size, padding_idx=0)
-        self.embedding.load_state_dict({"weight": weights["embedding.weight"]})
-        hidden = weights["encoder.rnn.weight_hh_l0"].shape[1]
-        self.lstm = nn.LSTM(size, hidden, batch_first=True, bidirectional=True)
-        self.lstm.load_state_dict(
-            {n.removeprefix("encoder.rnn."): w for n, w in weights.items() if n.startswith("encoder.rnn.")}
-        )
-        self.linear = nn.Linear(2 * hidden, len(artifact.labels))
-        self.linear.load_state_dict({"weight": weights["classifier.weight"], "bias": weights["classifier.bias"]})
-
-    def forward(self, padded: Tensor, lengths: Tensor) -> Tensor:
-        """Return logits, [texts, classes], of padded ids, [texts, longest]."""
-        packed = pack_padded_sequence(self.embedding(padded), lengths, batch_first=True, enforce_sorted=False)
-        _, (states, _) = self.lstm(packed)
-        logits: Tensor = self.linear(torch.cat([states[-2], states[-1]], dim=1))
-        return logits
+def network_of(artifact: Artifact) -> HandWritten:
+    """Return the hand-written network with a model's weights."""
+    weights = {name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()}
+    (words, size), hidden = weights["embedding.weight"].shape, weights["encoder.rnn.weight_hh_l0"].shape[1]
+    model = HandWritten(words, size, hidden, len(artifact.labels))
+    model.embedding.load_state_dict({"weight": weights["embedding.weight"]})
+    model.lstm.load_state_dict({n.removeprefix("encoder.rnn."): w for n, w in weights.items() if n.startswith("encoder.rnn.")})
+    model.linear.load_state_dict({"weight": weights["classifier.weight"], "bias": weights["classifier.bias"]})
+    return model.eval()
 
 
 def hand_written(artifact: Artifact) -> Classify:
@@ -85,13 +70,12 @@ def hand_written(artifact: Artifact) -> Classify:
 
     tokenizer = spacy.blank("en").tokenizer
     index, labels = artifact.vocabulary.index, artifact.labels
-    model = HandWritten(artifact).eval()
+    model = network_of(artifact)
 
     @torch.no_grad()
     def predict(texts: Sequence[str]) -> list[Any]:
         ids = [torch.tensor([index.get(token.text.lower(), 1) for token in tokenizer(text)] or [0]) for text in texts]
-        lengths = torch.tensor([len(one) for one in ids])
-        probabilities = model(pad_sequence(ids, batch_first=True), lengths).softmax(dim=1)
+        probabilities = model(*padded(ids)).softmax(dim=1)
         return [labels[best] for best in probabilities.argmax(dim=1).tolist()]
 
     def run(source: Path, out: Path) -> None:

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from _handwritten import HandWritten, padded
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from textcls.config import Config
 from textcls.data import Rows
@@ -211,41 +211,16 @@ def plain_vectors(task: Task, folder: Path) -> Path:
     return out
 
 
-class Padded(nn.Module):
-    """A BiLSTM as people write it.
-
-    Args:
-        table: The embedding table at first, (vocabulary, dimensions).
-        hidden: Units of one direction.
-        classes: Logits of one text.
-    """
-
-    def __init__(self, table: Tensor, hidden: int, classes: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(len(table), table.shape[1], padding_idx=0, _weight=table)
-        self.lstm = nn.LSTM(table.shape[1], hidden, batch_first=True, bidirectional=True)
-        self.linear = nn.Linear(2 * hidden, classes)
-        self.dropout = nn.Dropout(0.5)
-
-    def forward(self, texts: list[Tensor]) -> Tensor:
-        """Return logits, (texts, classes), of the token ids of some texts."""
-        embedded = self.dropout(self.embedding(pad_sequence(texts, batch_first=True)))
-        packed = pack_padded_sequence(embedded, torch.tensor(list(map(len, texts))), batch_first=True, enforce_sorted=False)
-        _, (states, _) = self.lstm(packed)
-        logits: Tensor = self.linear(self.dropout(torch.cat([states[-2], states[-1]], dim=1)))
-        return logits
-
-
 def hand_written(task: Task, seed: int) -> Scores:
     """Train a BiLSTM as people write it, padded batches in random order and Adam, until validation no longer improves."""
     torch.manual_seed(seed)
     shuffled, train = random.Random(seed), task.prepared.train
     vectors, words = task.prepared.vectors, len(task.prepared.vocabulary)
-    table = torch.randn(words, dimension(task) if vectors else 100) * (0.4 if vectors else 0.1)
-    if vectors:
-        table[torch.from_numpy(vectors.found)] = torch.from_numpy(vectors.matrix)
-    table[0] = 0
-    model = Padded(table, task.config.model.hidden_size, len(task.prepared.labels))
+    model = HandWritten(words, dimension(task) if vectors else 100, task.config.model.hidden_size, len(task.prepared.labels))
+    with torch.no_grad():
+        model.embedding.weight *= 0.4 if vectors else 0.1  # about the spread of the vectors
+        if vectors:
+            model.embedding.weight[torch.from_numpy(vectors.found)] = torch.from_numpy(vectors.matrix)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     texts = texts_of(train.encoded.ids, train.encoded.offsets)
     targets = torch.from_numpy(np.array(train.targets))  # a copy, for torch wants one it may write to
@@ -256,7 +231,7 @@ def hand_written(task: Task, seed: int) -> Scores:
         model.train()
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            logits = model([texts[row] for row in rows])
+            logits = model(*padded([texts[row] for row in rows]))
             loss = cost(logits, targets[rows].float() if task.train.many else targets[rows])
             optimizer.zero_grad()
             loss.backward()
@@ -278,14 +253,14 @@ def texts_of(ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> list[Tensor]
 
 
 @torch.inference_mode()
-def padded_answers(model: Padded, task: Task, split: str) -> Answers:
+def padded_answers(model: HandWritten, task: Task, split: str) -> Answers:
     """Classify a split, texts of like length together."""
     model.eval()
     encoded = task.prepared.encoder.encode(task.scored[split].texts)
     texts, logits = texts_of(encoded.ids, encoded.offsets), np.empty((len(encoded), model.linear.out_features), np.float32)
     order = np.argsort(encoded.lengths)
     for rows in np.array_split(order, max(1, len(order) // BATCH)):
-        logits[rows] = model([texts[row] for row in rows]).numpy()
+        logits[rows] = model(*padded([texts[row] for row in rows])).numpy()
     return 1 / (1 + np.exp(-logits)) if task.train.many else logits.argmax(axis=1)
 
 

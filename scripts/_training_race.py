@@ -138,8 +138,8 @@ def ours(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[st
 def hand_written(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
     """Train as people write it: padded batches in random order, packed for `nn.LSTM`, dense Adam over all weights."""
     import torch
+    from _handwritten import HandWritten, padded
     from torch import Tensor, nn
-    from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
     from torch.utils.data import DataLoader
 
     torch.set_num_threads(threads)
@@ -148,26 +148,12 @@ def hand_written(splits: Splits, arguments: argparse.Namespace, threads: int) ->
     validation: Any
     train, validation, labels = encoded_rows(splits, config_of(arguments, Path(os.environ["TEXTCLS_DATA"])))
 
-    class Classifier(nn.Module):
-        def __init__(self, vocabulary: int) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(vocabulary, arguments.embedding, padding_idx=0)
-            self.dropout = nn.Dropout(0.5)
-            self.lstm = nn.LSTM(arguments.embedding, arguments.hidden, batch_first=True, bidirectional=True)
-            self.linear = nn.Linear(2 * arguments.hidden, len(labels))
-
-        def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-            packed = pack_padded_sequence(self.dropout(self.embedding(ids)), lengths, batch_first=True, enforce_sorted=False)
-            _, (final, _) = self.lstm(packed)
-            scores: Tensor = self.linear(self.dropout(torch.cat([final[-2], final[-1]], dim=1)))
-            return scores
-
     def collate(rows: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, Tensor]:
         texts, targets = zip(*rows, strict=True)
-        lengths = torch.tensor([len(text) for text in texts])
-        return pad_sequence(list(texts), batch_first=True), lengths, torch.tensor(targets)
+        return *padded(texts), torch.tensor(targets)
 
-    model = Classifier(max(int(ids.max()) for ids, _ in train) + 1)
+    vocabulary = max(int(ids.max()) for ids, _ in train) + 1
+    model = HandWritten(vocabulary, arguments.embedding, arguments.hidden, len(labels))
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     loader: Any = DataLoader(train, arguments.batch, shuffle=True, collate_fn=collate)
     tokens = sum(len(ids) for ids, _ in train)

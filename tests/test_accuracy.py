@@ -107,8 +107,8 @@ def test_the_table_holds_each_contestants_last_reading(accuracy: Any, tmp_path: 
 
 def test_padding_does_not_reach_a_hand_written_score(accuracy: Any) -> None:
     import torch
-    from _peers import Padded
+    from _handwritten import HandWritten, padded
 
-    model = Padded(torch.randn(9, 4), 3, 2).eval()
+    model = HandWritten(9, 4, 3, 2).eval()
     one, other = torch.tensor([3, 4]), torch.tensor([5, 6, 7, 8, 2])
-    np.testing.assert_allclose(model([one, other])[0].detach(), model([one])[0].detach(), atol=1e-6)
+    np.testing.assert_allclose(model(*padded([one, other]))[0].detach(), model(*padded([one]))[0].detach(), atol=1e-6)
