@@ -136,3 +136,6 @@ def test_training_from_a_model_fits_them_anew() -> None:
 def test_without_validation_rows_nothing_settles_their_weight() -> None:
     with pytest.raises(ConfigError, match=r"model\.ngram_slots needs validation rows"):
         fitted(config(), ordered(60), None)
+    first = fitted(config(), ordered(60), ordered(20))
+    with pytest.raises(ConfigError, match="needs validation rows"):
+        fitted(config(**{"model.ngram_slots": 0}), ordered(60), None, start_from=first.artifact)

@@ -107,14 +107,14 @@ def fit(
         TrainingError: It failed before: the loss is no longer a finite number, or memory or disk is full.
     """
     started, date = time.perf_counter(), _fixed_date()
-    if config.model.ngram_slots and validation is None:
-        raise ConfigError(
-            "model.ngram_slots needs validation rows, which settle its weight: give data.validation or data.validation_share"
-        )
     checkpoints = checkpoints or Checkpoints()
     if start_from is not None:
         yield from _setting_notes(start_from, config)
         config = _settings_of(start_from, config)
+    if config.model.ngram_slots and validation is None:
+        raise ConfigError(
+            "model.ngram_slots needs validation rows, which settle its weight: give data.validation or data.validation_share"
+        )
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
     threads = checkpoints.settled("threads", config.training.threads or max(1, available_cores() // world.local_size))
     with torch_settings(config, threads):
