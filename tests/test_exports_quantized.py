@@ -19,7 +19,7 @@ from textcls.cli import app
 from textcls.errors import ExportError, InputError
 from textcls.exports import export, onnx_file
 from textcls.exports.parity import Bound
-from textcls.exports.quantized import quantize
+from textcls.exports.quantized import _table, quantize
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import drawn_texts
 from textcls.inference import Predictor
@@ -175,3 +175,18 @@ def test_a_process_that_ends_is_told(tiny_onnx: Path, tmp_path: Path) -> None:
     program.write_text("import os\nprint('{}', flush=True)\nos._exit(3)")
     with stranger(tiny_onnx, program) as ask, pytest.raises(ExportError, match="ended with code 3"):
         ask({})
+
+
+def test_rows_of_ngrams_have_scales_of_their_own() -> None:
+    artifact = tiny_artifact(ngram_slots=400)
+    table = artifact.weights["ngrams.weight"]
+    table *= np.random.default_rng(0).lognormal(0, 3, (400, 1)).astype(np.float32)  # a few are far larger than the others
+    table[5] = 0
+    node = next(n for n in build_graph(artifact).graph.node if n.op_type == "Gather" and n.input[0] == "ngrams")
+    constants: dict[str, Any] = {"ngrams": table}
+    nodes = _table(node, constants)
+    assert constants["ngrams"].dtype == np.int8
+    again = constants["ngrams"] * constants["ngrams_scale"].astype(np.float32)
+    largest = np.abs(table).max(axis=1, keepdims=True)
+    assert (np.abs(again - table) <= largest * 0.006 + 1e-5).all()
+    assert [n.op_type for n in nodes] == ["Gather", "Cast", "Gather", "Cast", "Mul"]

@@ -17,12 +17,13 @@ from textcls.errors import ConfigError
 from textcls.inference import Predictor
 from textcls.model import Ngrams
 from textcls.text import Encoded
-from textcls.training import Event, Fitted, Note, fit
+from textcls.training import Event, Fitted, Note, fit, ngrams
 from textcls.training.batches import LabelledSplit
-from textcls.training.fit import evaluate_rows
+from textcls.training.fit import TrainingStoppedError, evaluate_rows
 from textcls.training.ngrams import counts_of, fit_ngrams
 
 SLOTS = 512
+PLAIN = TrainingSettings()
 # Which label a text has depends on the order of its words alone: only pairs tell.
 ORDERED = [[2, 3], [3, 2], [2, 3, 4], [4, 3, 2], [5, 2, 3], [5, 3, 2], [2, 3, 5], [3, 2, 5]]
 
@@ -32,15 +33,19 @@ def split(texts: list[list[int]], targets: Any, labels: tuple[str, ...]) -> Labe
     return LabelledSplit(Encoded(np.concatenate(texts).astype(np.int32), offsets, none, none), np.array(targets), labels)
 
 
+def learn(split: LabelledSplit, settings: TrainingSettings = PLAIN) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return fit_ngrams(split, np.arange(len(split.encoded)), SLOTS, settings)
+
+
 def scores(texts: list[list[int]], table: NDArray[np.float64], bias: NDArray[np.float64]) -> NDArray[np.float64]:
-    ngrams = Ngrams(*table.shape)
+    beside = Ngrams(*table.shape)
     with torch.no_grad():
-        ngrams.weight.copy_(torch.from_numpy(table))
-    return np.concatenate([ngrams(torch.tensor([text])).numpy() for text in texts]) + bias
+        beside.weight.copy_(torch.from_numpy(table))
+    return np.concatenate([beside(torch.tensor([text])).numpy() for text in texts]) + bias
 
 
 def test_counts_by_hand() -> None:
-    counts = counts_of(split([[2, 2, 2], [1, 0], [3]], [0, 1, 0], ("a", "b")).encoded, SLOTS)
+    counts = counts_of(split([[2, 2, 2], [9], [1, 0], [3]], [0, 1, 1, 0], ("a", "b")).encoded, np.array([0, 2, 3]), SLOTS)
     assert counts.shape == (3, SLOTS)
     assert counts.sum(axis=1).tolist() == [5, 0, 1]
     assert sorted(counts[[0]].data.tolist()) == [2, 3]  # the pair twice, the word thrice
@@ -50,7 +55,7 @@ def test_counts_by_hand() -> None:
 def test_pairs_of_words_are_learnt(classes: int) -> None:
     targets = [0, 1] * 4 if classes == 2 else [0, 1] * 3 + [2, 2]
     texts = ORDERED if classes == 2 else [*ORDERED[:6], [6, 7], [7, 6]]
-    table, bias = fit_ngrams(split(texts, targets, tuple("abc"[:classes])), SLOTS, TrainingSettings())
+    table, bias = learn(split(texts, targets, tuple("abc"[:classes])))
     assert scores(texts, table, bias).argmax(axis=1).tolist() == targets
     assert not table[0].any()
     assert (not table[:, 0].any()) == (classes == 2)
@@ -58,7 +63,7 @@ def test_pairs_of_words_are_learnt(classes: int) -> None:
 
 def test_many_labels_have_a_machine_each_and_one_that_none_or_all_have_scores_nothing() -> None:
     targets = np.array([[n % 2 == 0, n < 4, False, True] for n in range(8)])
-    table, bias = fit_ngrams(split(ORDERED, targets, ("a", "b", "c", "d")), SLOTS, TrainingSettings(class_weights="balanced"))
+    table, bias = learn(split(ORDERED, targets, ("a", "b", "c", "d")), TrainingSettings(class_weights="balanced"))
     found = scores(ORDERED, table, bias)
     assert ((found[:, 0] > 0) == targets[:, 0]).all()
     assert not table[:, 2:].any()
@@ -71,7 +76,7 @@ def test_class_weights_weigh(many: bool) -> None:
     given: Any = np.stack([targets == 0, targets == 1], axis=1) if many else targets
 
     def lead(weights: Any) -> float:
-        table, bias = fit_ngrams(split(texts, given, ("a", "b")), SLOTS, TrainingSettings(class_weights=weights))
+        table, bias = learn(split(texts, given, ("a", "b")), TrainingSettings(class_weights=weights))
         found = scores([[2]], table, bias)[0]
         return float(found[1] - found[0])
 
@@ -111,7 +116,7 @@ def test_a_trained_model_has_them_wherever_it_goes(many: bool, tmp_path: Path) -
     assert artifact.weights["ngrams.weight"].shape == (SLOTS, 2)
     assert artifact.weights["ngrams.weight"].any()
     assert artifact.metrics["validation"]["micro_f1"] > 0.9  # two epochs of the network alone learn next to nothing
-    assert any("a linear classifier over 512 slots joins the network" in e.text for e in events if isinstance(e, Note))
+    assert any("they join the network and make" in e.text for e in events if isinstance(e, Note))
     report, probabilities, _ = evaluate_rows(model, validation)
     assert report == artifact.metrics["validation"]
     write_artifact(artifact, tmp_path / "model", "")
@@ -136,6 +141,50 @@ def test_training_from_a_model_fits_them_anew() -> None:
 def test_without_validation_rows_nothing_settles_their_weight() -> None:
     with pytest.raises(ConfigError, match=r"model\.ngram_slots needs validation rows"):
         fitted(config(), ordered(60), None)
-    first = fitted(config(), ordered(60), ordered(20))
-    with pytest.raises(ConfigError, match="needs validation rows"):
-        fitted(config(**{"model.ngram_slots": 0}), ordered(60), None, start_from=first.artifact)
+
+
+def test_training_from_a_model_keeps_adds_or_leaves_them_out() -> None:
+    none, events = config(**{"model.ngram_slots": 0}), list[Event]()
+    first = fitted(config(), ordered(60), ordered(20)).artifact
+    assert fitted(none, ordered(60), ordered(20), start_from=first).artifact.config.model.ngram_slots == SLOTS
+    without = fitted(none, ordered(60), None, events, start_from=first).artifact
+    assert without.config.model.ngram_slots == 0
+    assert "ngrams.weight" not in without.weights
+    assert any("are left out: there are no validation rows" in event.text for event in events if isinstance(event, Note))
+    assert fitted(config(), ordered(60), ordered(20), start_from=without).artifact.weights["ngrams.weight"].any()
+
+
+def test_probabilities_need_no_temperature_even_beside_a_network_that_knows_nothing() -> None:
+    train, validation = ordered(60, many=True), ordered(40, many=True)
+    artifact = fitted(config(**{"training.epochs": 1}), train, validation).artifact
+    assert 0.5 < artifact.temperature < 2
+    assert artifact.metrics["validation"]["log_loss"] < 0.2
+
+
+def test_no_memory_for_them_keeps_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(ngrams, "fit_ngrams", full)
+    with pytest.raises(TrainingStoppedError, match=r"lower model\.ngram_slots") as stopped:
+        fitted(config(), ordered(60), ordered(20))
+    kept = stopped.value.fitted.artifact
+    plain = fitted(config(**{"model.ngram_slots": 0}), ordered(60), ordered(20)).artifact
+    assert kept.config.model.ngram_slots == 0
+    assert kept.weights.keys() == plain.weights.keys()
+    assert all(np.array_equal(kept.weights[name], array) for name, array in plain.weights.items())
+
+
+def test_many_texts_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngrams, "MOST_TOKENS", 90)
+    lengths = np.full(60, 4)
+    rows = ngrams.sample(lengths, 0)
+    assert len(rows) == len(set(rows.tolist())) == 22
+    assert (np.diff(rows) > 0).all()
+    assert not np.array_equal(rows, ngrams.sample(lengths, 1))
+    assert ngrams.sample(lengths[:22], 0).tolist() == list(range(22))
+    assert len(ngrams.sample(np.array([1000]), 0)) == 1
+    events: list[Event] = []
+    model = fitted(config(), ordered(60), ordered(20), events)
+    assert any("of 22 of the 60 texts" in event.text for event in events if isinstance(event, Note))
+    assert model.artifact.metrics["validation"]["accuracy"] == 1.0

@@ -110,7 +110,7 @@ class ModelSettings(Settings):
     pooling: Literal["final", "final+max", "final+mean"] = "final"
     """What the classifier sees of a text: the final states alone, or beside them the largest value or the mean of each of the
     last layer's outputs over the text's tokens."""
-    ngram_slots: int = Field(0, ge=0)
+    ngram_slots: int = Field(0, ge=0, le=1 << 24)
     """Rows of a hashed table of words and pairs of words, the linear classifier that stands beside the network: fitted in
     seconds after training, its weight settled on validation rows. 65536 is enough for most data; 0 leaves it out."""
     embedding_dropout: float = Field(0.4, ge=0, lt=1)

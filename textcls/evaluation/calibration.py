@@ -18,7 +18,7 @@ Floats = NDArray[np.floating[Any]]
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 _BISECTIONS = 40  # halves the range of log T, 6 wide, to 5e-12
-_LARGEST_FACTOR = 100.0  # of logits in a mixture
+_LARGEST_FACTOR = 1000.0  # of the second logits in a mixture: machines' margins are small
 _LARGEST = 1e300  # logits beyond it, infinite ones included, are cut, so that no difference or product overflows
 
 
@@ -104,20 +104,22 @@ def fit_temperature_multi(logits: Floats, targets: NDArray[np.bool_]) -> float:
     return _temperature_where_zero(slope)
 
 
-def fit_mixture(logits: Floats, others: Floats, targets: NDArray[np.int64] | NDArray[np.bool_]) -> float:
-    """Find the weight of a second classifier's logits beside a first one's: that of least loss once the sum is calibrated.
+def fit_mixture(
+    logits: Floats, others: Floats, targets: NDArray[np.int64] | NDArray[np.bool_]
+) -> tuple[float, float, NDArray[np.float64]]:
+    """Find the factors of two classifiers' logits whose sum has the least loss.
 
-    The loss, as of `fit_temperature` and `fit_temperature_multi`, is convex in the two factors; their ratio is the weight. With many
-    labels each has an intercept beside them, which is not kept: weights of having a label shift its logits, and two factors alone
-    would have to make up for that. The thresholds do.
+    The loss, that of `fit_temperature` or `fit_temperature_multi`, is convex in them. With many labels each has an intercept too:
+    weights of having a label shift its logits, which no factor can make up for.
 
     Args:
-        logits: Of the first, float [n, K].
+        logits: Of the first classifier, float [n, K].
         others: Of the second, float [n, K].
         targets: True label of each row, int64 [n], those outside 0..K-1 left out; or whether a row has each label, bool [n, K].
 
     Returns:
-        The weight, at least 0; 0.0 where the data cannot tell.
+        The factor of the first in 0.05..20, that of the second in 0..1000, and the intercepts, float64 [K], with one label a text zeros;
+        1, 0 and zeros where the data cannot tell.
     """
     from scipy.optimize import minimize
     from scipy.special import logsumexp
@@ -128,21 +130,21 @@ def fit_mixture(logits: Floats, others: Floats, targets: NDArray[np.int64] | NDA
         logits, others, targets = logits[known], others[known], np.eye(classes, dtype=np.bool_)[targets[known]]
     both = np.stack([_double(logits), _double(others)])  # (2, n, K)
     if not both[1].any():
-        return 0.0
-    doubt = _doubt(len(targets))  # so that no factor grows for ever where every row is right
+        return 1.0, 0.0, np.zeros(classes)
+    doubt = _doubt(len(targets))  # so that nothing grows for ever where every row is right
     wanted = np.where(targets, 1 - doubt, doubt / (1 if many else max(1, classes - 1)))
 
-    def loss(factors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        given = np.tensordot(factors[:2], both, 1) + (factors[2:] if many else 0)
+    def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        given = np.tensordot(found[:2], both, 1) + (found[2:] if many else 0)
         normaliser = np.logaddexp(0, given).sum() if many else logsumexp(given, axis=1).sum()
         excess = probabilities_of(given, many=many) - wanted
-        slopes = np.concatenate([(excess * both).sum(axis=(1, 2)), excess.sum(axis=0)[: len(factors) - 2]])
+        slopes = np.concatenate([(excess * both).sum(axis=(1, 2)), excess.sum(axis=0)[: len(found) - 2]])
         return float(normaliser - (wanted * given).sum()) / len(targets), slopes / len(targets)
 
-    intercepts = classes if many else 0
-    bounds = [(1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE), (0, _LARGEST_FACTOR), *[(None, None)] * intercepts]
-    first, second, *_ = minimize(loss, [1.0, 1.0, *[0.0] * intercepts], jac=True, bounds=bounds, method="L-BFGS-B").x
-    return float(second / first)
+    start = np.concatenate([[1.0, 1.0], np.zeros(classes * many)])
+    bounds = [(1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE), (0, _LARGEST_FACTOR), *[(None, None)] * (len(start) - 2)]
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    return float(found[0]), float(found[1]), found[2:] if many else np.zeros(classes)
 
 
 def _doubt(rows: int) -> float:

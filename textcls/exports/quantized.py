@@ -65,14 +65,37 @@ def _whole_numbers(weights: NDArray[np.float32], axis: tuple[int, ...]) -> tuple
 
 
 def _table(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> list[onnx.NodeProto]:
-    """Look rows up in a table of whole numbers, and turn those alone into floats."""
+    """Look rows up in a table of whole numbers, and turn those alone into floats.
+
+    The embedding table has one scale. The n-grams have one for each row, for a few of them are far larger than the others, which
+    one scale would round to nothing.
+    """
     table, ids = node.input
+    if table == "ngrams":
+        return _table_by_rows(node, constants)
     constants[table], scale = _whole_numbers(constants[table], (0, 1))
     constants[f"{table}_scale"] = scale.reshape(())
     rows = f"{node.output[0]}_int8"
     return [
         helper.make_node("Gather", [table, ids], [rows]),
         helper.make_node("DequantizeLinear", [rows, f"{table}_scale"], list(node.output)),
+    ]
+
+
+def _table_by_rows(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> list[onnx.NodeProto]:
+    """Look rows up with their scales, half floats."""
+    (table, ids), (found,) = node.input, node.output
+    weights = constants[table]
+    scale = (np.abs(weights).max(axis=1, keepdims=True) / _LARGEST).astype(np.float16)
+    divisor = np.where(scale > 0, scale, 1).astype(np.float32)
+    constants[table] = np.clip(np.rint(weights / divisor), -_LARGEST, _LARGEST).astype(np.int8)
+    constants[f"{table}_scale"] = scale
+    return [
+        helper.make_node("Gather", [table, ids], [f"{found}_int8"]),
+        helper.make_node("Cast", [f"{found}_int8"], [f"{found}_whole"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Gather", [f"{table}_scale", ids], [f"{found}_half"]),  # (texts, n-grams, 1)
+        helper.make_node("Cast", [f"{found}_half"], [f"{found}_scale"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{found}_whole", f"{found}_scale"], [found]),
     ]
 
 

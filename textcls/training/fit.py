@@ -110,11 +110,13 @@ def fit(
     checkpoints = checkpoints or Checkpoints()
     if start_from is not None:
         yield from _setting_notes(start_from, config)
+    if config.model.ngram_slots and validation is None:
+        raise ConfigError("model.ngram_slots needs validation rows, which settle what it weighs, and there are none")
+    if start_from is not None:
         config = _settings_of(start_from, config)
     if config.model.ngram_slots and validation is None:
-        raise ConfigError(
-            "model.ngram_slots needs validation rows, which settle its weight: give data.validation or data.validation_share"
-        )
+        yield Note("the n-grams of the trained model are left out: there are no validation rows to settle what they weigh")
+        config = _without_ngrams(config)
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
     threads = checkpoints.settled("threads", config.training.threads or max(1, available_cores() // world.local_size))
     with torch_settings(config, threads):
@@ -124,8 +126,7 @@ def fit(
         train_split, validation_split = prepared.train, prepared.validation
         checkpoints.expect("text.vectors", _origin(vectors))
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
-        alone = config.model.model_copy(update={"ngram_slots": 0})  # the n-grams join once it is trained
-        network = Network(alone, len(vocabulary), len(labels))
+        network = Network(_without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained
         network.encoder.parallel = threads > 1 and by_direction(config.model)
         initialise(network, vectors, vocabulary)
         if start_from is not None:
@@ -144,7 +145,11 @@ def fit(
         if validation_split is not None:
             logits = score(network, validation_split.encoded)
             if slots := config.model.ngram_slots:
-                yield from add_ngrams(network, train_split, validation_split, logits, slots, config.training)
+                try:
+                    yield from add_ngrams(network, train_split, validation_split, logits, slots, config.training)
+                except MemoryError:
+                    failure = failure or TrainingError("out of memory while n-grams were fitted: lower model.ngram_slots")
+                    config = _without_ngrams(config)
                 logits = score(network, validation_split.encoded)
             temperature = _temperature(logits, validation_split)
             probabilities = probabilities_of(logits, temperature, many=train.many)
@@ -246,10 +251,15 @@ def _settle_embedding(settings: ModelSettings, vectors: PretrainedVectors | None
     return settings.model_copy(update={"embedding_size": settled})
 
 
+def _without_ngrams(config: Config) -> Config:
+    return config.model_copy(update={"model": config.model.model_copy(update={"ngram_slots": 0})})
+
+
 def _settings_of(artifact: Artifact, config: Config) -> Config:
-    """Text settings and the network's shape come from the trained model; dropouts may change."""
-    dropouts = {name: value for name, value in config.model.model_dump().items() if name.endswith("_dropout")}
-    model = artifact.config.model.model_copy(update=dropouts)
+    """Text settings and the network's shape come from the trained model; dropouts may change, and n-grams, which are fitted anew."""
+    changes = {name: value for name, value in config.model.model_dump().items() if name.endswith("_dropout")}
+    changes["ngram_slots"] = config.model.ngram_slots or artifact.config.model.ngram_slots
+    model = artifact.config.model.model_copy(update=changes)
     return config.model_copy(update={"text": artifact.config.text, "model": model})
 
 

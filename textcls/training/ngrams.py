@@ -19,6 +19,7 @@ from textcls.text import Encoded
 from textcls.training.batches import LabelledSplit
 from textcls.training.events import Event, Note
 
+MOST_TOKENS = 1 << 23  # to fit on: their features take about 600 MB while the machines learn
 _BLOCK_TOKENS = 1 << 18
 _ONE_LABEL, _MANY_LABELS = 1.0, 0.1  # C; what `textcls.evaluation.baselines` gives the same machines
 
@@ -42,29 +43,49 @@ def add_ngrams(
         settings: Class weights, and the seed.
 
     Yields:
-        A note on the weight.
+        Notes before and after.
+
+    Raises:
+        MemoryError: The table or the features do not fit; the network is as it was.
     """
-    table, bias = fit_ngrams(train, slots, settings)
-    scores = (_by_root(counts_of(validation.encoded, slots)) @ table + bias).astype(np.float32)
+    rows = sample(train.encoded.lengths, settings.seed)
+    of_all = "" if len(rows) == len(train.encoded) else f" of {len(rows):,} of the {len(train.encoded):,} texts"
+    yield Note(f"n-grams: fitting a linear classifier to words and pairs of words{of_all}, {slots:,} slots")
+    table, bias = fit_ngrams(train, rows, slots, settings)
+    every = np.arange(len(validation.encoded))
+    scores = _by_root(counts_of(validation.encoded, every, slots)) @ table + bias
     known = validation.targets[:, : len(bias)].astype(np.bool_) if validation.many else validation.targets.astype(np.int64)
-    weight = fit_mixture(logits, scores, known)
-    network.ngrams = Ngrams(slots, len(bias)).to(network.classifier.weight.device)
-    network.ngrams.weight.copy_(torch.from_numpy(weight * table))
-    network.ngrams.bias.copy_(torch.from_numpy(weight * bias))
-    share = weight * scores.std() / max(weight * scores.std() + logits.std(), np.finfo(np.float32).tiny)
-    yield Note(
-        f"n-grams: a linear classifier over {slots:,} slots joins the network; it makes {share:.0%} of the logits' spread"
-    )
+    of_network, of_ngrams, intercepts = fit_mixture(logits, scores, known)
+    ngrams = Ngrams(slots, len(bias))
+    ngrams.weight.copy_(torch.from_numpy(of_ngrams * table))
+    ngrams.bias.copy_(torch.from_numpy(of_ngrams * bias + intercepts))
+    with torch.no_grad():
+        for parameter in network.classifier.parameters():
+            parameter.mul_(of_network)
+    network.ngrams = ngrams.to(network.classifier.weight.device)
+    spreads = of_network * logits.std(axis=0).mean(), of_ngrams * scores.std(axis=0).mean()
+    if any(spreads):
+        yield Note(f"n-grams: they join the network and make {spreads[1] / sum(spreads):.0%} of the differences between texts")
 
 
-def fit_ngrams(train: LabelledSplit, slots: int, settings: TrainingSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sample(lengths: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the rows to fit: all of them, or so many at random that their features take no more than some hundred megabytes."""
+    if lengths.sum() <= MOST_TOKENS:
+        return np.arange(len(lengths))
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    return np.sort(order[: max(1, int(np.searchsorted(np.cumsum(lengths[order]), MOST_TOKENS, side="right")))])
+
+
+def fit_ngrams(
+    train: LabelledSplit, rows: NDArray[np.int64], slots: int, settings: TrainingSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit linear support vector machines, one against the rest, on hashed words and pairs of words.
 
-    A text's features are its counts, each times its inverse document frequency, over the square root of their number. They lie in
-    memory for all texts at once.
+    A text's features are its counts, each times its inverse document frequency, over the square root of their number.
 
     Args:
-        train: The rows to learn from.
+        train: The texts and their labels.
+        rows: Those to learn from.
         slots: Rows of the table.
         settings: Class weights, and the seed of the order in which the solver visits the rows.
 
@@ -75,21 +96,21 @@ def fit_ngrams(train: LabelledSplit, slots: int, settings: TrainingSettings) -> 
     from scipy.sparse import diags_array
 
     classes, given = len(train.labels), settings.class_weights
-    counts = counts_of(train.encoded, slots)
-    rarity = np.log((1 + len(train.encoded)) / (1 + np.bincount(counts.indices, minlength=slots))) + 1
+    counts, targets = counts_of(train.encoded, rows, slots), train.targets[rows]
+    rarity = np.log((1 + len(rows)) / (1 + np.bincount(counts.indices, minlength=slots))) + 1
     if counts.nnz:
         rarity /= np.average(rarity[counts.indices], weights=counts.data)  # so that a text's features have a length of about 1
     features = _by_root(counts) @ diags_array(rarity)
     table, bias = np.zeros((slots, classes)), np.zeros(classes)
     if train.many:
-        for label, has in enumerate(train.targets.T):
+        for label, has in enumerate(targets.T):
             weights = {1: given[train.labels[label]]} if isinstance(given, dict) else given
             if has.any() and not has.all():
                 table[:, [label]], bias[[label]] = _machines(features, has, _MANY_LABELS, weights, settings.seed)
     else:
         weights = {number: given[label] for number, label in enumerate(train.labels)} if isinstance(given, dict) else given
         learnt = slice(1, 2) if classes == 2 else slice(classes)
-        table[:, learnt], bias[learnt] = _machines(features, train.targets, _ONE_LABEL, weights, settings.seed)
+        table[:, learnt], bias[learnt] = _machines(features, targets, _ONE_LABEL, weights, settings.seed)
     return table * rarity[:, None], bias
 
 
@@ -107,18 +128,18 @@ def _machines(
     return machine.coef_.T, machine.intercept_
 
 
-def counts_of(encoded: Encoded, slots: int) -> Any:
-    """Return how often each text has each slot but the first, scipy's sparse array, float64 [texts, slots]."""
+def counts_of(encoded: Encoded, rows: NDArray[np.int64], slots: int) -> Any:
+    """Return how often some texts have each slot but the first, scipy's sparse array, float64 [rows, slots]."""
     from scipy.sparse import csr_array
 
-    rows, columns = [], []
-    for some in batches_of_tokens(encoded.lengths, _BLOCK_TOKENS):
-        found = slots_of(pack(encoded.ids, encoded.offsets, some).padded_ids(), slots).numpy()
-        row, place = np.nonzero(found)
-        rows.append(some[row].astype(np.int32))
-        columns.append(found[row, place].astype(np.int32))
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    counts = csr_array((np.ones(len(row)), (row, column)), shape=(len(encoded), slots))
+    places, columns = [], []
+    for some in batches_of_tokens(encoded.lengths[rows], _BLOCK_TOKENS):
+        found = slots_of(pack(encoded.ids, encoded.offsets, rows[some]).padded_ids(), slots).numpy()
+        place, column = np.nonzero(found)
+        places.append(some[place].astype(np.int32))
+        columns.append(found[place, column].astype(np.int32))
+    place, column = np.concatenate(places), np.concatenate(columns)
+    counts = csr_array((np.ones(len(place)), (place, column)), shape=(len(rows), slots))
     counts.sum_duplicates()
     return counts
 

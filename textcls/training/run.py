@@ -176,6 +176,7 @@ def lasting(config: Config) -> dict[str, Any]:
     tree = config.model_dump(mode="json")
     for name in ("checkpoint_minutes", "tensorboard"):
         del tree["training"][name]
+    del tree["model"]["ngram_slots"]  # n-grams are fitted once the network is trained
     return tree
 
 
