@@ -58,7 +58,17 @@ def test_pairs_of_words_are_learnt(classes: int) -> None:
     table, bias = learn(split(texts, targets, tuple("abc"[:classes])))
     assert scores(texts, table, bias).argmax(axis=1).tolist() == targets
     assert not table[0].any()
-    assert (not table[:, 0].any()) == (classes == 2)
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3], [0, 2, 4], [6]])
+def test_a_class_that_no_row_has_is_never_likely(rows: list[int]) -> None:
+    given = split([*ORDERED[:6], [6, 7], [7, 6]], [0, 1] * 3 + [2, 3], ("a", "b", "c", "d"))
+    table, bias = fit_ngrams(given, np.array(rows), SLOTS, PLAIN)
+    found = scores(ORDERED[:4], table, bias)
+    seen = {int(given.targets[row]) for row in rows}
+    if len(seen) > 1:
+        assert found.argmax(axis=1).tolist() == [0, 1, 0, 1]
+    assert (found[:, sorted({0, 1, 2, 3} - seen)] == -1).all()
 
 
 def test_many_labels_have_a_machine_each_and_one_that_none_or_all_have_scores_nothing() -> None:

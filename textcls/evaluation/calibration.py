@@ -118,8 +118,8 @@ def fit_mixture(
         targets: True label of each row, int64 [n], those outside 0..K-1 left out; or whether a row has each label, bool [n, K].
 
     Returns:
-        The factor of the first in 0.05..20, that of the second in 0..1000, and the intercepts, float64 [K], with one label a text zeros;
-        1, 0 and zeros where the data cannot tell.
+        The factor of the first in 0.05..20, that of the second in 0..1000, and the intercepts, float64 [K], zeros with one label
+        a text; 1, 0 and zeros where the data cannot tell.
     """
     from scipy.optimize import minimize
     from scipy.special import logsumexp

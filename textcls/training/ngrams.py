@@ -20,7 +20,9 @@ from textcls.training.batches import LabelledSplit
 from textcls.training.events import Event, Note
 
 MOST_TOKENS = 1 << 23  # to fit on: their features take about 600 MB while the machines learn
+_MOST_JUDGES = 20_000  # validation rows that settle two or few numbers
 _BLOCK_TOKENS = 1 << 18
+_NEVER = -1.0  # what a machine says of a text that is surely of another class
 _ONE_LABEL, _MANY_LABELS = 1.0, 0.1  # C; what `textcls.evaluation.baselines` gives the same machines
 
 
@@ -52,9 +54,12 @@ def add_ngrams(
     of_all = "" if len(rows) == len(train.encoded) else f" of {len(rows):,} of the {len(train.encoded):,} texts"
     yield Note(f"n-grams: fitting a linear classifier to words and pairs of words{of_all}, {slots:,} slots")
     table, bias = fit_ngrams(train, rows, slots, settings)
-    every = np.arange(len(validation.encoded))
-    scores = _by_root(counts_of(validation.encoded, every, slots)) @ table + bias
-    known = validation.targets[:, : len(bias)].astype(np.bool_) if validation.many else validation.targets.astype(np.int64)
+    judges = np.arange(len(validation.encoded))
+    if len(judges) > _MOST_JUDGES:
+        judges = np.sort(np.random.default_rng(settings.seed).choice(judges, _MOST_JUDGES, replace=False))
+    logits, targets = logits[judges], validation.targets[judges]
+    scores = _by_root(counts_of(validation.encoded, judges, slots)) @ table + bias
+    known = targets[:, : len(bias)].astype(np.bool_) if validation.many else targets.astype(np.int64)
     of_network, of_ngrams, intercepts = fit_mixture(logits, scores, known)
     ngrams = Ngrams(slots, len(bias))
     ngrams.weight.copy_(torch.from_numpy(of_ngrams * table))
@@ -91,7 +96,7 @@ def fit_ngrams(
 
     Returns:
         Scores by slot, inverse document frequencies included, float64 [slots, classes], and the bias of each class, float64
-        [classes]. Of two exclusive classes the first one's are zero, for one machine tells them apart.
+        [classes]. A class that none of the rows has is never likely; with many labels, one that all or none have scores nothing.
     """
     from scipy.sparse import diags_array
 
@@ -109,15 +114,17 @@ def fit_ngrams(
                 table[:, [label]], bias[[label]] = _machines(features, has, _MANY_LABELS, weights, settings.seed)
     else:
         weights = {number: given[label] for number, label in enumerate(train.labels)} if isinstance(given, dict) else given
-        learnt = slice(1, 2) if classes == 2 else slice(classes)
-        table[:, learnt], bias[learnt] = _machines(features, targets, _ONE_LABEL, weights, settings.seed)
+        found = np.unique(targets)
+        bias[:] = _NEVER
+        if len(found) > 1:
+            table[:, found], bias[found] = _machines(features, targets, _ONE_LABEL, weights, settings.seed)
     return table * rarity[:, None], bias
 
 
 def _machines(
     features: Any, targets: NDArray[Any], c: float, weights: Any, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weights [slots, machines] and biases [machines] of linear support vector machines."""
+    """Return the weights [slots, classes] and biases [classes] of machines, one for each class; of a yes or no that for yes alone."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
@@ -125,7 +132,10 @@ def _machines(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what a thousand passes give is as good a classifier
         machine.fit(features, targets)
-    return machine.coef_.T, machine.intercept_
+    table, bias = machine.coef_.T, machine.intercept_
+    if len(machine.classes_) == 2 and targets.dtype != np.bool_:  # one machine tells them apart
+        return np.hstack([-table, table]), np.concatenate([-bias, bias])
+    return table, bias
 
 
 def counts_of(encoded: Encoded, rows: NDArray[np.int64], slots: int) -> Any:
