@@ -416,7 +416,7 @@ def test_a_poor_config_for_trec_recovers(tmp_path: Path) -> None:
         }
     )
     poor = {"training.learning_rate": 1e-5, "model.hidden_size": 8, "model.embedding_dropout": 0.8, "model.output_dropout": 0.8}
-    search = tune(shipped.replace(poor), tmp_path / "run", 4)
+    search = tune(shipped.replace(poor), tmp_path / "run", 6)
     splits = load_splits(shipped.data, test=False)
     assert splits.validation is not None
     epochs = [event for event in fit(shipped, splits.train, splits.validation) if isinstance(event, EpochEnd)]
