@@ -21,6 +21,7 @@ from textcls.training import Event, Fitted, Note, fit, ngrams
 from textcls.training.batches import LabelledSplit
 from textcls.training.fit import TrainingStoppedError, evaluate_rows
 from textcls.training.ngrams import counts_of, fit_ngrams
+from textcls.training.run import lasting
 
 SLOTS = 512
 PLAIN = TrainingSettings()
@@ -198,3 +199,9 @@ def test_many_texts_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     model = fitted(config(), ordered(60), ordered(20), events)
     assert any("of 22 of the 60 texts" in event.text for event in events if isinstance(event, Note))
     assert model.artifact.metrics["validation"]["accuracy"] == 1.0
+
+
+def test_a_run_goes_on_with_another_number_of_slots_but_with_no_other_network() -> None:
+    """N-grams are fitted behind the loop, so the run that lacked the memory for them need not start anew."""
+    assert lasting(config()) == lasting(config(**{"model.ngram_slots": 64}))
+    assert lasting(config()) != lasting(config(**{"model.hidden_size": 5}))

@@ -265,9 +265,8 @@ def _ngrams(table: NDArray[np.float32]) -> tuple[list[onnx.NodeProto], dict[str,
         node("Add", ["first_hashed", "second_hashed"], ["hashed_sum"]),
         node("Mod", ["hashed_sum", "ngram_divisor"], ["hashed_pair"]),
         node("And", ["first_known", "second_known"], ["known_pair"]),
-        node(
-            "Concat", ["hashed_word", "hashed_pair"], ["hashed_ngram"], axis=1
-        ),  # (texts, 2 * longest - 1): the last has no next
+        # (texts, 2 * longest - 1), for the last word has no next
+        node("Concat", ["hashed_word", "hashed_pair"], ["hashed_ngram"], axis=1),
         node("Concat", ["known", "known_pair"], ["known_ngram"], axis=1),
         node("Add", ["hashed_ngram", "ngram_1"], ["known_slot"]),
         node("Where", ["known_ngram", "known_slot", "ngram_0"], ["slots"]),

@@ -12,12 +12,15 @@ from textcls.data import label_text
 _METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss", "expected_calibration_error")
 
 
+_NGRAMS = "- Beside the network: a linear classifier over words and pairs of words, in a hashed table of {slots:,} rows"
+
+
 def model_card(artifact: Artifact) -> str:
     """Return the model card of a trained model."""
     text, model = artifact.config.text, artifact.config.model
     labels = ", ".join(_label(artifact, index) for index in range(len(artifact.labels)))
     kind = f"{'bidirectional ' if model.bidirectional else ''}{model.cell.upper()}"
-    vectors, has_ngrams = artifact.provenance.get("vectors"), model.ngram_slots > 0
+    vectors = artifact.provenance.get("vectors")
     lines = [
         "# Text classifier",
         "",
@@ -32,10 +35,7 @@ def model_card(artifact: Artifact) -> str:
         f"- Vocabulary: {len(artifact.vocabulary):,} tokens, readable in `vocabulary.txt` and in every export: "
         "do not publish the model if the words of the training texts are secret",
         f"- Vectors at the start: {vectors['name'] if vectors else 'random'}",
-        *(
-            [f"- Beside the network: a linear classifier over words and pairs of words, {model.ngram_slots:,} hashed"]
-            * has_ngrams
-        ),
+        *([_NGRAMS.format(slots=model.ngram_slots)] if model.ngram_slots else []),
         "- Probabilities: " + _calibration(artifact),
         "",
         "## Data",
