@@ -8,10 +8,12 @@ import importlib.util
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from _handwritten import HandWritten, padded
@@ -36,6 +38,7 @@ def contestants(artifact: Artifact, train: Labelled, folder: Path, only: Sequenc
     """
     makers: dict[str, Callable[[], Classify]] = {
         "ours fp32": lambda: ours(build_graph(artifact), folder / "model.onnx"),
+        "ours, n-grams": lambda: ours(build_graph(with_ngrams(artifact)), folder / "ngrams.onnx"),
         "ours int8": lambda: ours(quantize(build_graph(artifact)), folder / "int8.onnx"),
         "hand-written": lambda: hand_written(artifact),
         "spaCy textcat": lambda: spacy_textcat(train),
@@ -51,6 +54,15 @@ def ours(graph: onnx.ModelProto, path: Path) -> Classify:
     path.write_bytes(graph.SerializeToString())
     predictor = Predictor.load(path)
     return lambda source, out: void(classify_files(predictor, [source], out, force=True))
+
+
+def with_ngrams(artifact: Artifact, slots: int = 65_536) -> Artifact:
+    """Return a model with n-grams of random scores beside its network."""
+    model = artifact.config.model.model_copy(update={"ngram_slots": slots})
+    table = np.random.default_rng(0).normal(scale=0.1, size=(slots, len(artifact.labels))).astype(np.float32)
+    table[0] = 0  # what the vocabulary lacks counts nothing
+    beside = {"ngrams.weight": table, "ngrams.bias": np.zeros(len(artifact.labels), np.float32)}
+    return replace(artifact, config=artifact.config.model_copy(update={"model": model}), weights={**artifact.weights, **beside})
 
 
 def network_of(artifact: Artifact) -> HandWritten:

@@ -48,7 +48,7 @@ from textcls.data import Rows, read_labelled
 from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary, build_tokenizer
 
 LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
-RATIOS = ("ratio_handwritten", "ratio_spacy", "ratio_int8", "floor_share")
+RATIOS = ("ratio_handwritten", "ratio_spacy", "ratio_ngrams", "ratio_int8", "floor_share")
 Times = tuple[dict[str, list[float]], list[float]]  # of each classifier in each round; of the floor in each round
 SHORT = ("trec-train", "sst2-train", "mr-all")
 LONG = ("bbc-all", "ag_news_20k-train")
@@ -228,7 +228,7 @@ def figures(seconds: dict[str, list[float]], floors: list[float], texts: Sequenc
     }
     ours = seconds.get("ours fp32")
     if ours:
-        others = {"ratio_handwritten": "hand-written", "ratio_spacy": "spaCy textcat"}
+        others = {"ratio_handwritten": "hand-written", "ratio_spacy": "spaCy textcat", "ratio_ngrams": "ours, n-grams"}
         result |= {key: median(lambda i, t=seconds[name]: t[i] / ours[i]) for key, name in others.items() if name in seconds}  # type: ignore[misc]
         if "ours int8" in seconds:
             result["ratio_int8"] = median(lambda i: ours[i] / seconds["ours int8"][i])

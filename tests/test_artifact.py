@@ -99,6 +99,15 @@ def test_a_folder_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(TextclsError, match="photos: holds other files than a model"):
         write_artifact(tiny_artifact(), tmp_path / "photos", "")
     assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"precious"
+    write_artifact(tiny_artifact(), tmp_path / "model", "")
+    for name in ("a.txt", "b.txt", "c.txt", ".git"):
+        (tmp_path / "model" / name).write_bytes(b"precious")
+    (tmp_path / "model" / ".model.onnx.1234.part.onnx").write_bytes(b"torn")  # nobody's any more
+    with pytest.raises(
+        TextclsError, match=r"model: holds other files than a model, which would be lost: \.git, a.txt, b.txt and 1"
+    ):
+        write_artifact(tiny_artifact(seed=1), tmp_path / "model", "")
+    assert (tmp_path / "model" / "c.txt").read_bytes() == b"precious"
     (tmp_path / "file").write_bytes(b"precious")
     with pytest.raises(TextclsError, match="file: is a file"):
         write_artifact(tiny_artifact(), tmp_path / "file", "")

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "benchmark.py"
 def test_classify_compares_short_and_long_texts(tmp_path: Path) -> None:
     figures = tmp_path / "speed.json"
     sizes = ["--rows", "60", "--long-rows", "6", "--rounds", "2", "--hidden", "8", "--embedding", "8"]
-    only = [part for name in ("ours fp32", "ours int8", "hand-written") for part in ("--only", name)]
+    only = [part for name in ("ours fp32", "ours, n-grams", "ours int8", "hand-written") for part in ("--only", name)]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "classify", *sizes, *only, "--json", str(figures)],
         capture_output=True,
@@ -27,7 +27,14 @@ def test_classify_compares_short_and_long_texts(tmp_path: Path) -> None:
     )
     assert "60 short texts" in done.stdout
     result = json.loads(figures.read_text())
-    assert {"ratio_handwritten", "ratio_int8", "floor_share", "rows_per_second", "cpu_floor_share"} <= result.keys()
+    assert {
+        "ratio_handwritten",
+        "ratio_ngrams",
+        "ratio_int8",
+        "floor_share",
+        "rows_per_second",
+        "cpu_floor_share",
+    } <= result.keys()
     assert result["short"]["rows_per_core_second"]["ours fp32"] > 0
     assert (result["short"]["rows"], result["long"]["rows"]) == (60, 6)
 

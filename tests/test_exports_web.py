@@ -28,7 +28,7 @@ from helpers import tiny_artifact
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from textcls.artifact import Artifact, write_artifact
+from textcls.artifact import SUMS, Artifact, write_artifact
 from textcls.cli.app import app
 from textcls.errors import ExportError, InputError, TextclsError
 from textcls.exports import export, onnx_file, web, web_proof, web_runtime
@@ -37,7 +37,7 @@ from textcls.exports.web import PAGE
 from textcls.inference import Predictor
 from textcls.inference.explain import explain
 from textcls.inference.graph import build_graph
-from textcls.inference.seal import SUMS, WEB, verify
+from textcls.inference.seal import WEB, verify
 
 TEXTS = [text for text in HARD_TEXTS if len(text) < 200]
 PLAYWRIGHT, AXE = "playwright-core@1.65.1", "axe-core@4.14.1"

@@ -14,14 +14,14 @@ import pytest
 from helpers import tiny_artifact
 from typer.testing import CliRunner
 
-from textcls.artifact import write_artifact
+from textcls.artifact import SUMS, write_artifact
 from textcls.cli import app
 from textcls.errors import ModelError
 from textcls.exports.quantized import quantize
 from textcls.inference import Predictor
 from textcls.inference.graph import add_to_record, build_graph, metadata
 from textcls.inference.program import sealed_program
-from textcls.inference.seal import SPACY, SUMS, WEB, seal, verify, write_sums
+from textcls.inference.seal import SPACY, WEB, seal, verify, write_sums
 
 
 @pytest.fixture

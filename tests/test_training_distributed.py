@@ -155,7 +155,13 @@ def test_torchrun_trains_and_a_dead_process_ends_the_run_with_a_whole_checkpoint
     words = np.random.default_rng(0).permutation(120)
     lines = [f"{'good' if n % 2 else 'bad'} film {n},{'pos' if n % 2 else 'neg'}" for n in words]
     (tmp_path / "data.csv").write_text("\n".join(["text,label", *lines]) + "\n")
-    sizes = {"model.embedding_size": 8, "model.hidden_size": 8, "training.batch_size": 7, "training.epochs": 8}
+    sizes = {
+        "model.embedding_size": 8,
+        "model.hidden_size": 8,
+        "model.ngram_slots": 64,
+        "training.batch_size": 7,
+        "training.epochs": 8,
+    }
     rates = {"training.learning_rate": 0.02, "training.checkpoint_minutes": 1e-9, "training.device": "cpu"}
     settings = Config().replace({"data.train": str(tmp_path / "data.csv")} | sizes | rates)
     (tmp_path / "config.yaml").write_text(settings.to_yaml())
@@ -176,6 +182,8 @@ def test_torchrun_trains_and_a_dead_process_ends_the_run_with_a_whole_checkpoint
     resumed = torchrun(0)
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.count("EpochEnd\n") == 6  # epochs 3 to 8, from one process alone
-    assert read_artifact(tmp_path / "run" / "model").metrics["validation"]["accuracy"] == 1
+    model = read_artifact(tmp_path / "run" / "model")
+    assert model.metrics["validation"]["accuracy"] == 1
+    assert model.weights["ngrams.weight"].any()
     ends = [line for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines() if '"EpochEnd"' in line]
     assert [json.loads(line)["epoch"] for line in ends] == [*range(1, 9)]

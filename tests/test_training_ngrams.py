@@ -19,6 +19,7 @@ from textcls.model import Ngrams
 from textcls.text import Encoded
 from textcls.training import Event, Fitted, Note, fit, ngrams
 from textcls.training.batches import LabelledSplit
+from textcls.training.distributed import World
 from textcls.training.fit import TrainingStoppedError, evaluate_rows
 from textcls.training.ngrams import counts_of, fit_ngrams
 from textcls.training.run import lasting
@@ -92,6 +93,10 @@ def test_class_weights_weigh(many: bool) -> None:
         return float(found[1] - found[0])
 
     assert lead({"a": 1.0, "b": 9.0}) > lead("balanced") > lead("none")
+
+
+def draw(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
 def config(**changes: Any) -> Config:
@@ -189,16 +194,20 @@ def test_no_memory_for_them_keeps_the_network(monkeypatch: pytest.MonkeyPatch) -
 def test_many_texts_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ngrams, "MOST_TOKENS", 90)
     lengths = np.full(60, 4)
-    rows = ngrams.sample(lengths, 0)
+    rows = ngrams.sample(lengths, draw(0))
     assert len(rows) == len(set(rows.tolist())) == 22
     assert (np.diff(rows) > 0).all()
-    assert not np.array_equal(rows, ngrams.sample(lengths, 1))
-    assert ngrams.sample(lengths[:22], 0).tolist() == list(range(22))
-    assert len(ngrams.sample(np.array([1000]), 0)) == 1
+    assert not np.array_equal(rows, ngrams.sample(lengths, draw(1)))
+    assert ngrams.sample(lengths[:22], draw(0)).tolist() == list(range(22))
+    assert len(ngrams.sample(np.array([1000]), draw(0))) == 1
     events: list[Event] = []
     model = fitted(config(), ordered(60), ordered(20), events)
     assert any("of 22 of the 60 texts" in event.text for event in events if isinstance(event, Note))
     assert model.artifact.metrics["validation"]["accuracy"] == 1.0
+
+
+def test_of_processes_that_train_together_the_first_alone_fits_them() -> None:
+    assert fitted(config(), ordered(60), ordered(20), world=World(rank=1)).artifact.config.model.ngram_slots == 0
 
 
 def test_a_run_goes_on_with_another_number_of_slots_but_with_no_other_network() -> None:

@@ -114,6 +114,12 @@ def test_a_folder_that_is_not_empty_is_refused_without_force(data: str, tmp_path
     assert list(tmp_path.iterdir()) == [keep]
     with pytest.raises(InputError, match="not empty"):
         train(config(data), keep)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "photo.jpg").write_text("mine too")
+    with pytest.raises(InputError, match=r"model: holds other files than a model, which would be lost: photo\.jpg"):
+        train(config(data), tmp_path, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"keep.txt", "model"}  # told before anything is trained
+    (tmp_path / "model" / "photo.jpg").unlink()
     train(config(data), tmp_path, force=True)
     first = read_artifact(tmp_path / "model")
     train(config(data, **{"training.seed": 1}), tmp_path, force=True)

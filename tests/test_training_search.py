@@ -189,6 +189,15 @@ def counted(
     return tune(given, folder, 1, report=budget.see, **options)
 
 
+def test_trials_compare_networks_and_n_grams_join_the_best(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = counted(monkeypatch, config(data), tmp_path / "plain", 2, search=QUICK)
+    search = counted(monkeypatch, config(data, **{"model.ngram_slots": 64}), tmp_path / "run", 2, search=QUICK)
+    assert [end.metrics for end in search.trials] == [end.metrics for end in plain.trials]
+    best = load_config(tmp_path / "run" / "best.yaml")
+    assert best.model.ngram_slots == 64
+    assert "ngrams.weight" in train(best.replace({"data.test": str(data)}), tmp_path / "trained").artifact.weights
+
+
 def test_a_search_that_goes_on_tries_what_it_would_have(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended within the sixth trial, and gone on with; everything is searched, and trials are pruned."""
     given, fixed = config(data), ("training.epochs", "model.hidden_size")

@@ -26,12 +26,17 @@ from numpy.typing import NDArray
 
 from textcls.config import Config, ModelSettings, load_config
 from textcls.errors import ConfigError, InputError, ModelError
-from textcls.files import file_sha256, replacing_folder
+from textcls.files import file_sha256, is_torn, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
 FORMAT_VERSION = 1
 RECORD, CARD = "metrics.json", "README.md"
 HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")
+MODEL_FILES = (*HASHED_FILES, RECORD, CARD)
+GRAPH_FILE = "model.onnx"  # for ONNX Runtime, made from the rest
+INT8_FILE = "model_int8.onnx"  # which others may take; textcls loads the folder
+SUMS = "SHA256SUMS"  # of an export to the Hub, which is a model folder too
+_NAMED = 3
 T = TypeVar("T")
 
 
@@ -92,15 +97,29 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
         card: The model card, Markdown.
 
     Raises:
-        InputError: Something stands there that is no model; it would be lost.
+        InputError: Something stands there that is no model's; it would be lost.
         OSError: The folder cannot be written.
+    """
+    check_gives_way(folder)
+    with replacing_folder(folder) as new:
+        write_files(artifact, new, card)
+
+
+def check_gives_way(folder: Path) -> None:
+    """Refuse a place for a model where something would be lost that is no older model.
+
+    Raises:
+        InputError: It is a file, or a folder that holds others than a model's files.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the model")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "labels.json").is_file():
-        raise InputError(f"{folder}: holds other files than a model; name a new or an empty folder")
-    with replacing_folder(folder) as new:
-        write_files(artifact, new, card)
+    own = {*MODEL_FILES, GRAPH_FILE, INT8_FILE, SUMS} if (folder / "labels.json").is_file() else set()
+    found = sorted(path.name for path in folder.iterdir() if not is_torn(path)) if folder.exists() else []
+    if foreign := [name for name in found if name not in own]:
+        named = ", ".join(foreign[:_NAMED]) + (f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else "")
+        raise InputError(
+            f"{folder}: holds other files than a model, which would be lost: {named}; name a new or an empty folder"
+        )
 
 
 def write_files(artifact: Artifact, folder: Path, card: str) -> None:

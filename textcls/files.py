@@ -51,6 +51,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(neighbour, ignore_errors=True)
 
 
+def is_torn(path: Path) -> bool:
+    """Whether a path has the name of a temporary neighbour, which a process that was killed left half-written."""
+    return path.name.startswith(".") and ".part" in path.name
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text whole or not at all."""
     with replacing(path) as neighbour:

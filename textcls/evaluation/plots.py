@@ -35,13 +35,14 @@ _MOST_CELLS_WITH_COUNTS = 20  # labels
 _MOST_NAMED_LABELS = 100
 
 
-def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
+def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path, *, before_ngrams: bool = False) -> None:
     """Draw the losses and the validation metrics of each epoch, with the best epoch marked.
 
     Args:
         history: A row for each epoch: `epoch`, and where known `train_loss`, `validation_loss`, `macro_f1`, `accuracy` and
             `best` (true where the epoch was the best so far, so the last of these is the best).
         path: The PNG file to write.
+        before_ngrams: Say that these are the network's own, which n-grams joined afterwards.
 
     Raises:
         OSError: The file cannot be written.
@@ -53,7 +54,8 @@ def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
         _draw_curves(loss_axes, history, {"train_loss": "training", "validation_loss": "validation"}, best)
         _title(loss_axes, "Loss", "mean over rows, lower is better")
         _draw_curves(metric_axes, history, _METRICS, best)
-        _title(metric_axes, "Validation metrics", "higher is better" if best is None else _describe(history[best]))
+        what = "Validation metrics" + " of the network, before n-grams join" * before_ngrams
+        _title(metric_axes, what, "higher is better" if best is None else _describe(history[best]))
         _save(figure, path)
 
 

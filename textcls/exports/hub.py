@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from textcls.artifact import Artifact, read_unchanged_artifact, write_files
+from textcls.artifact import GRAPH_FILE, INT8_FILE, Artifact, read_unchanged_artifact, write_files
 from textcls.data import label_text
 from textcls.errors import TextclsError
 from textcls.exports.onnx_file import LOCALE, ExportReport, write_int8, write_proven
@@ -19,7 +19,7 @@ from textcls.exports.places import check_folder, folder_size, writing
 from textcls.exports.texts import real_texts, validation_rows
 from textcls.files import replacing_folder
 from textcls.inference.graph import takes_text
-from textcls.inference.hub import GRAPH_FILE, INT8_FILE, check_repository, first_line
+from textcls.inference.hub import check_repository, first_line
 from textcls.inference.seal import write_sums
 from textcls.training.card import model_card
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from textcls.artifact import SUMS
 from textcls.errors import InputError, ModelError
-from textcls.inference.seal import SUMS, foreign_files, read_sums
+from textcls.inference.seal import foreign_files, read_sums
 
 _NAMED = 3
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from textcls.artifact import GRAPH_FILE, MODEL_FILES
 from textcls.errors import InputError, ModelError
 
 PREFIX = "hub:"
-MODEL_FILES = (
-    "config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json", "metrics.json", "README.md",
-)  # fmt: skip
-GRAPH_FILE = "model.onnx"
-INT8_FILE = "model_int8.onnx"  # which others may take; textcls loads the folder
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 

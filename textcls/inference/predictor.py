@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from textcls.artifact import FORMAT_VERSION, Artifact, read_artifact
+from textcls.artifact import FORMAT_VERSION, GRAPH_FILE, Artifact, read_artifact
 from textcls.config import TextSettings
 from textcls.data.labels import Label
 from textcls.errors import ModelError
@@ -158,7 +158,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 def _kept_graph(artifact: Artifact, folder: Path) -> onnx.ModelProto:
     """Return the graph beside the weights where it is theirs, else build it and keep it there if the folder can be written."""
-    path = folder / "model.onnx"
+    path = folder / GRAPH_FILE
     with suppress(ModelError):
         model = read_graph(path)
         record = json.loads(next(entry.value for entry in model.metadata_props if entry.key == "textcls"))

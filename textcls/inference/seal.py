@@ -17,14 +17,12 @@ from typing import NamedTuple
 
 import onnx
 
-from textcls.artifact import CARD, HASHED_FILES, RECORD, Artifact, changed_files, read_artifact
+from textcls.artifact import GRAPH_FILE, INT8_FILE, MODEL_FILES, SUMS, Artifact, changed_files, read_artifact
 from textcls.errors import ModelError
 from textcls.files import file_sha256
-from textcls.inference.hub import GRAPH_FILE, INT8_FILE
 
-SUMS = "SHA256SUMS"
 _SEAL = "textcls.sha256"
-_MODEL_FOLDER = (*HASHED_FILES, RECORD, CARD, GRAPH_FILE, INT8_FILE, SUMS)  # all that textcls keeps in one
+_MODEL_FOLDER = (*MODEL_FILES, GRAPH_FILE, INT8_FILE, SUMS)  # all that textcls keeps in one
 
 
 class Kind(NamedTuple):

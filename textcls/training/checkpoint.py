@@ -19,7 +19,7 @@ from torch import Tensor
 
 from textcls.config import TrainingSettings
 from textcls.errors import InputError, TrainingError
-from textcls.files import replacing
+from textcls.files import is_torn, replacing
 from textcls.model import Network
 from textcls.training.batches import shuffled_batches
 from textcls.training.clock import Clock
@@ -229,7 +229,7 @@ class Checkpoints:
 
 def remove_torn(folder: Path) -> None:
     """Remove what a process that was killed left half-written in a folder (see `textcls.files`)."""
-    for path in folder.glob(".*.part*"):
+    for path in filter(is_torn, folder.iterdir()):
         if path.is_dir():
             shutil.rmtree(path)
         else:

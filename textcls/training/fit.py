@@ -117,6 +117,8 @@ def fit(
     if config.model.ngram_slots and validation is None:
         yield Note("the n-grams of the trained model are left out: there are no validation rows to settle what they weigh")
         config = _without_ngrams(config)
+    if not world.first:
+        config = _without_ngrams(config)  # the first process alone keeps the model
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
     threads = checkpoints.settled("threads", config.training.threads or max(1, available_cores() // world.local_size))
     with torch_settings(config, threads):

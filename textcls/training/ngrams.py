@@ -50,13 +50,12 @@ def add_ngrams(
     Raises:
         MemoryError: The table or the features do not fit; the network is as it was.
     """
-    rows = sample(train.encoded.lengths, settings.seed)
+    draw = np.random.default_rng(settings.seed)
+    rows = sample(train.encoded.lengths, draw)
     of_all = "" if len(rows) == len(train.encoded) else f" of {len(rows):,} of the {len(train.encoded):,} texts"
     yield Note(f"n-grams: fitting a linear classifier to words and pairs of words{of_all}, {slots:,} slots")
     table, bias = fit_ngrams(train, rows, slots, settings)
-    judges = np.arange(len(validation.encoded))
-    if len(judges) > _MOST_JUDGES:
-        judges = np.sort(np.random.default_rng(settings.seed).choice(judges, _MOST_JUDGES, replace=False))
+    judges = np.sort(draw.permutation(len(validation.encoded))[:_MOST_JUDGES])
     logits, targets = logits[judges], validation.targets[judges]
     scores = _by_root(counts_of(validation.encoded, judges, slots)) @ table + bias
     known = targets[:, : len(bias)].astype(np.bool_) if validation.many else targets.astype(np.int64)
@@ -73,11 +72,9 @@ def add_ngrams(
         yield Note(f"n-grams: they join the network and make {spreads[1] / sum(spreads):.0%} of the differences between texts")
 
 
-def sample(lengths: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def sample(lengths: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.int64]:
     """Return the rows to fit: all of them, or so many at random that their features take no more than some hundred megabytes."""
-    if lengths.sum() <= MOST_TOKENS:
-        return np.arange(len(lengths))
-    order = np.random.default_rng(seed).permutation(len(lengths))
+    order = draw.permutation(len(lengths))
     return np.sort(order[: max(1, int(np.searchsorted(np.cumsum(lengths[order]), MOST_TOKENS, side="right")))])
 
 

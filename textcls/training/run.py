@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from textcls.artifact import Artifact, read_artifact, write_artifact
+from textcls.artifact import Artifact, check_gives_way, read_artifact, write_artifact
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
 from textcls.errors import InputError, MissingPackageError, TrainingError
@@ -80,6 +80,7 @@ def train(
     with joined() as world, ExitStack() as stack:
         if world.first and not resume:
             check_folder(folder, force)
+            check_gives_way(folder / "model")
         checkpoints = Checkpoints(folder / "checkpoints", config.training.checkpoint_minutes, writes=world.first)
         before = _resumed(folder, checkpoints) if resume else None
         checkpoints.expect("settings", lasting(config))
@@ -226,7 +227,7 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> R
     artifact = replace(fitted.artifact, metrics=metrics, provenance=provenance)
     write_artifact(artifact, log.folder / "model", model_card(artifact))
     write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
-    plot_learning_curves(log.history, log.folder / _PICTURES[0])
+    plot_learning_curves(log.history, log.folder / _PICTURES[0], before_ngrams=artifact.config.model.ngram_slots > 0)
     if probabilities is not None and targets is not None:
         name = "test" if "test" in metrics else "validation"
         labels = list(metrics[name]["per_class"])
