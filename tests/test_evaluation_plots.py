@@ -63,7 +63,7 @@ def test_learning_curves_show_every_epoch_and_the_best(tmp_path: Path, drawn: li
 @pytest.mark.parametrize("before", [False, True])
 def test_learning_curves_say_where_n_grams_are_not_in_them(tmp_path: Path, drawn: list[Figure], before: bool) -> None:
     plot_learning_curves(history(3), tmp_path / "curves.png", before_ngrams=before)
-    assert ("Validation metrics of the network, before n-grams join" in texts(drawn[0])) == before
+    assert ("Validation metrics, without n-grams" in texts(drawn[0])) == before
 
 
 @pytest.mark.parametrize(

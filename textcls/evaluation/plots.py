@@ -54,7 +54,7 @@ def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path, *, befor
         _draw_curves(loss_axes, history, {"train_loss": "training", "validation_loss": "validation"}, best)
         _title(loss_axes, "Loss", "mean over rows, lower is better")
         _draw_curves(metric_axes, history, _METRICS, best)
-        what = "Validation metrics" + " of the network, before n-grams join" * before_ngrams
+        what = "Validation metrics" + ", without n-grams" * before_ngrams
         _title(metric_axes, what, "higher is better" if best is None else _describe(history[best]))
         _save(figure, path)
 
