@@ -82,6 +82,17 @@ def test_a_run_keeps_the_best_model_so_far(when: type, data: Path, tmp_path: Pat
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]["rows"] == 8
 
 
+def test_once_the_network_is_trained_there_is_nothing_to_interrupt(data: Path, tmp_path: Path) -> None:
+    def report(event: Event) -> None:
+        if isinstance(event, Note) and event.text.startswith("n-grams: fitting"):
+            signal.raise_signal(signal.SIGINT)
+
+    run = train(config(data, **{"training.epochs": 2, "model.ngram_slots": 64}), tmp_path / "run", report=report)
+    assert not run.interrupted
+    assert run.artifact.weights["ngrams.weight"].any()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_before_the_first_step_there_is_nothing_to_keep(data: Path, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
 

@@ -49,6 +49,7 @@ class Fitted:
         encoder: Its encoder.
         probabilities: Calibrated, of the validation split, float64 [n, classes]; None without that split.
         targets: Class of each validation text, int64 [n], or whether it has each label, bool [n, labels].
+        stopped: Whether `should_stop` ended training before its time.
     """
 
     artifact: Artifact
@@ -57,6 +58,7 @@ class Fitted:
     encoder: Encoder
     probabilities: NDArray[np.float64] | None = None
     targets: Targets | None = None
+    stopped: bool = False
 
 
 class TrainingStoppedError(TrainingError):
@@ -141,6 +143,7 @@ def fit(
         failure = yield from training_loop(
             network, train_split, validation_split, config.training, should_stop, checkpoints, world
         )
+        stopped = should_stop()  # asked now: who stops it later finds it trained
 
         temperature, metrics, probabilities = 1.0, {}, None
         thresholds = np.full(len(labels), _DEFAULT_THRESHOLD, np.float32) if train.many else None
@@ -181,7 +184,7 @@ def fit(
         provenance=provenance,
     )
     targets = None if validation_split is None else validation_split.targets
-    fitted = Fitted(artifact, network, labels, encoder, probabilities, targets)
+    fitted = Fitted(artifact, network, labels, encoder, probabilities, targets, stopped)
     if failure is not None:
         raise TrainingStoppedError(str(failure), fitted)
     return fitted

@@ -119,13 +119,13 @@ def train(
             fitted = _drive(training, tell)
         except TrainingStoppedError as stopped:
             failure, fitted = stopped, stopped.fitted
-        if should_stop():
+        if fitted.stopped:
             tell(Note("interrupted: training ends here, with the best weights so far; --resume goes on"))
         if not world.first:
             if failure is not None:
                 raise failure
             return Run(folder, fitted.artifact, dict(fitted.artifact.metrics), False)
-        run = _finish(fitted, splits, log, should_stop(), failure)
+        run = _finish(fitted, splits, log, failure)
         if not run.interrupted:
             checkpoints.remove()
         return run
@@ -201,14 +201,14 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: the run folder cannot be made: no right to write in {there}")
 
 
-def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool, failure: TrainingStoppedError | None) -> Run:
+def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStoppedError | None) -> Run:
     """Write what training gave.
 
     Raises:
         TrainingError: It cannot be written; or training failed, which is told once its best model is safe.
     """
     try:
-        run = _write(fitted, splits, log, interrupted)
+        run = _write(fitted, splits, log)
     except OSError as error:
         full = f"{log.folder}: the model cannot be written: {error.strerror}; make room, then go on with --resume"
         raise TrainingError(str(failure or full)) from error
@@ -217,7 +217,7 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool, fai
     return run
 
 
-def _write(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> Run:
+def _write(fitted: Fitted, splits: Splits, log: _RunLog) -> Run:
     """Evaluate on test, and write model, metrics and pictures."""
     metrics = dict(fitted.artifact.metrics)
     provenance = {**fitted.artifact.provenance, "data": splits.files}
@@ -236,7 +236,7 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog, interrupted: bool) -> R
             matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
             plot_confusion_matrix(matrix, labels, log.folder / _PICTURES[1])
         plot_reliability(probabilities, targets, log.folder / _PICTURES[2])
-    return Run(log.folder, artifact, metrics, interrupted)
+    return Run(log.folder, artifact, metrics, fitted.stopped)
 
 
 class _RunLog:
