@@ -95,6 +95,8 @@ def main() -> None:
     for what, asked, known in (("row", arguments.rows, ROWS), ("contestant", arguments.only or [], CONTESTANTS)):
         if unknown := set(asked) - set(known):
             parser.error(f"there is no {what} {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if arguments.test and (arguments.set or arguments.folds != parser.get_default("folds")):
+        parser.error("test is read with the settings of the configs and all folds: leave --set and --folds out")
     if "TEXTCLS_DATA" not in os.environ:
         parser.error("TEXTCLS_DATA is not set: name the folder with the data sets")
     names = arguments.only or list(CONTESTANTS)
@@ -163,10 +165,13 @@ def spread(scores: Sequence[float]) -> str:
 
 
 def record(name: str, result: dict[str, Any]) -> None:
-    """Append a reading of test to the record, with its date and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    """Append a reading of test to the record, with its date and commit, and whether files differed from that commit."""
+    head = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "textcls", "configs", "scripts/*.py"], cwd=ROOT).returncode:
+        commit += "-changed"
     readings = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    readings.append({"row": name, "date": time.strftime("%Y-%m-%d"), "commit": commit.stdout.strip(), **result})
+    readings.append({"row": name, "date": time.strftime("%Y-%m-%d"), "commit": commit, **result})
     RESULTS.write_text(json.dumps(readings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
