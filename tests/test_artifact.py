@@ -112,6 +112,9 @@ def test_a_folder_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(TextclsError, match="file: is a file"):
         write_artifact(tiny_artifact(), tmp_path / "file", "")
     assert (tmp_path / "file").read_bytes() == b"precious"
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    with pytest.raises(TextclsError, match="link: is a symbolic link"):
+        write_artifact(tiny_artifact(), tmp_path / "link", "")
     (tmp_path / "empty").mkdir()
     write_artifact(tiny_artifact(), tmp_path / "empty", "")
     assert same(read_artifact(tmp_path / "empty"), tiny_artifact())

@@ -156,6 +156,12 @@ def test_a_search_states_its_best_and_leaves_the_worst_out_of_the_slices(
     assert sorted(dots) == pytest.approx([1e-3, 1e-2, 1e-1])  # that of 1e-4 lies far below the others
 
 
+def test_a_search_among_class_weights_is_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [trial(1, 0.5, 0.1), trial(2, 0.6, 0.1) | {"training.class_weights": {"neg": 1.0, "pos": 2.0}}]
+    plot_search(rows, "score", {"training.class_weights": "choice"}, tmp_path / "search.png")
+    assert {"given", "none"} <= {*texts(drawn[0])}
+
+
 def test_a_search_of_one_trial_is_drawn(tmp_path: Path) -> None:
     plot_search([trial(1, 0.5, 0.1)], "score", {"training.learning_rate": "log"}, tmp_path / "search.png")
     size(tmp_path / "search.png")

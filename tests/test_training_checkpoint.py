@@ -20,8 +20,8 @@ import torch
 
 from textcls.artifact import read_artifact
 from textcls.config import Config
-from textcls.errors import InputError, TrainingError
-from textcls.training import EpochEnd, Event, Note, Progress, clock, loop, train
+from textcls.errors import InputError, TextclsError, TrainingError
+from textcls.training import EpochEnd, Event, Note, Progress, clock, loop, optimizer, train
 
 WORDS = tuple(f"word{number}" for number in range(30))
 
@@ -199,6 +199,64 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(
     assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of a process")
+def test_a_checkpoint_that_the_disk_does_not_take_is_one_line(data: Path, tmp_path: Path) -> None:
+    """Where a write fails within `torch.save`, torch's own error hides the system's."""
+    import resource
+
+    before, settings = resource.getrlimit(resource.RLIMIT_FSIZE), config(data, **{"training.checkpoint_minutes": 10})
+    train(settings, tmp_path / "whole")
+
+    def shrink(event: Event) -> None:
+        if isinstance(event, EpochEnd) and event.epoch == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, before[1]))  # less than a checkpoint, more than a log
+
+    try:
+        with pytest.raises(TrainingError, match=r"checkpoints: the checkpoint cannot be written: File too large; make room"):
+            train(settings, tmp_path / "run", report=shrink)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    train(settings, tmp_path / "run", resume=True)
+    assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
+
+
+CANNOT = {
+    "000005.pt: cannot be read: Input/output error": OSError(errno.EIO, os.strerror(errno.EIO)),
+    "out of memory for the checkpoint .*000005.pt: close other": RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you"
+    ),
+}
+
+
+@pytest.mark.parametrize("message", CANNOT)
+def test_a_checkpoint_that_cannot_be_read_just_now_is_kept(
+    message: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KilledError):
+        train(config(data), tmp_path / "run", report=killed_at(6))
+
+    def refuse(*_arguments: Any, **_more: Any) -> None:
+        raise CANNOT[message]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", refuse)
+        with pytest.raises(TextclsError, match=message):
+            train(config(data), tmp_path / "run", resume=True)
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2
+    train(config(data), tmp_path / "run", resume=True)
+
+
+def test_without_a_whole_checkpoint_nothing_is_removed(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match=r"checkpoints: holds no checkpoint to go on from; train anew"):
+        train(config(data), tmp_path / "run", resume=True)
+    (tmp_path / "run" / "checkpoints").mkdir()
+    (tmp_path / "run" / "checkpoints" / "000001-000000004.pt").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"checkpoints: holds no checkpoint to go on from; train anew"):
+        train(config(data), tmp_path / "run", resume=True)
+    assert [path.read_bytes() for path in (tmp_path / "run" / "checkpoints").iterdir()] == [b"damaged"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_log_on_a_full_disk_is_one_line(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
@@ -242,6 +300,44 @@ def test_a_failure_is_one_line_and_keeps_the_best_model(
     assert len(ends) == 2
     log_loss = read_artifact(tmp_path / "run" / "model").metrics["validation"]["log_loss"]
     assert log_loss <= min(end.metrics["log_loss"] for end in ends) + 1e-6  # calibrated, so it may be better
+
+
+@pytest.mark.parametrize("weight", [3e38, float("nan")])
+def test_weights_that_the_last_step_of_an_epoch_spoils_are_not_kept(
+    weight: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is looked at before the step, so the next look would come too late."""
+    real, steps = optimizer.Optimizer.step, iter(range(1, 999))
+
+    def spoils(self: optimizer.Optimizer, *arguments: Any) -> None:
+        if next(steps) == 16:  # the last one of the second epoch
+            for tensor in self._weights:
+                tensor.data.fill_(weight)
+        real(self, *arguments)
+
+    monkeypatch.setattr(optimizer.Optimizer, "step", spoils)
+    settings = config(data, **{"training.average": 0})
+    what = "the logits of validation rows" if weight == 3e38 else "the weights"
+    with pytest.raises(
+        TrainingError, match=rf"^{what} became infinite.*: lower training.learning_rate; the best model so far is"
+    ):
+        train(settings, tmp_path / "run")
+    assert read_artifact(tmp_path / "run" / "model").metrics["validation"]["rows"] == 20
+
+
+def test_a_run_killed_while_n_grams_are_fitted_goes_on_and_tells_what_it_did(data: Path, tmp_path: Path) -> None:
+    def report(event: Event) -> None:
+        if isinstance(event, Note) and event.text.startswith("n-grams"):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(config(data, **{"model.ngram_slots": 128}), tmp_path / "run", report=report)
+    train(config(data, **{"model.ngram_slots": 64}), tmp_path / "run", resume=True)
+    assert "ngram_slots: 64" in (tmp_path / "run" / "config.yaml").read_text()
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    assert "going on from the last checkpoint" in log
+    assert "64 slots" in log
+    assert "128 slots" not in log  # which came behind the last checkpoint
 
 
 def test_another_error_is_not_explained_away(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

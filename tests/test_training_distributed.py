@@ -167,9 +167,9 @@ def test_torchrun_trains_and_a_dead_process_ends_the_run_with_a_whole_checkpoint
     (tmp_path / "config.yaml").write_text(settings.to_yaml())
     (tmp_path / "script.py").write_text(SCRIPT)
 
-    def torchrun(death: int) -> subprocess.CompletedProcess[str]:
+    def torchrun(death: int, run: str = "run") -> subprocess.CompletedProcess[str]:
         launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--"]
-        arguments = [str(tmp_path / "script.py"), str(tmp_path / "config.yaml"), str(tmp_path / "run"), str(death)]
+        arguments = [str(tmp_path / "script.py"), str(tmp_path / "config.yaml"), str(tmp_path / run), str(death)]
         return subprocess.run([*launch, *arguments], capture_output=True, text=True, timeout=300)
 
     died = torchrun(40)
@@ -185,5 +185,8 @@ def test_torchrun_trains_and_a_dead_process_ends_the_run_with_a_whole_checkpoint
     model = read_artifact(tmp_path / "run" / "model")
     assert model.metrics["validation"]["accuracy"] == 1
     assert model.weights["ngrams.weight"].any()
+    whole = torchrun(9999, "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert read_artifact(tmp_path / "whole" / "model").fingerprint == model.fingerprint  # dropouts are drawn for each step
     ends = [line for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines() if '"EpochEnd"' in line]
     assert [json.loads(line)["epoch"] for line in ends] == [*range(1, 9)]

@@ -16,6 +16,7 @@ from textcls.config import Config, load_config
 from textcls.data import read_labelled
 from textcls.errors import ConfigError, InputError, MissingPackageError, TextclsError
 from textcls.training import EpochEnd, Event, Note, Progress, train
+from textcls.training.checkpoint import Checkpoints
 
 PICTURES = {"learning_curves.png", "confusion_matrix.png", "reliability.png"}
 FILES = {"config.yaml", "splits.json", "log.jsonl", "metrics.json", "model"} | PICTURES
@@ -158,6 +159,27 @@ def test_unseen_labels_of_validation_and_test_are_counted(data: str, tmp_path: P
 def test_starts_from_a_trained_model(folder: Path, data: str, tmp_path: Path) -> None:
     run = train(config(data), tmp_path / "run", start_from=folder / "model")
     assert run.artifact.vocabulary == read_artifact(folder / "model").vocabulary
+
+
+def test_a_model_to_start_from_is_not_written_over(data: str, tmp_path: Path) -> None:
+    train(config(data), tmp_path / "run")
+    with pytest.raises(InputError, match=r"run/model: would be written over by the model of this run; name another --run"):
+        train(config(data), tmp_path / "run", force=True, start_from=tmp_path / "run" / "model")
+    assert read_artifact(tmp_path / "run" / "model").labels
+
+
+def test_a_run_that_other_processes_began_says_so(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(event: Event) -> None:
+        if isinstance(event, EpochEnd) and event.epoch == 2:
+            raise RuntimeError("killed")
+
+    settings, events = config(data, **{"training.epochs": 3}), list[Event]()
+    with pytest.raises(RuntimeError, match="killed"):
+        train(settings, tmp_path / "run", report=killed)
+    real = Checkpoints.settled
+    monkeypatch.setattr(Checkpoints, "settled", lambda self, name, value: 4 if name == "processes" else real(self, name, value))
+    train(settings, tmp_path / "run", resume=True, report=events.append)
+    assert "4 processes began this run and 1 go on with it: other dropouts, so other weights" in notes(events)
 
 
 def test_a_model_records_what_it_started_from_and_notes_settings_that_give_way(folder: Path, data: str, tmp_path: Path) -> None:

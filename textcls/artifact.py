@@ -109,10 +109,11 @@ def check_gives_way(folder: Path) -> None:
     """Refuse a place for a model where something would be lost that is no older model.
 
     Raises:
-        InputError: It is a file, or a folder that holds others than a model's files.
+        InputError: It is a file or a symbolic link, or a folder that holds others than a model's files.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; name a folder for the model")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        what = "symbolic link" if folder.is_symlink() else "file"
+        raise InputError(f"{folder}: is a {what}; name a folder for the model")
     own = {*MODEL_FILES, GRAPH_FILE, INT8_FILE, SUMS} if (folder / "labels.json").is_file() else set()
     found = sorted(path.name for path in folder.iterdir() if not is_torn(path)) if folder.exists() else []
     if foreign := [name for name in found if name not in own]:

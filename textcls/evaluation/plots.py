@@ -193,6 +193,9 @@ def _draw_trials(axes: Axes, rows: Sequence[Mapping[str, Any]], across: NDArray[
 
 def _draw_slice(axes: Axes, scored: Sequence[Mapping[str, Any]], metric: str, setting: str, kind: str) -> None:
     """Draw the metric against one setting; the worst trials are left out, where they would press the others into a line."""
+    scored = [
+        {**row, setting: "given"} if isinstance(row[setting], Mapping) else row for row in scored
+    ]  # a weight for each label
     values = np.array([row[metric] for row in scored])
     shown = np.abs(values - values[0]) <= max(4 * float(np.median(np.abs(values - values[0]))), 1e-3)
     rows, values = [row for row, is_shown in zip(scored, shown, strict=True) if is_shown], values[shown]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from textcls.files import is_torn, replacing
 from textcls.model import Network
 from textcls.training.batches import shuffled_batches
 from textcls.training.clock import Clock
+from textcls.training.failures import memory_for
 from textcls.training.optimizer import Optimizer
 
 _VERSION = 2
@@ -152,18 +154,22 @@ class Checkpoints:
             What `record` gave then.
 
         Raises:
-            InputError: There is none.
+            InputError: There is none, or the last one cannot be read although it may be whole.
+            TrainingError: There is no memory for it.
         """
         assert self.folder is not None
         if self._writes:
             remove_torn(self.folder)
+        damaged = []
         for path in reversed(self._paths()):
             saved = _read(path)
-            if saved is not None:
-                self._saved, self._about, self.resumed = saved, json.loads(saved["about"]), True
-                return dict(json.loads(saved["record"]))
-            if self._writes:
-                path.unlink()
+            if saved is None:
+                damaged.append(path)
+                continue
+            for other in damaged if self._writes else ():
+                other.unlink()
+            self._saved, self._about, self.resumed = saved, json.loads(saved["about"]), True
+            return dict(json.loads(saved["record"]))
         raise InputError(f"{self.folder}: holds no checkpoint to go on from; train anew, with --force over what is there")
 
     def expect(self, name: str, value: Any) -> None:
@@ -207,9 +213,12 @@ class Checkpoints:
                 os.fsync(file.fileno())  # or a machine that dies could leave the new name with nothing behind it
             for old in self._paths()[:-_KEPT]:
                 old.unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            told = error if isinstance(error, OSError) else error.__context__  # torch's own error hides the file's
+            if not isinstance(told, OSError):
+                raise
             raise TrainingError(
-                f"{self.folder}: the checkpoint cannot be written: {error.strerror}; make room, then go on with --resume"
+                f"{self.folder}: the checkpoint cannot be written: {told.strerror}; make room, then go on with --resume"
             ) from error
         self._written = time.monotonic()
 
@@ -229,7 +238,7 @@ class Checkpoints:
 
 def remove_torn(folder: Path) -> None:
     """Remove what a process that was killed left half-written in a folder (see `textcls.files`)."""
-    for path in filter(is_torn, folder.iterdir()):
+    for path in filter(is_torn, folder.glob(".*")):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -240,11 +249,19 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Read a checkpoint; None where it is damaged.
 
     Raises:
-        InputError: Another version of textcls wrote it.
+        InputError: Another version of textcls wrote it, or the system does not let it be read.
+        TrainingError: There is no memory for it.
     """
     try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with memory_for(f"the checkpoint {path}", "close other programs, then --resume again"):
+            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         version = saved["version"]
+    except TrainingError:
+        raise
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # in a file that was cut short torch looks before its start
+            return None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception:  # torch raises whatever the damage leads it to
         return None
     if version != _VERSION:

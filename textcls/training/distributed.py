@@ -82,7 +82,7 @@ class World:
         return own
 
     def seed(self, seed: int, epoch: int, step: int) -> None:
-        """Let each of several processes draw dropouts of its own, whichever epoch and step it starts from."""
+        """Let each of several processes draw dropouts of its own in a step, whether or not the run was resumed before it."""
         if self.size > 1:
             torch.manual_seed(int(np.random.SeedSequence([seed, self.rank, epoch, step]).generate_state(1)[0]))
 

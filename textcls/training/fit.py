@@ -28,6 +28,7 @@ from textcls.training.batches import LabelledSplit
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
+from textcls.training.failures import is_out_of_memory, memory_for
 from textcls.training.loop import best_thresholds, score, training_loop
 from textcls.training.ngrams import add_ngrams
 from textcls.training.prepare import Prepared, labelled_split, prepare
@@ -130,12 +131,13 @@ def fit(
         train_split, validation_split = prepared.train, prepared.validation
         checkpoints.expect("text.vectors", _origin(vectors))
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
-        network = Network(_without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained
-        network.encoder.parallel = threads > 1 and by_direction(config.model)
-        initialise(network, vectors, vocabulary)
-        if start_from is not None:
-            yield from _load_weights(network, start_from, labels, train.many)
-        network.to(device)
+        with memory_for("the network", "lower model.hidden_size, text.max_vocabulary or text.extend"):
+            network = Network(_without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained
+            network.encoder.parallel = threads > 1 and by_direction(config.model)
+            initialise(network, vectors, vocabulary)
+            if start_from is not None:
+                yield from _load_weights(network, start_from, labels, train.many)
+            network.to(device)
         kind = f"{'bidirectional ' if config.model.bidirectional else ''}{config.model.cell.upper()}"
         size = sum(p.numel() for p in network.parameters())
         yield Note(f"network: {kind}, hidden size {config.model.hidden_size}, {size:,} weights; {device}, threads: {threads}")
@@ -152,7 +154,9 @@ def fit(
             if slots := config.model.ngram_slots:
                 try:
                     yield from add_ngrams(network, train_split, validation_split, logits, slots, config.training)
-                except MemoryError:
+                except (MemoryError, RuntimeError) as error:
+                    if not is_out_of_memory(error):
+                        raise
                     failure = failure or TrainingError("out of memory while n-grams were fitted: lower model.ngram_slots")
                     config = _without_ngrams(config)
                 logits = score(network, validation_split.encoded)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,13 +22,14 @@ from textcls.training.batches import LabelledSplit, TrainingBatch, made_ahead, m
 from textcls.training.checkpoint import Checkpoints, TrainingState
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import EpochEnd, Event, Note, Progress
+from textcls.training.failures import explained, memory_for
 from textcls.training.optimizer import Optimizer
 
+_SMALLER = "lower model.hidden_size, text.max_vocabulary or text.extend"
 _SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 bytes a hidden unit for each
 _MOST_WEIGHT = 20  # of having a label, where balanced: the few texts of a rare one would else outweigh all others
 _FP16_SCALE = 1024.0  # of the loss: gradients of half precision are lost below 6e-8
 _LOWER_IS_BETTER = frozenset({"log_loss"})
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA, then the CPU on Linux and Windows
 
 
 def training_loop(
@@ -63,7 +63,9 @@ def training_loop(
         TrainingError: The loss is no longer a finite number, memory or disk is full, or another process ended, in the first epoch.
     """
     weights = class_weights(settings, train).to(next(network.parameters()).device)
-    order, optimizer = np.random.default_rng(settings.seed), Optimizer(network, settings)
+    order = np.random.default_rng(settings.seed)
+    with memory_for("the optimiser's moments", _SMALLER):
+        optimizer = Optimizer(network, settings)
     state = TrainingState(network, optimizer, order, loss=torch.zeros((), device=weights.device))
     checkpoints = checkpoints or Checkpoints()
     checkpoints.restore(state)
@@ -72,7 +74,7 @@ def training_loop(
         with reduced_precision(settings.precision):
             yield from _epochs(state, train, validation, settings, weights, should_stop, checkpoints, world)
     except (TrainingError, RuntimeError, MemoryError) as error:
-        failure = explained(error, state)
+        failure = explained(error, f"in epoch {state.epoch}, step {state.step + 1}")
         if failure is None:
             raise
         if not state.best_weights:
@@ -97,7 +99,6 @@ def _epochs(
     while not state.finished:
         recent_loss, recent_steps, stopping = torch.zeros_like(state.loss), 0, False
         model.train()
-        world.seed(settings.seed, state.epoch, state.step)
         clock.go()
         batches = state.batches(train.encoded.lengths, settings)
         seen, steps = sum(map(len, batches[: state.step])), len(batches)
@@ -107,6 +108,7 @@ def _epochs(
 
         for batch in batches_of(make, range(state.step, steps)):
             middle = (state.epoch - 1 + (seen + len(batch.rows) / 2) / len(train.targets)) / settings.epochs  # so no rate is 0
+            world.seed(settings.seed, state.epoch, state.step)
             state.optimizer.rate = settings.learning_rate * learning_rate_factor(middle, settings)
             loss = train_step(model, train, batch, state.optimizer, weights, settings, world)
             seen += len(batch.rows)
@@ -119,9 +121,7 @@ def _epochs(
             if clock.report_due() or state.step == steps or stopping:
                 mean = recent_loss.item() / recent_steps  # waits for the device, so not in every step
                 if not math.isfinite(mean) and world.first:
-                    raise TrainingError(
-                        f"the loss became {mean} in epoch {state.epoch}, step {state.step}: lower training.learning_rate"
-                    )
+                    raise _diverged(f"the loss became {mean}", state)
                 recent_loss.zero_()
                 recent_steps = 0
                 done = (state.epoch - 1 + seen / len(train.targets)) / settings.epochs
@@ -135,6 +135,8 @@ def _epochs(
         speed, seconds = clock.end_epoch()
         metrics: dict[str, Any] = {}
         with state.optimizer.averaged():
+            if not all(bool(tensor.isfinite().all()) for tensor in state.network.parameters()):
+                raise _diverged("the weights became infinite", state)  # in a step after the last look at the loss
             if validation is not None and world.first:
                 metrics = validation_metrics(state.network, validation)
             better = world.agreed(state.is_better(standing(metrics, settings.metric)))
@@ -154,24 +156,16 @@ def _epochs(
             return
 
 
+def _diverged(what: str, state: TrainingState) -> TrainingError:
+    return TrainingError(f"{what} in epoch {state.epoch}, step {state.step}: lower training.learning_rate")
+
+
 def standing(metrics: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
     """Return by what epochs are compared, higher is better: the metric, then minus the log loss; None without validation."""
     if not metrics:
         return None
     log_loss = metrics.get("log_loss")
     return metrics[metric] * (-1 if metric in _LOWER_IS_BETTER else 1), -math.inf if log_loss is None else -log_loss
-
-
-def explained(error: Exception, state: TrainingState) -> TrainingError | None:
-    """Return a failure of training in one line that says what helps; None where it is another kind of error."""
-    if isinstance(error, TrainingError):
-        return error
-    said, where = str(error), f"in epoch {state.epoch}, step {state.step + 1}"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in said.lower() for sign in _OUT_OF_MEMORY):
-        return TrainingError(f"out of memory {where}: lower training.batch_size, text.max_tokens or model.hidden_size")
-    if isinstance(error, dist.DistError) or "gloo" in said:
-        return TrainingError(f"another process of this run ended {where}: go on from the last checkpoint with --resume")
-    return None
 
 
 def train_step(
@@ -292,8 +286,15 @@ def score(network: Network, encoded: Encoded) -> NDArray[np.float32]:
 
 
 def validation_metrics(network: Network, validation: LabelledSplit) -> dict[str, Any]:
-    """Evaluate the network as it is on the validation split, with the thresholds that are best there."""
-    probabilities = probabilities_of(score(network, validation.encoded), many=validation.many)
+    """Evaluate the network as it is on the validation split, with the thresholds that are best there.
+
+    Raises:
+        TrainingError: Its weights are so large that its logits are infinite.
+    """
+    logits = score(network, validation.encoded)
+    if not np.isfinite(logits).all():
+        raise TrainingError("the logits of validation rows became infinite: lower training.learning_rate")
+    probabilities = probabilities_of(logits, many=validation.many)
     report = evaluate(probabilities, validation.targets, validation.labels, best_thresholds(probabilities, validation))
     return {name: value for name, value in report.items() if name != "per_class"}
 

@@ -49,6 +49,7 @@ def add_ngrams(
 
     Raises:
         MemoryError: The table or the features do not fit; the network is as it was.
+        RuntimeError: They do not fit on the network's device; the network is as it was.
     """
     draw = np.random.default_rng(settings.seed)
     rows = sample(train.encoded.lengths, draw)
@@ -63,10 +64,10 @@ def add_ngrams(
     ngrams = Ngrams(slots, len(bias))
     ngrams.weight.copy_(torch.from_numpy(of_ngrams * table))
     ngrams.bias.copy_(torch.from_numpy(of_ngrams * bias + intercepts))
+    network.ngrams = ngrams.to(network.classifier.weight.device)
     with torch.no_grad():
         for parameter in network.classifier.parameters():
             parameter.mul_(of_network)
-    network.ngrams = ngrams.to(network.classifier.weight.device)
     spreads = of_network * logits.std(axis=0).mean(), of_ngrams * scores.std(axis=0).mean()
     if any(spreads):
         yield Note(f"n-grams: they join the network and make {spreads[1] / sum(spreads):.0%} of the differences between texts")
@@ -125,6 +126,8 @@ def _machines(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
+    classes = max(1, len(np.unique(targets)) if targets.dtype != np.bool_ else 1)
+    np.empty(2 * features.shape[1] * classes + 2 * features.nnz)  # what liblinear takes, which does not look whether it got it
     machine = LinearSVC(C=c, class_weight=None if weights == "none" else weights, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what a thousand passes give is as good a classifier

@@ -81,6 +81,8 @@ def train(
         if world.first and not resume:
             check_folder(folder, force)
             check_gives_way(folder / "model")
+            if start_from is not None and Path(start_from).resolve().is_relative_to((folder / "model").resolve()):
+                raise InputError(f"{start_from}: would be written over by the model of this run; name another --run")
         checkpoints = Checkpoints(folder / "checkpoints", config.training.checkpoint_minutes, writes=world.first)
         before = _resumed(folder, checkpoints) if resume else None
         checkpoints.expect("settings", lasting(config))
@@ -101,6 +103,10 @@ def train(
             notes.append(
                 "the model that training starts from learned from these files: some rows held out now may be known to it"
             )
+        if (processes := checkpoints.settled("processes", world.size)) != world.size:
+            notes.append(
+                f"{processes} processes began this run and {world.size} go on with it: other dropouts, so other weights"
+            )
         for note in notes:
             tell(Note(note))
         should_stop = stack.enter_context(interruptible(lambda: log.begun)) if world.size == 1 else lambda: False
@@ -119,6 +125,8 @@ def train(
             fitted = _drive(training, tell)
         except TrainingStoppedError as stopped:
             failure, fitted = stopped, stopped.fitted
+        if world.first:
+            log.begin()  # in a run that was resumed with its network trained nothing did
         if fitted.stopped:
             tell(Note("interrupted: training ends here, with the best weights so far; --resume goes on"))
         if not world.first:
@@ -282,13 +290,10 @@ class _RunLog:
             InputError: The folder cannot be written.
             TrainingError: The disk is full.
         """
-        if self._file is None:
-            if isinstance(event, Note):
-                self._waiting.append(event)
-                return
-            self._file = self._start()
-            for note in self._waiting:
-                self.write(note)
+        if self._file is None and isinstance(event, Note):
+            self._waiting.append(event)
+            return
+        file = self.begin()
         if isinstance(event, EpochEnd):
             figures = {"validation_" + k if k.endswith("loss") else k: v for k, v in event.metrics.items()}
             row = {k: v for k, v in asdict(event).items() if k != "metrics"} | figures
@@ -297,13 +302,26 @@ class _RunLog:
         else:
             row = asdict(event)
         try:
-            self._file.write(json.dumps({"event": type(event).__name__, **row}, ensure_ascii=False) + "\n")
-            self._file.flush()
+            file.write(json.dumps({"event": type(event).__name__, **row}, ensure_ascii=False) + "\n")
+            file.flush()
         except OSError as error:
             with suppress(OSError):  # which tries to write it once more
-                self._file.close()
+                file.close()
             where = self.folder / "log.jsonl"
             raise TrainingError(f"{where}: cannot be written: {error.strerror}; make room, then go on with --resume") from error
+
+    def begin(self) -> TextIO:
+        """Open the files, where that is not done yet, and write the notes that waited for it.
+
+        Raises:
+            InputError: The folder cannot be written.
+            TrainingError: The disk is full.
+        """
+        if self._file is None:
+            self._file = self._start()
+            for note in self._waiting:
+                self.write(note)
+        return self._file
 
     def _start(self) -> TextIO:
         try:
