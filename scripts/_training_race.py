@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -272,10 +273,9 @@ def fasttext_supervised(splits: Splits, arguments: argparse.Namespace, threads: 
     passes = 25
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.txt"
-        file.write_text(
-            "".join(f"__label__{own} {' '.join(text)}\n" for own, text in zip(train_targets, train_tokens, strict=True)),
-            encoding="utf-8",
-        )
+        lines = [f"__label__{own} {' '.join(text)}\n" for own, text in zip(train_targets, train_tokens, strict=True)]
+        random.Random(0).shuffle(lines)  # fastText learns in the order of the file
+        file.write_text("".join(lines), encoding="utf-8")
         started = time.perf_counter()
         model = fasttext.train_supervised(str(file), wordNgrams=2, lr=0.5, epoch=passes, thread=threads, verbose=0)
         seconds = time.perf_counter() - started
