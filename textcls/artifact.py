@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.config import Config, ModelSettings, load_config
-from textcls.errors import ConfigError, InputError, ModelError
+from textcls.errors import ConfigError, InputError, ModelError, named
 from textcls.files import file_sha256, is_torn, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
@@ -36,7 +36,6 @@ MODEL_FILES = (*HASHED_FILES, RECORD, CARD)
 GRAPH_FILE = "model.onnx"  # for ONNX Runtime, made from the rest
 INT8_FILE = "model_int8.onnx"  # which others may take; textcls loads the folder
 SUMS = "SHA256SUMS"  # of an export to the Hub, which is a model folder too
-_NAMED = 3
 T = TypeVar("T")
 
 
@@ -117,9 +116,8 @@ def check_gives_way(folder: Path) -> None:
     own = {*MODEL_FILES, GRAPH_FILE, INT8_FILE, SUMS} if (folder / "labels.json").is_file() else set()
     found = sorted(path.name for path in folder.iterdir() if not is_torn(path)) if folder.exists() else []
     if foreign := [name for name in found if name not in own]:
-        named = ", ".join(foreign[:_NAMED]) + (f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else "")
         raise InputError(
-            f"{folder}: holds other files than a model, which would be lost: {named}; name a new or an empty folder"
+            f"{folder}: holds other files than a model, which would be lost: {named(foreign)}; name a new or an empty folder"
         )
 
 

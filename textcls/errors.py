@@ -1,5 +1,9 @@
 """The few exceptions a user can meet. Each message is one line: what is wrong, where, and what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class TextclsError(Exception):
     """Something failed. The command line prints the message and exits with `exit_code`."""
@@ -35,3 +39,8 @@ class TrainingError(TextclsError):
 
 class ExportError(TextclsError):
     """An export did not agree with the trained model, so nothing was written."""
+
+
+def named(names: Sequence[str], most: int = 3) -> str:
+    """Return names as a message lists them: the first ones, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -16,7 +16,7 @@ from textcls.data.labels import LabelSet, label_text, sorted_texts
 from textcls.data.reading import read_sources
 from textcls.data.rows import Rows
 from textcls.data.sources import Role, resolve
-from textcls.errors import ConfigError, DataError
+from textcls.errors import ConfigError, DataError, named
 from textcls.storage import stored
 
 _BLOCK = 8192  # texts at once
@@ -212,8 +212,7 @@ def _too_small(without: Sequence[str], classes: int, role: str) -> list[str]:
         return []
     if len(without) == classes:
         return [f"no {role} rows could be cut from train: it has too few different texts"]
-    names = ", ".join(without[:_NAMED]) + (f" and {len(without) - _NAMED} more" if len(without) > _NAMED else "")
-    return [f"too few rows to cut {role} rows from, so they stay in train: {names}"]
+    return [f"too few rows to cut {role} rows from, so they stay in train: {named(without, _NAMED)}"]
 
 
 def _shared_texts(train: Rows, others: Mapping[str, Rows]) -> list[str]:

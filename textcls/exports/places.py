@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from textcls.artifact import SUMS
-from textcls.errors import InputError, ModelError
+from textcls.errors import InputError, ModelError, named
 from textcls.inference.seal import foreign_files, read_sums
-
-_NAMED = 3
 
 
 def check_file(out: Path, ending: str, *, force: bool) -> None:
@@ -63,9 +61,8 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], *, force: bool) -> 
     if not force:
         raise InputError(f"{out}: exists already; name another folder, or --force to write over it")
     if foreign := foreign_files(out, [*own, SUMS]):
-        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         raise InputError(
-            f"{out}: holds what no export wrote, and --force would delete it: {', '.join(foreign[:_NAMED])}{more}; "
+            f"{out}: holds what no export wrote, and --force would delete it: {named(foreign)}; "
             "name a new folder and copy its files"
         )
 

@@ -11,14 +11,13 @@ from typing import Any
 
 from textcls.data.remote import delete_remote, is_remote, list_remote, make_remote_folder, write_remote
 from textcls.data.unlabelled import Inputs
-from textcls.errors import InputError
+from textcls.errors import InputError, named
 from textcls.files import replacing, replacing_folder
 from textcls.inference.outputs import writing
 from textcls.inference.writers import Columns, JsonlWriter, Writer
 
 FORMATS = ("jsonl", "parquet")
 _PART = re.compile(r"part-[^/]*\.(jsonl|parquet)")
-_NAMED = 3  # foreign files, in a refusal
 SUCCESS = "_SUCCESS"  # behind a URI, where a folder cannot be renamed at once, the file that is written last
 
 
@@ -55,10 +54,8 @@ def _check_replaced(output: str | Path, names: Iterable[str], force: bool) -> No
         raise InputError(f"{output}: exists already; name another folder, or replace it with --force")
     foreign = [name for name in names if name not in {SUCCESS, "."} and not _PART.fullmatch(name)]
     if foreign:
-        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         raise InputError(
-            f"{output}: holds other files than part files, and --force would delete them: {', '.join(foreign[:_NAMED])}{more}; "
-            "name another folder"
+            f"{output}: holds other files than part files, and --force would delete them: {named(foreign)}; name another folder"
         )
 
 

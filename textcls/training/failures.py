@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 from textcls.errors import TrainingError
 
+SMALLER_NETWORK = "lower model.hidden_size, text.max_vocabulary or text.extend"
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA, then the CPU on Linux and Windows
 
 

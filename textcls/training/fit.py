@@ -28,7 +28,7 @@ from textcls.training.batches import LabelledSplit
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
-from textcls.training.failures import is_out_of_memory, memory_for
+from textcls.training.failures import SMALLER_NETWORK, is_out_of_memory, memory_for
 from textcls.training.loop import best_thresholds, score, training_loop
 from textcls.training.ngrams import add_ngrams
 from textcls.training.prepare import Prepared, labelled_split, prepare
@@ -131,7 +131,7 @@ def fit(
         train_split, validation_split = prepared.train, prepared.validation
         checkpoints.expect("text.vectors", _origin(vectors))
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
-        with memory_for("the network", "lower model.hidden_size, text.max_vocabulary or text.extend"):
+        with memory_for("the network", SMALLER_NETWORK):
             network = Network(_without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained
             network.encoder.parallel = threads > 1 and by_direction(config.model)
             initialise(network, vectors, vocabulary)

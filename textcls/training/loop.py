@@ -22,10 +22,9 @@ from textcls.training.batches import LabelledSplit, TrainingBatch, made_ahead, m
 from textcls.training.checkpoint import Checkpoints, TrainingState
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import EpochEnd, Event, Note, Progress
-from textcls.training.failures import explained, memory_for
+from textcls.training.failures import SMALLER_NETWORK, explained, memory_for
 from textcls.training.optimizer import Optimizer
 
-_SMALLER = "lower model.hidden_size, text.max_vocabulary or text.extend"
 _SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 bytes a hidden unit for each
 _MOST_WEIGHT = 20  # of having a label, where balanced: the few texts of a rare one would else outweigh all others
 _FP16_SCALE = 1024.0  # of the loss: gradients of half precision are lost below 6e-8
@@ -64,7 +63,7 @@ def training_loop(
     """
     weights = class_weights(settings, train).to(next(network.parameters()).device)
     order = np.random.default_rng(settings.seed)
-    with memory_for("the optimiser's moments", _SMALLER):
+    with memory_for("the optimiser's moments", SMALLER_NETWORK):
         optimizer = Optimizer(network, settings)
     state = TrainingState(network, optimizer, order, loss=torch.zeros((), device=weights.device))
     checkpoints = checkpoints or Checkpoints()

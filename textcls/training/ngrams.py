@@ -126,7 +126,7 @@ def _machines(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    classes = max(1, len(np.unique(targets)) if targets.dtype != np.bool_ else 1)
+    classes = 1 if targets.dtype == np.bool_ else len(np.unique(targets))
     np.empty(2 * features.shape[1] * classes + 2 * features.nnz)  # what liblinear takes, which does not look whether it got it
     machine = LinearSVC(C=c, class_weight=None if weights == "none" else weights, random_state=seed)
     with warnings.catch_warnings():
