@@ -84,7 +84,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all of them where none is named")
     parser.add_argument("--only", action="append", metavar="NAME", help=f"of {', '.join(CONTESTANTS)}")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="the first of them; from 1 on, test scores join those on record"
+    )
     parser.add_argument("--folds", type=int, default=10, help="of a cross-validation; fewer give a quick look")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of our runs; every core where not given")
     parser.add_argument("--test", action="store_true", help="score test too, and put the reading on record")
@@ -108,7 +111,7 @@ def main() -> None:
     for row in arguments.rows or ROWS:
         result = score_row(row, names, arguments)
         if arguments.test:
-            record(row, result)
+            record(row, arguments.first_seed, result)
 
 
 def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -118,7 +121,12 @@ def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespa
     result: dict[str, Any] = {"metric": row.metric}
     for contestant in contestants:
         train, seeded = CONTESTANTS[contestant]
-        started, seeds = time.perf_counter(), range(arguments.seeds if seeded else 1)
+        if arguments.first_seed and not seeded:
+            continue
+        started, seeds = (
+            time.perf_counter(),
+            range(arguments.first_seed, arguments.first_seed + (arguments.seeds if seeded else 1)),
+        )
         runs: list[list[Scores]] = [[train(task, seed) for task in tasks] for seed in seeds]
         seconds = (time.perf_counter() - started) / len(seeds)
         splits = tasks[0].scored
@@ -166,31 +174,33 @@ def spread(scores: Sequence[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ({100 * min(scores):.1f}–{100 * max(scores):.1f})"
 
 
-def record(name: str, result: dict[str, Any]) -> None:
+def record(name: str, first_seed: int, result: dict[str, Any]) -> None:
     """Append a reading of test to the record, with its date and commit, and whether files differed from that commit."""
     head = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "textcls", "configs", "scripts/*.py"], cwd=ROOT).returncode:
         commit += "-changed"
     readings = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    readings.append({"row": name, "date": time.strftime("%Y-%m-%d"), "commit": commit, **result})
+    readings.append({"row": name, "date": time.strftime("%Y-%m-%d"), "commit": commit, "first_seed": first_seed, **result})
     RESULTS.write_text(json.dumps(readings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_readme() -> None:
-    """Put each contestant's last reading of each row into README.md."""
-    last: dict[tuple[str, str], list[float]] = {}
+    """Put each contestant's last reading of each row into README.md, with the further seeds that were read after it."""
+    last: dict[tuple[str, str], dict[int, float]] = {}
     for reading in json.loads(RESULTS.read_text(encoding="utf-8")):
+        first = reading.get("first_seed", 0)
         for name in CONTESTANTS.keys() & reading.keys():
-            test = reading[name]["test"]
-            last[reading["row"], name] = test if isinstance(test, list) else [test]  # the first readings had no list of one
+            test, key = reading[name]["test"], (reading["row"], name)
+            scores = test if isinstance(test, list) else [test]  # the first readings had no list of one
+            last[key] = (last.get(key, {}) if first else {}) | dict(enumerate(scores, first))
     names = [name for name in CONTESTANTS if any(name == known for _, known in last)]
     lines = [
         f"| data set | {' | '.join(names)} |".replace("ours", "textcls").replace("hand-written", "hand-written BiLSTM"),
         f"|---|{'---:|' * len(names)}",
     ]
     for row in ROWS:
-        found = {name: last[row, name] for name in names if (row, name) in last}
+        found = {name: list(last[row, name].values()) for name in names if (row, name) in last}
         if not found:
             continue
         best = max(map(statistics.mean, found.values()))
