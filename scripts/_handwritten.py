@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_sequence
 
 
 class HandWritten(nn.Module):
@@ -29,9 +29,13 @@ class HandWritten(nn.Module):
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return logits, (texts, classes), of padded ids, (texts, longest), and their lengths, (texts,)."""
         packed = pack_padded_sequence(self.dropout(self.embedding(ids)), lengths, batch_first=True, enforce_sorted=False)
-        _, (final, _) = self.lstm(packed)
-        logits: Tensor = self.linear(self.dropout(torch.cat([final[-2], final[-1]], dim=1)))
+        logits: Tensor = self.linear(self.dropout(self.final_states(packed)))
         return logits
+
+    def final_states(self, packed: PackedSequence) -> Tensor:
+        """Return the final forward state and the final backward state, concatenated, (texts, 2 * hidden)."""
+        _, (final, _) = self.lstm(packed)
+        return torch.cat([final[-2], final[-1]], dim=1)
 
 
 def padded(texts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
