@@ -319,7 +319,7 @@ def test_weights_that_the_last_step_of_an_epoch_spoils_are_not_kept(
     settings = config(data, **{"training.average": 0})
     what = "the logits of validation rows" if weight == 3e38 else "the weights"
     with pytest.raises(
-        TrainingError, match=rf"^{what} became infinite.*: lower training.learning_rate; the best model so far is"
+        TrainingError, match=rf"^{what} are no longer finite numbers.*: lower training.learning_rate; the best model so far is"
     ):
         train(settings, tmp_path / "run")
     assert read_artifact(tmp_path / "run" / "model").metrics["validation"]["rows"] == 20

@@ -135,7 +135,7 @@ def _epochs(
         metrics: dict[str, Any] = {}
         with state.optimizer.averaged():
             if not all(bool(tensor.isfinite().all()) for tensor in state.network.parameters()):
-                raise _diverged("the weights became infinite", state)  # in a step after the last look at the loss
+                raise _diverged("the weights are no longer finite numbers", state)  # in a step after the last look at the loss
             if validation is not None and world.first:
                 metrics = validation_metrics(state.network, validation)
             better = world.agreed(state.is_better(standing(metrics, settings.metric)))
@@ -288,11 +288,11 @@ def validation_metrics(network: Network, validation: LabelledSplit) -> dict[str,
     """Evaluate the network as it is on the validation split, with the thresholds that are best there.
 
     Raises:
-        TrainingError: Its weights are so large that its logits are infinite.
+        TrainingError: Its weights are such that a logit is infinite or NaN.
     """
     logits = score(network, validation.encoded)
     if not np.isfinite(logits).all():
-        raise TrainingError("the logits of validation rows became infinite: lower training.learning_rate")
+        raise TrainingError("the logits of validation rows are no longer finite numbers: lower training.learning_rate")
     probabilities = probabilities_of(logits, many=validation.many)
     report = evaluate(probabilities, validation.targets, validation.labels, best_thresholds(probabilities, validation))
     return {name: value for name, value in report.items() if name != "per_class"}
