@@ -159,7 +159,7 @@ def fitted(task: Task, seed: int) -> Fitted:
 
 
 def most_frequent(task: Task, _seed: int) -> Scores:
-    """Give every text the most frequent label of training."""
+    """Give every text the most frequent label of training; of many a text every label, which thresholds of validation prefer."""
     if not task.train.many:
         return task.score(majority(task.targets, len(task.tokens)))
     share = task.targets.mean(axis=0)

@@ -13,6 +13,7 @@ chosen here was chosen on validation alone.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib.util
 import json
 import os
@@ -27,13 +28,19 @@ from typing import Any
 import numpy as np
 from _peers import CONTESTANTS, Scores, Task
 
+import textcls
 from textcls.config import Config, load_config, parse_overrides
 from textcls.data import load_splits
 from textcls.data.splits import split_rows
+from textcls.errors import ConfigError, TextclsError
+from textcls.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts" / "results.json"
 GLOVE = "glove.6B.50d.subset.txt.gz"
+SeedScores = dict[str, list[float]]
+"""A contestant's scores by split, one for each seed."""
+FOLDS = 10
 README_START, README_END = "<!-- accuracy table -->", "<!-- end of the accuracy table -->"
 CHINESE = {"text.tokenizer": "spacy", "text.language": "zh", "model.ngram_slots": 262144}
 NGRAMS = {"model.ngram_slots": 65536}
@@ -68,7 +75,7 @@ ROWS = {
     "trec": Row("trec", "trec"),
     "sst2": Row("sst2", "sst2"),
     "sst2_phrases": Row("sst2", "sst2", PHRASES, train="train_phrases"),
-    "mr": Row("mr", "sst2", train="all", folds=10),
+    "mr": Row("mr", "sst2", train="all", folds=FOLDS),
     "banking77": Row("banking77", "banking77"),
     "bbc": Row("bbc", "bbc_news", train="all"),
     "sms_spam": Row("sms_spam", settings=SHORT | {"data.test_share": 0.2}, train="all"),
@@ -88,52 +95,76 @@ def main() -> None:
     parser.add_argument(
         "--first-seed", type=int, default=0, help="the first of them; from 1 on, test scores join those on record"
     )
-    parser.add_argument("--folds", type=int, default=10, help="of a cross-validation; fewer give a quick look")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="of a cross-validation; fewer give a quick look")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of our runs; every core where not given")
     parser.add_argument("--test", action="store_true", help="score test too, and put the reading on record")
     parser.add_argument("--readme", action="store_true", help="write the recorded table into README.md, and train nothing")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting in every row")
     arguments = parser.parse_args()
-    if arguments.readme:
-        write_readme()
-        return
+    try:
+        if arguments.readme:
+            write_readme()
+        else:
+            train_and_score(arguments)
+    except TextclsError as error:
+        parser.error(str(error))
+
+
+def train_and_score(arguments: argparse.Namespace) -> None:
+    """Train what is asked for; put each reading of test on record as soon as it is made.
+
+    Raises:
+        ConfigError: What is asked for makes no sense, or its data are not there.
+    """
+    names = wanted(arguments)
+    commit = commit_of_files() if arguments.test else None  # of what is imported now, whatever is committed until the end
+    for row in dict.fromkeys(arguments.rows or ROWS):
+        for name, scores in score_row(row, names, arguments):
+            if commit is not None:
+                record(row, commit, arguments.first_seed, name, scores)
+
+
+def wanted(arguments: argparse.Namespace) -> list[str]:
+    """Return the contestants that are asked for and can be had."""
     for what, asked, known in (("row", arguments.rows, ROWS), ("contestant", arguments.only or [], CONTESTANTS)):
         if unknown := set(asked) - set(known):
-            parser.error(f"there is no {what} {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    if arguments.test and (arguments.set or arguments.folds != parser.get_default("folds")):
-        parser.error("test is read with the settings of the configs and all folds: leave --set and --folds out")
+            raise ConfigError(f"there is no {what} {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if arguments.seeds < 1 or arguments.first_seed < 0 or not 1 <= arguments.folds <= FOLDS:
+        raise ConfigError(f"--seeds is at least 1, --first-seed at least 0, --folds 1 to {FOLDS}")
+    if arguments.test and (arguments.set or arguments.folds != FOLDS):
+        raise ConfigError("test is read with the settings of the configs and all folds: leave --set and --folds out")
+    if arguments.test and Path(textcls.__file__).parent.parent != ROOT:
+        raise ConfigError("textcls is imported from another checkout than this script: set PYTHONPATH to this one")
     if "TEXTCLS_DATA" not in os.environ:
-        parser.error("TEXTCLS_DATA is not set: name the folder with the data sets")
-    names = arguments.only or list(CONTESTANTS)
+        raise ConfigError("TEXTCLS_DATA is not set: name the folder with the data sets")
+    names = list(dict.fromkeys(arguments.only or CONTESTANTS))
     if "fastText" in names and not importlib.util.find_spec("fasttext"):
         print("fastText is not installed (pip install 'textcls[bench]'): left out")
         names.remove("fastText")
-    for row in arguments.rows or ROWS:
-        result = score_row(row, names, arguments)
-        if arguments.test:
-            record(row, arguments.first_seed, result)
+    return [name for name in names if CONTESTANTS[name][1] or not arguments.first_seed]  # no further seed for what knows none
 
 
-def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train each contestant with each seed that matters to it; return its scores by split, a list over the seeds."""
+def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespace) -> Iterator[tuple[str, SeedScores]]:
+    """Train each contestant with each seed that matters to it; yield its name, and its scores by split, a list over the seeds.
+
+    Raises:
+        ConfigError: The row's data are not in TEXTCLS_DATA.
+    """
     row = ROWS[name]
     tasks = list(tasks_of(row, Path(os.environ["TEXTCLS_DATA"]), arguments))
-    result: dict[str, Any] = {"metric": row.metric}
+    splits = tasks[0].scored
+    if arguments.test and "test" not in splits:
+        raise ConfigError(f"{name}: its test rows are not in TEXTCLS_DATA")
     for contestant in contestants:
         train, seeded = CONTESTANTS[contestant]
-        if arguments.first_seed and not seeded:
-            continue
-        started, seeds = (
-            time.perf_counter(),
-            range(arguments.first_seed, arguments.first_seed + (arguments.seeds if seeded else 1)),
-        )
+        seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds) if seeded else range(1)
+        started = time.perf_counter()
         runs: list[list[Scores]] = [[train(task, seed) for task in tasks] for seed in seeds]
         seconds = (time.perf_counter() - started) / len(seeds)
-        splits = tasks[0].scored
-        result[contestant] = {split: [statistics.mean(fold[split] for fold in run) for run in runs] for split in splits}
-        shown = ", ".join(f"{split} {spread(scores)}" for split, scores in result[contestant].items())
+        scores = {split: [statistics.mean(fold[split] for fold in run) for run in runs] for split in splits}
+        shown = ", ".join(f"{split} {spread(found)}" for split, found in scores.items())
         print(f"{name}, {contestant}: {shown}; {seconds:.0f} s a run", flush=True)
-    return result
+        yield contestant, scores
 
 
 def tasks_of(row: Row, folder: Path, arguments: argparse.Namespace) -> Iterator[Task]:
@@ -174,33 +205,61 @@ def spread(scores: Sequence[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ({100 * min(scores):.1f}–{100 * max(scores):.1f})"
 
 
-def record(name: str, first_seed: int, result: dict[str, Any]) -> None:
-    """Append a reading of test to the record, with its date and commit, and whether files differed from that commit."""
-    head = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "textcls", "configs", "scripts/*.py"], cwd=ROOT).returncode:
-        commit += "-changed"
-    readings = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    readings.append({"row": name, "date": time.strftime("%Y-%m-%d"), "commit": commit, "first_seed": first_seed, **result})
-    RESULTS.write_text(json.dumps(readings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def commit_of_files() -> str:
+    """Return the commit of this checkout, and whether files differ from it.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    if head.returncode:
+        raise ConfigError("a reading of test names its commit, and there is none here: run it in a clone with git")
+    differs = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "textcls", "configs", "scripts/*.py"], cwd=ROOT)
+    return head.stdout.strip() + "-changed" * bool(differs.returncode)
 
 
-def write_readme() -> None:
-    """Put each contestant's last reading of each row into README.md, with the further seeds that were read after it."""
-    last: dict[tuple[str, str], dict[int, float]] = {}
+def record(row: str, commit: str, first_seed: int, contestant: str, scores: SeedScores) -> None:
+    """Append a reading of test to the record, with its date and the commit that it was made with."""
+    reading = {"row": row, "date": time.strftime("%Y-%m-%d"), "commit": commit, "first_seed": first_seed}
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed: another run may end at this moment
+        readings = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+        readings.append({**reading, "metric": ROWS[row].metric, contestant: scores})
+        write_text(RESULTS, json.dumps(readings, indent=1, ensure_ascii=False) + "\n")
+
+
+def readings_of_test() -> dict[tuple[str, str], list[float]]:
+    """Return the last scores on record by row and contestant, over the seeds; a reading of later seeds joins what was read before.
+
+    Raises:
+        ConfigError: Seeds between them were never read.
+    """
+    last: dict[tuple[str, str], list[float]] = {}
     for reading in json.loads(RESULTS.read_text(encoding="utf-8")):
         first = reading.get("first_seed", 0)
         for name in CONTESTANTS.keys() & reading.keys():
             test, key = reading[name]["test"], (reading["row"], name)
-            scores = test if isinstance(test, list) else [test]  # the first readings had no list of one
-            last[key] = (last.get(key, {}) if first else {}) | dict(enumerate(scores, first))
+            before = last.get(key, [])[:first]
+            if len(before) < first:
+                raise ConfigError(f"{RESULTS.name}: {name} on {reading['row']} has seed {first}, but not seed {len(before)}")
+            last[key] = before + (test if isinstance(test, list) else [test])  # the first readings had no list of one
+    return last
+
+
+def write_readme() -> None:
+    """Put each contestant's last reading of each row into README.md.
+
+    Raises:
+        ConfigError: The record lacks seeds, or README.md has no place for the table.
+    """
+    last = readings_of_test()
     names = [name for name in CONTESTANTS if any(name == known for _, known in last)]
     lines = [
         f"| data set | {' | '.join(names)} |".replace("ours", "textcls").replace("hand-written", "hand-written BiLSTM"),
         f"|---|{'---:|' * len(names)}",
     ]
     for row in ROWS:
-        found = {name: list(last[row, name].values()) for name in names if (row, name) in last}
+        found = {name: last[row, name] for name in names if (row, name) in last}
         if not found:
             continue
         best = max(map(statistics.mean, found.values()))
@@ -210,9 +269,11 @@ def write_readme() -> None:
         what = row if ROWS[row].metric == "accuracy" else f"{row} ({ROWS[row].metric.replace('_', '-').replace('f1', 'F1')})"
         lines.append(f"| {what} | {' | '.join(cells)} |")
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(README_START)
-    _, _, after = rest.partition(README_END)
-    readme.write_text(f"{before}{README_START}\n" + "\n".join(lines) + f"\n{README_END}{after}", encoding="utf-8")
+    before, start, rest = readme.read_text(encoding="utf-8").partition(README_START)
+    _, end, after = rest.partition(README_END)
+    if not (start and end):
+        raise ConfigError(f"README.md has no lines {README_START} and {README_END}, between which the table stands")
+    write_text(readme, f"{before}{start}\n" + "\n".join(lines) + f"\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def test_every_row_of_a_cross_validation_is_tested_once(accuracy: Any, tmp_path:
 
 
 def test_contestants_are_scored_by_split_and_seed(accuracy: Any) -> None:
-    result = accuracy.score_row("mr", [*LINEAR, "hand-written", "ours"], options(folds=2))
+    result = dict(accuracy.score_row("mr", [*LINEAR, "hand-written", "ours"], options(folds=2)))
     assert [len(scores) for scores in result["majority"].values()] == [1, 1]  # no seed matters to it
     assert result["TF-IDF + LR"] == result["TF-IDF + SVM"] == {"validation": [1.0], "test": [1.0]}
     for name in ("hand-written", "ours"):
@@ -68,14 +68,13 @@ def test_contestants_are_scored_by_split_and_seed(accuracy: Any) -> None:
 
 
 def test_further_seeds_are_those_of_a_longer_run(accuracy: Any) -> None:
-    together = accuracy.score_row("mr", ["hand-written"], options(folds=1))["hand-written"]["validation"]
-    later = accuracy.score_row("mr", ["majority", "hand-written"], options(folds=1, seeds=1, first_seed=1))
-    assert later == {"metric": "accuracy", "hand-written": {"validation": together[1:], "test": later["hand-written"]["test"]}}
+    together = dict(accuracy.score_row("mr", ["hand-written"], options(folds=1)))["hand-written"]["validation"]
+    later = dict(accuracy.score_row("mr", ["hand-written"], options(folds=1, seeds=1, first_seed=1)))
+    assert later["hand-written"]["validation"] == together[1:]
 
 
 def test_many_labels_have_thresholds_from_validation(accuracy: Any) -> None:
-    result = accuracy.score_row("goemotions", [*LINEAR, "hand-written", "ours"], options(seeds=1))
-    assert result["metric"] == "macro_f1"
+    result = dict(accuracy.score_row("goemotions", [*LINEAR, "hand-written", "ours"], options(seeds=1)))
     assert result["majority"]["test"] == [pytest.approx(2 / 3)]  # half of the texts have each label, and all get it
     assert result["TF-IDF + LR"] == result["TF-IDF + SVM"] == {"validation": [1.0], "test": [1.0]}
     for name in ("hand-written", "ours"):
@@ -85,7 +84,7 @@ def test_many_labels_have_thresholds_from_validation(accuracy: Any) -> None:
 def test_fasttext_sees_the_same_rows_and_vectors(accuracy: Any) -> None:
     pytest.importorskip("fasttext", reason="needs the extra bench")
     for row in ("mr", "goemotions"):
-        result = accuracy.score_row(row, ["fastText"], options(folds=1, seeds=1))
+        result = dict(accuracy.score_row(row, ["fastText"], options(folds=1, seeds=1)))
         assert result["fastText"]["test"][0] > 0.9
 
 
@@ -110,6 +109,58 @@ def test_the_table_holds_each_contestants_last_reading(accuracy: Any, tmp_path: 
         end,
         "after",
     ]
+
+
+def test_a_reading_of_test_is_on_record_before_the_next_begins(accuracy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(accuracy.CONTESTANTS, "ours", (fails, True))
+    monkeypatch.setattr(accuracy, "commit_of_files", lambda: "abc1234")
+    monkeypatch.setattr(accuracy.textcls, "__file__", str(accuracy.ROOT / "textcls" / "__init__.py"))
+    asked = options(rows=["mr"], only=["TF-IDF + LR", "ours"], set=[])
+    with pytest.raises(KeyboardInterrupt):
+        accuracy.train_and_score(asked)
+    readings = json.loads(accuracy.RESULTS.read_text(encoding="utf-8"))
+    date = readings[0].pop("date")
+    assert len(date) == len("2026-11-22")
+    scores = {"validation": [1.0], "test": [1.0]}
+    assert readings == [{"row": "mr", "commit": "abc1234", "first_seed": 0, "metric": "accuracy", "TF-IDF + LR": scores}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("--seeds 0", "--seeds is at least 1"),
+        ("--first-seed -1", "--first-seed at least 0"),
+        ("mr --folds 0", "--folds 1 to 10"),
+        ("nothing", "there is no row nothing; there are trec"),
+        ("--only nobody", "there is no contestant nobody"),
+        ("--test --set training.epochs=1", "leave --set and --folds out"),
+        ("--test", "is imported from another checkout"),
+        ("trec", "data.train"),
+        ("mr --set training.epoch=1", "training.epoch"),
+        ("--readme", "has seed 1, but not seed 0"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    arguments: str, told: str, accuracy: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading = {"row": "trec", "metric": "accuracy", "first_seed": 1, "ours": {"test": [0.9]}}
+    accuracy.RESULTS.write_text(json.dumps([reading]), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["accuracy.py", *arguments.split()])
+    with pytest.raises(SystemExit) as end:
+        accuracy.main()
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_test_is_not_read_without_its_rows_or_a_commit(accuracy: Any, tmp_path: Path) -> None:
+    (tmp_path / "goemotions-test.parquet").unlink()
+    with pytest.raises(accuracy.ConfigError, match=r"goemotions: its test rows are not in TEXTCLS_DATA"):
+        next(accuracy.score_row("goemotions", LINEAR, options()))
+    with pytest.raises(accuracy.ConfigError, match="run it in a clone with git"):
+        accuracy.commit_of_files()
 
 
 def test_padding_does_not_reach_a_hand_written_score(accuracy: Any) -> None:
