@@ -163,8 +163,8 @@ def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespa
         seconds = (time.perf_counter() - started) / len(seeds)
         scores = {split: [statistics.mean(fold[split] for fold in run) for run in runs] for split in splits}
         shown = ", ".join(f"{split} {spread(found)}" for split, found in scores.items())
+        yield contestant, scores  # before it is shown, so that no test score is seen that is not on record
         print(f"{name}, {contestant}: {shown}; {seconds:.0f} s a run", flush=True)
-        yield contestant, scores
 
 
 def tasks_of(row: Row, folder: Path, arguments: argparse.Namespace) -> Iterator[Task]:
@@ -215,7 +215,7 @@ def commit_of_files() -> str:
     if head.returncode:
         raise ConfigError("a reading of test names its commit, and there is none here: run it in a clone with git")
     differs = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "textcls", "configs", "scripts/*.py"], cwd=ROOT)
-    return head.stdout.strip() + "-changed" * bool(differs.returncode)
+    return head.stdout.strip() + ("-changed" if differs.returncode else "")
 
 
 def record(row: str, commit: str, first_seed: int, contestant: str, scores: SeedScores) -> None:

@@ -109,11 +109,18 @@ def test_the_table_holds_each_contestants_last_reading(accuracy: Any, tmp_path: 
         end,
         "after",
     ]
+    (tmp_path / "README.md").write_text(f"before\n{start}\nold\n", encoding="utf-8")
+    with pytest.raises(accuracy.ConfigError, match=r"README\.md has no lines"):
+        accuracy.write_readme()
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == f"before\n{start}\nold\n"
 
 
 def test_a_reading_of_test_is_on_record_before_the_next_begins(accuracy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise KeyboardInterrupt
+
+    def closed(*_: Any, **__: Any) -> None:
+        raise BrokenPipeError
 
     monkeypatch.setitem(accuracy.CONTESTANTS, "ours", (fails, True))
     monkeypatch.setattr(accuracy, "commit_of_files", lambda: "abc1234")
@@ -122,6 +129,10 @@ def test_a_reading_of_test_is_on_record_before_the_next_begins(accuracy: Any, mo
     with pytest.raises(KeyboardInterrupt):
         accuracy.train_and_score(asked)
     readings = json.loads(accuracy.RESULTS.read_text(encoding="utf-8"))
+    monkeypatch.setattr("builtins.print", closed)
+    with pytest.raises(BrokenPipeError):
+        accuracy.train_and_score(asked)
+    assert json.loads(accuracy.RESULTS.read_text(encoding="utf-8")) == readings * 2
     date = readings[0].pop("date")
     assert len(date) == len("2026-11-22")
     scores = {"validation": [1.0], "test": [1.0]}
