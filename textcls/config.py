@@ -5,6 +5,7 @@ Unknown names, wrong types and values out of range are collected and reported to
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import os
 from collections.abc import Mapping, Sequence
@@ -40,13 +41,28 @@ class DataSettings(Settings):
     """The column that holds the text, or a list of columns, joined by a new line."""
     label: str | None = None
     """The column that holds the label; `label` where neither this nor `labels` is given."""
-    labels: str | None = None
-    """The column that holds all labels of a text, or none: a list, also as JSON, or text with `,`, `;` or `|` between them;
-    excludes `label`."""
+    labels: str | tuple[str, ...] | None = None
+    """The column that holds all labels of a text, or none: a list, also as JSON or as Python writes it, an object such as
+    `{"a": 1, "b": 0}`, or text with `,`, `;` or `|` between them. Or a list of columns of 0 and 1, which are then the labels.
+    Excludes `label`."""
+    strip_labels: bool = True
+    """Strip blanks around labels, so that `spam ` is `spam`."""
+    missing_labels: Literal["error", "skip"] = "error"
+    """What to do with rows that have no label: `error` counts them and stops, `skip` leaves them out and says how many."""
     header: bool = True
     """Whether csv and tsv files start with a line of column names; without one the columns are named 0, 1, 2, …"""
+    delimiter: str | None = None
+    """What separates the fields of csv and tsv files: one character, or `tab`. Where not given, a comma in `.csv` and a tab in
+    `.tsv`, or another of `,` tab `;` `|` where the header has one column and that one splits header and rows evenly."""
+    quoting: Literal["auto", "csv", "none"] = "auto"
+    """Whether double quotes hold a field together (`csv`) or are characters like others (`none`). `auto` is `csv`, but for fields
+    between tabs `none` where the first megabyte, read as csv, has a fault or seems to hold rows together by their quotes."""
+    encoding: str = "utf-8"
+    """Of text files without a byte order mark, such as `cp1252` or `gbk`."""
     encoding_errors: Literal["strict", "replace"] = "strict"
-    """What to do with bytes that are not UTF-8: `strict` stops and names the row, `replace` puts U+FFFD and counts them."""
+    """What to do with bytes that cannot be decoded: `strict` stops and names the row, `replace` puts U+FFFD and counts them."""
+    max_row_bytes: int = Field(64_000_000, ge=1)
+    """The longest row, or whole text file, that is read; a longer one is an error."""
     validation_share: float = Field(0.1, ge=0, lt=1)
     """Share of `train` held out for validation, by label, equal texts on one side; used where `validation` is not given."""
     test_share: float = Field(0.0, ge=0, lt=1)
@@ -54,8 +70,32 @@ class DataSettings(Settings):
     split_seed: int = Field(0, ge=0)
     """Seed of the cut, independent of `training.seed`."""
 
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t"}.get(value or "", value)
+        if value is not None and (len(value) != 1 or value in '"\r\n'):
+            raise ValueError("must be one character other than a double quote, or tab")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            if codecs.lookup(value).name == "utf-8":
+                return "utf-8"
+            codecs.getincrementaldecoder(value)().decode(b"")
+            "".encode(value)  # refuses codecs of bytes, such as base64
+        except (LookupError, TypeError):
+            raise ValueError("must be an encoding that Python knows, such as utf-8, cp1252 or gbk") from None
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> DataSettings:
+        if self.labels == ():
+            raise ValueError("data.labels must name a column")
+        if isinstance(self.labels, tuple) and len({*self.labels}) < len(self.labels):
+            raise ValueError("data.labels names a column twice")
         if self.label is not None and self.labels is not None:
             raise ValueError("data.label and data.labels exclude each other: name one of them")
         if self.validation_share + self.test_share >= 1:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from textcls.cli.output import native_messages_dropped, tell
+from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
 
 if TYPE_CHECKING:
     from textcls.inference.answers import Summary
@@ -27,7 +28,7 @@ EXAMPLES = """Examples:
   echo "Shares fell on Monday" | textcls classify news.onnx -
   textcls classify news.onnx 's3://news/2024-*/*.parquet' -o s3://news/labelled --engine ray --address auto
 
-Inputs end in .txt, .csv, .tsv, .jsonl or .parquet (text also compressed: .gz, .bz2, .zst); - reads lines from standard input.
+Inputs end in .txt, .csv, .tsv, .jsonl, .json or .parquet (text also compressed: .gz, .bz2, .zst); - reads standard input.
 The output is written whole or not at all: a run that fails or is interrupted leaves what was there before.
 Every row of the input comes back in its place, with its own columns and with label and confidence; from a model that gives a
 text many labels with labels and confidences, lists with the most probable first.
@@ -64,6 +65,12 @@ def classify(
     no_header: Annotated[
         bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
     ] = False,
+    delimiter: DelimiterOption = None,
+    quoting: QuotingOption = None,
+    encoding: EncodingOption = None,
+    input_format: Annotated[
+        str, typer.Option("--input-format", metavar="FORMAT", help="What - is: lines, each a text, jsonl, csv or tsv.")
+    ] = "lines",
     glob: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Read only those files of a folder that match, such as '*.csv'.")
     ] = None,
@@ -115,14 +122,15 @@ def classify(
     from textcls.inference.files import classify_files
 
     on_ray: dict[str, Any] = {"address": address, "ordered": ordered, "workers": workers}
-    here: dict[str, Any] = {"rejects": rejects, "follow": follow, "resume": resume}
+    here: dict[str, Any] = {"rejects": rejects, "follow": follow, "resume": resume, "input_format": input_format}
     _check_engine(engine, output, on_ray, here | {"threads": threads})
     predictor = _load(model, device if engine == "local" else "cpu", threads)
     options: dict[str, Any] = {
         "format": format,
-        "text": tuple(text) if text else _text_column(predictor.record, inputs, header=not no_header, glob=glob),
+        "text": tuple(text) if text else None,
         "lines": lines,
         "header": not no_header,
+        **reading_options(delimiter, quoting, encoding),
         "glob": glob,
         "top_k": top_k,
         "all_scores": all_scores,
@@ -158,7 +166,8 @@ def _check_engine(engine: str, output: str | None, on_ray: Mapping[str, Any], he
 
     if engine not in {"local", "ray"}:
         raise InputError(f"{engine}: is no engine; there are local and ray")
-    wrong = [f"--{name}" for name, given in (here if engine == "ray" else on_ray).items() if given not in {None, False}]
+    others = here if engine == "ray" else on_ray
+    wrong = [f"--{name.replace('_', '-')}" for name, given in others.items() if given not in {None, False, "lines"}]
     if wrong:
         raise InputError(f"{', '.join(wrong)}: not with --engine {engine}")
     if engine == "ray" and output is None:
@@ -188,26 +197,6 @@ def _load(model: Path, device: str, threads: int | None) -> Predictor:
 
         predictor.engine = TorchEngine(read_artifact(model), device)
     return predictor
-
-
-def _text_column(record: Mapping[str, Any], inputs: Sequence[str], *, header: bool, glob: str | None) -> str | tuple[str, ...]:
-    """Return the column that the model learned from; where the inputs lack it but have a column `text`, that one."""
-    from textcls.data.unlabelled import find_inputs
-    from textcls.errors import InputError
-
-    recorded = record.get("data", {}).get("text", "text")
-    own = tuple(recorded) if isinstance(recorded, list) else str(recorded)
-    if own != "text":
-        try:
-            find_inputs(inputs, text=own, header=header, glob=glob)
-        except InputError:
-            try:
-                find_inputs(inputs, text="text", header=header, glob=glob)
-            except InputError:
-                return own  # its error says more than that of a column the user never named
-            tell("note: the inputs lack the column that the model learned from; the column text is classified")
-            return "text"
-    return own
 
 
 class ProgressBar:
@@ -269,5 +258,7 @@ def show(summary: Summary, output: str | Path | None) -> None:
         tell(f"  {summary.empty:,} without a token: their label is the model's answer to nothing")
     if summary.truncated:
         tell(f"  {summary.truncated:,} cut at the model's text.max_tokens")
+    if summary.replaced:
+        tell(f"  {summary.replaced:,} with lone surrogates, which only JSON can write: U+FFFD stands for them")
     if summary.errors:
         tell(f"  {summary.errors:,} could not be read: they have no label, and the column error says why")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,34 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, such as training.epochs=5; may be repeated."),
 ]
+
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option(metavar="CHARACTER", help="What separates the fields of csv and tsv files, or tab; found out if not given."),
+]
+QuotingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|csv|none", help="Whether double quotes hold a field together (csv) or are like other characters."
+    ),
+]
+EncodingOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Encoding of text without a byte order mark, such as cp1252; else utf-8.")
+]
+
+
+def reading_options(delimiter: str | None, quoting: str | None, encoding: str | None) -> dict[str, Any]:
+    """Return what was given of the options that say how tables are written, checked as the settings of `data` are.
+
+    Raises:
+        ConfigError: One does not fit.
+    """
+    from textcls.config import parse_config
+
+    given = {"delimiter": delimiter, "quoting": quoting, "encoding": encoding}
+    given = {name: value for name, value in given.items() if value is not None}
+    checked = parse_config({"data": given}, "the options").data
+    return {name: getattr(checked, name) for name in given}
 
 
 def read_settings(source: str, overrides: Sequence[str] | None) -> Config:

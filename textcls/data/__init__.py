@@ -1,8 +1,8 @@
 """Reading labelled and unlabelled rows of every format, splitting them, checking a dataset."""
 
 from textcls.data.check import CheckReport, SplitReport, check
+from textcls.data.labelled import read_labelled, rows_from_dataset
 from textcls.data.labels import Label, LabelSet, label_text
-from textcls.data.reading import read_labelled, rows_from_dataset
 from textcls.data.rows import Rows
 from textcls.data.splits import Cut, Splits, load_splits, split_rows
 

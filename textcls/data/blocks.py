@@ -1,28 +1,31 @@
-"""From one file to blocks of rows: texts to classify beside the columns they came with. One function a format.
+"""What every format is read into: blocks of rows. And what is read: a source, and how.
 
-Every row of the file becomes one row of a block, in order; one that cannot be read becomes an empty text with a message.
-Memory holds a block at a time.
+Every row of the input is one row of a block, in order; one that cannot be read is an empty text with a message. Classifying passes
+such a row on, training stops at it. Memory holds a block at a time.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import difflib
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from textcls.data.files import Decoder, open_bytes, open_growing, read_text
-from textcls.data.remote import Place, RemoteFile
-from textcls.errors import DataError
+from textcls.config import DataSettings
+from textcls.data.places import Opened, fingerprint, open_bytes, open_growing, standard_input
+from textcls.data.remote import Place
+from textcls.errors import DataError, named
 
-_CHUNK: Final = 1 << 20
-_BLOCK_CHARACTERS: Final = 2 << 20  # a block of long rows ends here, before it has its number of rows
+STANDARD_INPUT: Final = "-"
+BLOCK_ROWS: Final = 8192
+BLOCK_CHARACTERS: Final = 2 << 20  # a block of long rows ends here, before it has its number of rows
+_SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 40  # in messages: a file without a header has an article for a name
 LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
-_NOT_UTF8: Final = "not UTF-8; save the file as UTF-8"
 
 
 class _Missing:
@@ -38,24 +41,156 @@ class _Missing:
 MISSING: Final = _Missing()
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How to read.
+
+    Attributes:
+        text: The columns that hold the text, joined by a new line.
+        lines: Take each line of a `.txt` file as a text, not the whole file.
+        header: Whether csv and tsv files start with a line of names; without one the columns are named 0, 1, 2, …
+        delimiter: What separates the fields of csv and tsv files; by the ending and the first rows where not given.
+        quoting: `csv`, `none` or `auto`, as the setting `data.quoting`.
+        encoding: Of text files without a byte order mark.
+        encoding_errors: `strict` makes an error of a row with bytes that cannot be decoded, `replace` reads them as U+FFFD.
+        longest: The most bytes of a row, decompressed and as UTF-8; a longer one is an error.
+        block_rows: The most rows in a block.
+        follow: Whether `.txt` and `.jsonl` files are still growing: at their end, wait for more.
+        only: The columns to read, which must exist, those of the text among them; all columns where not given.
+    """
+
+    text: tuple[str, ...] = ("text",)
+    lines: bool = False
+    header: bool = True
+    delimiter: str | None = None
+    quoting: Literal["auto", "csv", "none"] = "auto"
+    encoding: str = "utf-8"
+    encoding_errors: Literal["strict", "replace"] = "strict"
+    longest: int = 64_000_000
+    block_rows: int = BLOCK_ROWS
+    follow: bool = False
+    only: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, settings: DataSettings, labels: Sequence[str]) -> Reading:
+        """Return how labelled rows are read, from `.txt` files as lines, given the columns of the labels."""
+        text = (settings.text,) if isinstance(settings.text, str) else settings.text
+        return cls(
+            text=text,
+            lines=True,
+            header=settings.header,
+            delimiter=settings.delimiter,
+            quoting=settings.quoting,
+            encoding=settings.encoding,
+            encoding_errors=settings.encoding_errors,
+            longest=settings.max_row_bytes,
+            only=tuple(dict.fromkeys((*text, *labels))),
+        )
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The columns that must exist."""
+        return self.text if self.only is None else self.only
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text file is written; found out once, before its rows are read.
+
+    Attributes:
+        encoding: Of its bytes.
+        delimiter: What separates the fields of a row.
+        quoted: Whether double quotes hold fields together, as in csv; else they are characters like others.
+        guessed: Whether `quoted` was found out, and not given: then a row that speaks against it is an error of the file.
+        skipped: Lines before the header.
+        layout: Of JSON: an object a line, an array of them, or one object that holds columns.
+    """
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quoted: bool = True
+    guessed: bool = False
+    skipped: int = 0
+    layout: Literal["lines", "array", "columns"] = "lines"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of rows, or standard input.
+
+    Attributes:
+        path: Where it lies, a path or behind a URI; `-` for standard input.
+        name: How records and the column `file` call it: relative to what the user named.
+        kind: Its ending without that of the compression, such as `.csv`; for standard input that of its format.
+        size: Its bytes on disk when it was found; 0 where it is a stream or grows.
+        dialect: How it is written.
+        columns: What its columns are called, each by a name of its own; none where there are none, or they are not known.
+        named: How many of them a row must have: nameless ones at the end may be missing.
+    """
+
+    path: Place
+    name: str
+    kind: str
+    size: int = 0
+    dialect: Dialect = Dialect()
+    columns: tuple[str, ...] = ()
+    named: int = 0
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is standard input."""
+        return str(self.path) == STANDARD_INPUT
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return "standard input" if self.is_stream else str(self.path)
+
+    def open(self, *, follow: bool = False) -> AbstractContextManager[Opened]:
+        """Open its bytes, decompressed; with `follow` those too that are still to come.
+
+        Raises:
+            DataError: As `open_bytes`.
+        """
+        if self.is_stream:
+            return nullcontext(Opened(self.place, standard_input(sys.stdin)))
+        return open_growing(str(self.path)) if follow else open_bytes(self.path, self.size)
+
+    def fingerprint(self) -> dict[str, object]:
+        """Return the file's name, SHA-256 and size in bytes.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        digest, size = fingerprint(self.path)
+        return {"file": self.name, "sha256": digest, "bytes": size}
+
+
 @dataclass
 class Block:
     """Some consecutive rows.
 
     Attributes:
-        texts: What to classify, one a row, free of lone surrogates; "" where the row could not be read.
+        texts: The text of each row, free of lone surrogates; "" where the row could not be read.
         columns: The input's columns by name, in order: a list of values each, or a pyarrow array where the input is Parquet.
-            A jsonl row that lacks a key has `MISSING` there.
-        errors: Why a row could not be read, None for the others; None where every row could.
+            A row of JSON that lacks a key has `MISSING` there.
+        numbers: Where each row stands in its file, from 1: the line on which it starts, the item of a JSON array, the row in
+            Parquet; 1 for a file that is one text.
+        name: What messages call the file; empty where each row is a file of its own, whose fault says which.
+        faults: By row of the block, why it could not be read.
         bytes_read: Bytes on disk, from the start of the input, that are read when this block is.
-        raw: By row, the lines of a jsonl file that are no JSON objects and so have nothing in any column.
+        raw: By row, what stands in the file where a row could not be parsed.
+        replaced: Rows with bytes that could not be decoded and became U+FFFD, where that was asked for.
     """
 
     texts: list[str]
     columns: dict[str, Any]
-    errors: list[str | None] | None = None
+    numbers: Sequence[int]
+    name: str = ""
+    faults: dict[int, str] = field(default_factory=dict)
     bytes_read: int = 0
     raw: dict[int, str] = field(default_factory=dict)
+    replaced: int = 0
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -63,27 +198,48 @@ class Block:
 
     @property
     def failed(self) -> list[int]:
-        """The rows that could not be read."""
-        return [row for row, error in enumerate(self.errors or ()) if error is not None]
+        """The rows that could not be read, ascending."""
+        return sorted(self.faults)
+
+    def error(self, row: int) -> str | None:
+        """Return where a row stands and why it could not be read; None for a row that could."""
+        fault = self.faults.get(row)
+        return f"{self.name}, row {self.numbers[row]}: {fault}" if fault and self.name else fault
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How to read.
+def with_columns(source: Source, header: Sequence[str]) -> tuple[Source, tuple[str, ...]]:
+    """Give each column of a source a name of its own: a second `note` is `note.2`, a nameless one in third place `column_3`.
 
-    Attributes:
-        text: The columns that hold the text, joined by a new line.
-        header: Whether csv and tsv files start with a line of names; without one the columns are named 0, 1, 2, …
-        encoding_errors: `strict` makes an error of a row with bytes that are not UTF-8, `replace` reads them as U+FFFD.
-        block_rows: The most rows in a block.
-        follow: Whether `.txt` and `.jsonl` files are still growing: at their end, wait for more.
+    Returns:
+        The source with its columns, and the names that stood there more than once.
     """
+    taken, names = set(header), list[str]()
+    for place, name in enumerate(header, start=1):
+        if not name.strip() or name in names:
+            start, numbers = (f"{name}.", itertools.count(2)) if name.strip() else ("column_", itertools.count(place))
+            name = next(new for new in (f"{start}{number}" for number in numbers) if new not in taken)
+            taken.add(name)
+        names.append(name)
+    named = max((place for place, name in enumerate(header, start=1) if name.strip()), default=len(header))
+    repeated = tuple(name for name, count in Counter(header).items() if count > 1 and name.strip())
+    return replace(source, columns=tuple(names), named=named), repeated
 
-    text: tuple[str, ...] = ("text",)
-    header: bool = True
-    encoding_errors: Literal["strict", "replace"] = "strict"
-    block_rows: int = 8192
-    follow: bool = False
+
+def check_columns(wanted: Iterable[str], source: Source, repeated: Collection[str] = (), hint: str = "") -> None:
+    """Make sure that columns exist, and each only once.
+
+    Raises:
+        DataError: One is missing or stands twice; the message names those there are and the nearest, then gives the hint.
+    """
+    for column in wanted:
+        if column in repeated:
+            raise DataError(f"{source.place}: two columns are named {column!r}; rename one of them")
+        if column not in source.columns:
+            close = difflib.get_close_matches(column, source.columns, 1, cutoff=0.5)
+            nearest = f" (did you mean {close[0]!r}?)" if close else ""
+            shown = [repr(name[:_SHOWN_CHARACTERS] + "…" if len(name) > _SHOWN_CHARACTERS else name) for name in source.columns]
+            there = named(shown, _SHOWN_COLUMNS) or "none"
+            raise DataError(f"{source.place}: there is no column {column!r}{nearest}; the columns are: {there}{hint}")
 
 
 def column_values(column: Any) -> list[Any]:
@@ -99,299 +255,3 @@ def column_values(column: Any) -> list[Any]:
 def without_surrogates(text: str) -> str:
     """Return a text with U+FFFD for lone surrogates, which UTF-8 cannot hold."""
     return LONE_SURROGATES.sub("\ufffd", text)
-
-
-def whole_file_blocks(files: Sequence[tuple[Place, str]], reading: Reading) -> Iterator[Block]:
-    """Read each file, given as path and name, as one text; the column `file` holds the name."""
-    decoder = Decoder(errors=reading.encoding_errors)
-    texts: list[str] = []
-    names: list[str] = []
-    errors: list[str | None] = []
-    characters = bytes_read = 0
-    for path, name in files:
-        try:
-            text, error = read_text(path, decoder), None
-            bytes_read += path.stat().st_size
-        except DataError as fault:
-            text, error = "", str(fault)
-        texts.append(text)
-        names.append(name)
-        errors.append(error)
-        characters += len(text)
-        if len(texts) == reading.block_rows or characters > _BLOCK_CHARACTERS:
-            yield Block(texts, {"file": names}, errors if any(errors) else None, bytes_read)
-            texts, names, errors, characters = [], [], [], 0
-    if texts:
-        yield Block(texts, {"file": names}, errors if any(errors) else None, bytes_read)
-
-
-def line_blocks(stream: io.BufferedIOBase, name: str, reading: Reading, *, file_column: bool = True) -> Iterator[Block]:
-    """Read a stream whose every line is a text, without waiting for more lines than there are; columns `file` and `line`."""
-    for first, lines, faults in _lines(stream, reading):
-        numbers = list(range(first, first + len(lines)))
-        columns: dict[str, Any] = {"file": [name] * len(lines)} if file_column else {}
-        columns["line"] = numbers
-        yield _block(lines, columns, faults, name, numbers, _position(stream))
-
-
-def csv_header(path: Place, separator: str, header: bool) -> list[str]:
-    """Return the column names of a csv file: its first line that is not blank, or 0, 1, 2, …; none for an empty file."""
-    csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long article; the limit is the process's
-    with open_bytes(path) as stream, _text(stream, "replace") as text:
-        try:
-            first: list[str] = next(filter(None, csv.reader(text, delimiter=separator, strict=True)), [])
-        except csv.Error as error:
-            raise DataError(f"{path}, row 1: {_csv_fault(error)}") from None
-    return first if header else [str(number) for number in range(len(first))]
-
-
-def csv_blocks(path: Place, name: str, separator: str, reading: Reading) -> Iterator[Block]:
-    """Read a csv or tsv file, one text a row; every value is the string that stands there."""
-    names = csv_header(path, separator, reading.header)
-    escapes = "surrogateescape" if reading.encoding_errors == "strict" else "replace"
-    with open_bytes(path) as stream, _text(stream, escapes) as text:
-        reader = csv.reader(text, delimiter=separator, strict=True)
-        if reading.header and names:
-            next(filter(None, reader))
-        for rows, numbers, faults in _csv_rows(reader, len(names), reading.block_rows):
-            columns = {column: list(values) for column, values in zip(names, zip(*rows, strict=True), strict=True)}
-            if reading.encoding_errors == "strict":
-                _take_out_escapes(columns, faults)
-            texts = _texts(columns, reading.text, len(rows), faults)
-            yield _block(texts, columns, faults, name, numbers, _position(stream))
-
-
-def jsonl_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:
-    """Read a file with one JSON object a line, one text each; blank lines are no rows."""
-    parse = json.JSONDecoder().decode
-    with open_growing(str(path)) if reading.follow else open_bytes(path) as stream:
-        for first, lines, line_faults in _lines(stream, reading):
-            rows: list[dict[str, Any]] = []
-            numbers: list[int] = []
-            faults: dict[int, str] = {}
-            raw: dict[int, str] = {}
-            for number, line in enumerate(lines):
-                if not line or line.isspace():
-                    continue
-                row, fault = _json_object(line, parse)
-                if fault:
-                    raw[len(rows)] = line
-                if fault := line_faults.get(number, fault):
-                    faults[len(rows)] = fault
-                rows.append(row)
-                numbers.append(first + number)
-            if rows:
-                keys = dict.fromkeys(chain.from_iterable(rows))
-                columns = {key: [row.get(key, MISSING) for row in rows] for key in keys}
-                texts = _texts(columns, reading.text, len(rows), faults)
-                block = _block(texts, columns, faults, name, numbers, _position(stream))
-                block.raw = raw
-                yield block
-
-
-def parquet_blocks(path: Place, name: str, reading: Reading) -> Iterator[Block]:
-    """Read a Parquet file; the columns stay Arrow arrays, so that only the text is turned into Python values.
-
-    Raises:
-        DataError: A part of the file is damaged.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    done = 0
-    try:
-        with parquet.ParquetFile(path.open_random() if isinstance(path, RemoteFile) else path) as file:
-            size, count = path.stat().st_size, max(1, file.metadata.num_rows)
-            for batch in file.iter_batches(reading.block_rows):
-                faults: dict[int, str] = {}
-                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                _take_out_damage(columns, faults, strict=reading.encoding_errors == "strict")
-                texts = _texts(columns, reading.text, batch.num_rows, faults)
-                numbers = range(done + 1, done + batch.num_rows + 1)
-                done += batch.num_rows
-                yield _block(texts, columns, faults, name, numbers, size * done // count)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read after row {done}: {str(error).splitlines()[0]}") from None
-
-
-def _block(
-    texts: list[str], columns: dict[str, Any], faults: Mapping[int, str], name: str, numbers: Sequence[int], bytes_read: int
-) -> Block:
-    """Put a block together; `faults` say by row what is wrong, `numbers` where each row stands in the file."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        texts = list(map(without_surrogates, texts))
-    if not faults:
-        return Block(texts, columns, None, bytes_read)
-    errors: list[str | None] = [None] * len(texts)
-    for row, fault in faults.items():
-        texts[row] = ""
-        errors[row] = f"{name}, row {numbers[row]}: {fault}"
-    return Block(texts, columns, errors, bytes_read)
-
-
-def _texts(columns: Mapping[str, Any], wanted: Sequence[str], count: int, faults: dict[int, str]) -> list[str]:
-    """Take the texts out of their columns and note the rows that have none; a fault noted before stays."""
-    parts: list[list[str]] = []
-    for column in wanted:
-        values: list[Any] = column_values(columns[column]) if column in columns else [MISSING] * count
-        if set(map(type, values)) - {str}:
-            for row, value in enumerate(values):
-                if type(value) is not str:
-                    faults.setdefault(row, _why_no_text(column, value))
-            values = [value if type(value) is str else "" for value in values]
-        parts.append(values)
-    return list(parts[0]) if len(parts) == 1 else list(map("\n".join, zip(*parts, strict=True)))
-
-
-def _why_no_text(column: str, value: Any) -> str:
-    if value is MISSING:
-        return f"there is no {column!r}"
-    return f"{column!r} is null" if value is None else f"{column!r} is not text but {_in_words(value)}"
-
-
-def _in_words(value: Any) -> str:
-    """Name the type of a JSON value."""
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", str: "a text"}
-    return names.get(type(value), "null" if value is None else f"a {type(value).__name__}")
-
-
-def _lines(stream: io.BufferedIOBase, reading: Reading) -> Iterator[tuple[int, list[str], dict[int, str]]]:
-    """Yield the number of the first line, some lines without their ends, and the faults of those that are not UTF-8."""
-    done = 0
-    for chunk in _whole_lines(stream):
-        faults = {}
-        try:
-            lines = chunk.decode().replace("\r\n", "\n").split("\n")
-        except UnicodeDecodeError:
-            pieces = chunk.replace(b"\r\n", b"\n").split(b"\n")
-            lines = [piece.decode("utf-8", "replace") for piece in pieces]
-            if reading.encoding_errors == "strict":
-                faults = {row: _NOT_UTF8 for row, piece in enumerate(pieces) if not _is_utf8(piece)}
-        if chunk.endswith(b"\n"):
-            lines.pop()
-        if not done:
-            lines[0] = lines[0].removeprefix("\ufeff")
-        for start in range(0, len(lines), reading.block_rows):
-            stop = start + reading.block_rows
-            yield done + start + 1, lines[start:stop], {row - start: faults[row] for row in faults if start <= row < stop}
-        done += len(lines)
-
-
-def _whole_lines(stream: io.BufferedIOBase) -> Iterator[bytes]:
-    """Yield what can be read without waiting, cut behind its last line end."""
-    tail: list[bytes] = []
-    while chunk := stream.read1(_CHUNK):
-        head, newline, rest = chunk.rpartition(b"\n")
-        if newline:
-            yield b"".join((*tail, head, newline))
-            tail = []
-        if rest:
-            tail.append(rest)
-    if tail:
-        yield b"".join(tail)
-
-
-def _is_utf8(piece: bytes) -> bool:
-    try:
-        piece.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _text(stream: io.BufferedIOBase, errors: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(stream, "utf-8-sig", errors=errors, newline="")  # type: ignore[arg-type]
-
-
-def _position(stream: io.BufferedIOBase) -> int:
-    """Return how many bytes on disk were read; 0 where the stream cannot tell: a pipe, or a compression other than gzip."""
-    file = getattr(stream, "fileobj", stream)  # of a `GzipFile`
-    on_disk = isinstance(getattr(file, "raw", file), io.FileIO) and file.seekable()
-    return int(file.tell()) if on_disk else 0
-
-
-def _csv_rows(reader: Any, width: int, block_rows: int) -> Iterator[tuple[list[list[str]], list[int], dict[int, str]]]:
-    """Yield rows of one width, the line on which each starts, and the faults of those that had to be made to fit."""
-    rows: list[list[str]] = []
-    numbers: list[int] = []
-    faults: dict[int, str] = {}
-    characters, line = 0, reader.line_num + 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:  # the reader goes on with the next line
-            row = [""] * width
-            faults[len(rows)] = _csv_fault(error)
-        start, line = line, reader.line_num + 1
-        if len(row) != width:
-            if not row and width > 1:  # a blank line; where there is one column, it is an empty value
-                continue
-            if row:
-                faults[len(rows)] = f"{len(row)} fields where the first row has {width}"
-            row = [*row, *[""] * width][:width]
-        rows.append(row)
-        numbers.append(start)
-        characters += sum(map(len, row))
-        if len(rows) == block_rows or characters > _BLOCK_CHARACTERS:
-            yield rows, numbers, faults
-            rows, numbers, faults, characters = [], [], {}, 0
-    if rows:
-        yield rows, numbers, faults
-
-
-def _csv_fault(error: csv.Error) -> str:
-    fault = "a double quote is opened and never closed" if "end of data" in str(error) else str(error)
-    return f"{fault}; inside a quoted field write each double quote twice"
-
-
-def _take_out_escapes(columns: dict[str, Any], faults: dict[int, str]) -> None:
-    """Put U+FFFD for the bytes that the decoder could only carry along, and note their rows."""
-    for values in columns.values():
-        try:
-            "".join(values).encode()
-        except UnicodeEncodeError:
-            for row, value in enumerate(values):
-                if LONE_SURROGATES.search(value):
-                    values[row] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                    faults.setdefault(row, _NOT_UTF8)
-
-
-def _take_out_damage(columns: dict[str, Any], faults: dict[int, str], *, strict: bool) -> None:
-    """Put U+FFFD for what a Parquet file calls a string and is not UTF-8, null for a list or an object of it; note the rows."""
-    import pyarrow as pa
-
-    for name, column in columns.items():
-        try:
-            column.validate(full=True)  # reading does not check strings
-        except pa.ArrowInvalid:
-            damaged = {row for row, value in enumerate(column) if not _is_readable(value)}
-            if damaged and pa.types.is_nested(column.type):
-                columns[name] = column.take(
-                    pa.array([None if row in damaged else row for row in range(len(column))], pa.int64())
-                )
-            elif damaged:
-                columns[name] = pa.array(column_values(column), column.type)
-            for row in damaged if strict else ():
-                faults.setdefault(row, f"{name!r} is {_NOT_UTF8}")
-
-
-def _is_readable(value: Any) -> bool:
-    try:
-        value.as_py()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _json_object(line: str, parse: Any) -> tuple[dict[str, Any], str | None]:
-    try:
-        value = parse(line)
-    except json.JSONDecodeError as error:
-        return {}, f"not valid JSON: {error.msg} (column {error.colno})"
-    except (ValueError, RecursionError) as error:  # a number with thousands of digits, brackets thousands deep
-        return {}, f"JSON that cannot be read: {error}"
-    return (value, None) if isinstance(value, dict) else ({}, f"not a JSON object but {_in_words(value)}")

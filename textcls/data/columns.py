@@ -68,8 +68,7 @@ class Texts(Column[str]):
     def of(cls, texts: Iterable[str]) -> Texts:
         """Return a column with these texts."""
         builder = TextsBuilder()
-        for text in texts:
-            builder.append(text)
+        builder.extend(list(texts))
         return builder.finish()
 
     def __len__(self) -> int:
@@ -89,31 +88,24 @@ class Texts(Column[str]):
 
 
 class TextsBuilder:
-    """Collects texts one by one."""
+    """Collects texts."""
 
     def __init__(self) -> None:
-        self._waiting: list[bytes] = []
         self._content, self._offsets = GrowingArray(np.uint8), GrowingArray(np.int64)
         self._end = 0
         self._offsets.append(0)
 
-    def append(self, text: str) -> None:
-        """Take one more text."""
-        content = text.encode("utf-8", "surrogatepass")
-        self._end += len(content)
-        self._offsets.append(self._end)
-        self._waiting.append(content)
-        if len(self._waiting) == _BLOCK:
-            self._pass_on()
+    def extend(self, texts: Sequence[str]) -> None:
+        """Take more texts."""
+        contents = [text.encode("utf-8", "surrogatepass") for text in texts]
+        ends = self._end + np.cumsum(np.fromiter(map(len, contents), np.int64, len(contents)))
+        self._end = int(ends[-1]) if contents else self._end
+        self._offsets.extend(ends)
+        self._content.extend(np.frombuffer(b"".join(contents), np.uint8))
 
     def finish(self) -> Texts:
         """Return the column; nothing may be added after it."""
-        self._pass_on()
         return Texts(self._content.finish(), self._offsets.finish())
-
-    def _pass_on(self) -> None:
-        self._content.extend(np.frombuffer(b"".join(self._waiting), np.uint8))
-        self._waiting = []
 
 
 class Labels(Column[Any]):
@@ -131,8 +123,7 @@ class Labels(Column[Any]):
     def of(cls, labels: Iterable[Label] | Iterable[list[Label]]) -> Labels:
         """Return a column with these labels."""
         builder = LabelsBuilder()
-        for label in labels:
-            builder.append(label)
+        builder.extend(list(labels))
         return builder.finish()
 
     def __len__(self) -> int:
@@ -161,19 +152,22 @@ class Labels(Column[Any]):
 
 
 class LabelsBuilder:
-    """Collects labels, or lists of labels, one by one."""
+    """Collects labels, or lists of labels."""
 
     def __init__(self) -> None:
         self._values: list[Any] = []
         self._code_of: dict[str, int] = {}  # by `repr`, which tells 1, True, 1.0 and "1" apart, and lists of them
         self._codes = GrowingArray(np.int32)
 
-    def append(self, label: Label | list[Label]) -> None:
-        """Take the label, or the labels, of one more row."""
-        code = self._code_of.setdefault(repr(label), len(self._values))
-        if code == len(self._values):
-            self._values.append(label)
-        self._codes.append(code)
+    def extend(self, labels: Sequence[Label | list[Label]]) -> None:
+        """Take the label, or the labels, of more rows."""
+        codes = []
+        for label in labels:
+            code = self._code_of.setdefault(repr(label), len(self._values))
+            if code == len(self._values):
+                self._values.append(label)
+            codes.append(code)
+        self._codes.extend(np.array(codes, np.int32))
 
     def finish(self) -> Labels:
         """Return the column; nothing may be added after it."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textcls.config import DataSettings
+from textcls.data.labelled import rows_from_dataset
 from textcls.data.labels import Label, label_text
-from textcls.data.reading import rows_from_dataset
 from textcls.data.rows import Rows
 from textcls.errors import DataError
 

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from textcls.data.columns import Labels, LabelsBuilder, Texts, TextsBuilder
-from textcls.data.labels import Label, LabelSet
+from textcls.data.labels import Label, LabelSet, label_text
+from textcls.errors import named
 from textcls.storage import GrowingArray, stored
 
 _BLOCK = 8192  # rows at once
+_NAMED = 5  # labels that a note names before it only counts
+_MANY_NUMBERS = 10  # labels that are numbers, from which it may be that a number is to be predicted
+_NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+
+
+@dataclass
+class ReadReport:
+    """How rows were read.
+
+    Attributes:
+        files: For each table, how it is written: see `textcls.data.formats.described`.
+        missing: Rows that have no label.
+        missing_at: Where the first of them stand.
+        stripped: Rows of each label that had blanks around it, as it stood there.
+        replaced: Rows with bytes that could not be decoded and became U+FFFD.
+    """
+
+    files: list[dict[str, object]] = field(default_factory=list)
+    missing: int = 0
+    missing_at: list[str] = field(default_factory=list)
+    stripped: dict[str, int] = field(default_factory=dict)
+    replaced: int = 0
+
+    def notes(self) -> Iterator[str]:
+        """Say what was changed in reading."""
+        if self.replaced:
+            yield f"rows with bytes that cannot be decoded, replaced by U+FFFD: {self.replaced:,}"
+        if self.stripped:
+            shown = [f"{label!r} ({count:,})" for label, count in self.stripped.items()]
+            yield f"labels with blanks around them, stripped: {named(shown, _NAMED)}"
 
 
 @dataclass(frozen=True)
@@ -27,6 +60,7 @@ class Rows:
         source: int32 `[n]`: which of `sources` a row came from.
         row: int64 `[n]`: its number there, from 1: the line in text formats, the row in Parquet, 1 for a file that is one text.
         notes: What reading found that a person should know, a sentence each.
+        report: How they were read, where they were.
     """
 
     texts: Texts
@@ -35,13 +69,14 @@ class Rows:
     source: npt.NDArray[np.int32]
     row: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
+    report: ReadReport | None = None
 
     @classmethod
     def of(cls, texts: Iterable[str], labels: Iterable[Label | list[Label]], name: str = "memory") -> Rows:
         """Return rows with these texts and labels, [n], as if they came from one source."""
         builder = RowsBuilder()
-        for row, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
-            builder.append(0, row, text, label)
+        some = list(texts)
+        builder.extend([0] * len(some), range(1, len(some) + 1), some, list(labels))
         return builder.finish((name,))
 
     def __len__(self) -> int:
@@ -57,6 +92,16 @@ class Rows:
     def many(self) -> bool:
         """Whether each row has a list of labels."""
         return self.labels.many
+
+    def label_counts(self) -> dict[str, int]:
+        """Return how many rows each label has, by its text; a row with several labels counts for each."""
+        codes, rows = np.unique(self.labels.codes, return_counts=True)
+        counts: Counter[str] = Counter()
+        for code, count in zip(codes.tolist(), rows.tolist(), strict=True):
+            value: Any = self.labels.values[code]
+            for label in value if isinstance(value, list) else [value]:
+                counts[label_text(label)] += count
+        return dict(counts)
 
     def targets(self, labels: LabelSet) -> npt.NDArray[np.int64] | npt.NDArray[np.bool_]:
         """Return the class of each row, int64 `[n]`; where rows have lists of labels whether each has each one, bool `[n, classes]`.
@@ -74,7 +119,7 @@ class Rows:
         """Return the rows at `indices`, in that order."""
         chosen = np.asarray(indices, np.int64)
         texts, labels = self.texts.select(chosen), self.labels.select(chosen)
-        return Rows(texts, labels, self.sources, stored(self.source[chosen]), stored(self.row[chosen]), self.notes)
+        return replace(self, texts=texts, labels=labels, source=stored(self.source[chosen]), row=stored(self.row[chosen]))
 
     def where(self, index: int) -> str:
         """Return the place of a row in words, such as `reviews.csv, row 7`."""
@@ -82,7 +127,7 @@ class Rows:
 
 
 class RowsBuilder:
-    """Collects rows one by one."""
+    """Collects rows."""
 
     def __init__(self) -> None:
         self._texts, self._labels = TextsBuilder(), LabelsBuilder()
@@ -93,14 +138,35 @@ class RowsBuilder:
         """Return the number of rows so far."""
         return self._length
 
-    def append(self, source: int, row: int, text: str, label: Label | list[Label]) -> None:
-        """Take one more row: the number of its source, its number there, its text, and its label or labels."""
-        self._texts.append(text)
-        self._labels.append(label)
-        self._source.append(source)
-        self._row.append(row)
-        self._length += 1
+    def extend(self, sources: Sequence[int], rows: Sequence[int], texts: Sequence[str], labels: Sequence[Any]) -> None:
+        """Take more rows: of each the number of its source, its number there, its text, and its label or labels."""
+        if len(texts) != len(labels):
+            raise ValueError(f"{len(texts)} texts and {len(labels)} labels")
+        self._texts.extend(texts)
+        self._labels.extend(labels)
+        self._source.extend(np.array(sources, np.int32))
+        self._row.extend(np.array(rows, np.int64))
+        self._length += len(texts)
 
-    def finish(self, sources: tuple[str, ...], notes: tuple[str, ...] = ()) -> Rows:
+    def finish(self, sources: tuple[str, ...], report: ReadReport | None = None) -> Rows:
         """Return the rows; nothing may be added after it."""
-        return Rows(self._texts.finish(), self._labels.finish(), sources, self._source.finish(), self._row.finish(), notes)
+        columns = self._texts.finish(), self._labels.finish()
+        return Rows(*columns, sources, self._source.finish(), self._row.finish(), report=report)
+
+
+def label_notes(rows: Rows) -> list[str]:
+    """Say what is odd about the labels: that they differ in case alone, or are numbers that hardly repeat."""
+    counts = rows.label_counts()
+    notes = []
+    spellings: dict[str, list[str]] = {}
+    for text in counts:
+        spellings.setdefault(text.casefold(), []).append(text)
+    if alike := [texts for texts in spellings.values() if len(texts) > 1]:
+        shown = [" and ".join(f"{text!r} ({counts[text]:,})" for text in texts) for texts in alike]
+        notes.append(f"labels that differ in upper and lower case alone: {named(shown, _NAMED)}")
+    numbers = [text for text in counts if _NUMBER.fullmatch(text)]
+    if len(counts) >= _MANY_NUMBERS and len(numbers) == len(counts) and len(counts) > len(rows) / 2:
+        notes.append(
+            f"{len(counts):,} different numbers as labels of {len(rows):,} rows: a classifier does not predict numbers"
+        )
+    return notes

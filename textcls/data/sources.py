@@ -1,6 +1,6 @@
 """What a setting such as `data.train` names: files, a folder per class, or a data set of the `datasets` library.
 
-Resolving finds them and says what is wrong with a name; reading their rows is `reading.py`'s.
+Resolving finds them and says what is wrong with a name; reading their rows is `labelled.py`'s.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from textcls.data.files import ending, fingerprint
-from textcls.data.formats import TABLE_ENDINGS
+from textcls.data.blocks import Source
+from textcls.data.formats import ENDINGS
+from textcls.data.places import check_regular, ending, fingerprint
+from textcls.data.remote import RemoteFile, is_remote, list_remote
 from textcls.errors import DataError, MissingPackageError
 
 Role: TypeAlias = Literal["train", "validation", "test"]
@@ -33,40 +35,27 @@ _SPLIT_NAMES: dict[Role, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class File:
-    """One file of rows. `name` is for display and records: relative to what the user named, never absolute."""
-
-    path: Path
-    name: str
-
-    def fingerprint(self) -> dict[str, object]:
-        """Return the file's name, SHA-256 and size in bytes."""
-        digest, size = fingerprint(self.path)
-        return {"file": self.name, "sha256": digest, "bytes": size}
-
-
-@dataclass(frozen=True)
 class ClassFolder:
     """A folder with one subfolder per class.
 
     Attributes:
         path: The folder.
         name: Its name, for display.
-        texts: `(class, path)` of every text file, sorted.
+        texts: `(class, file)` of every text file, sorted.
         skipped: Files in the class folders that do not look like text files.
     """
 
     path: Path
     name: str
-    texts: tuple[tuple[str, Path], ...]
+    texts: tuple[tuple[str, Source], ...]
     skipped: tuple[Path, ...]
 
     def fingerprint(self) -> dict[str, object]:
         """Return one SHA-256 over the sorted names and sums of the texts, their number and their size in bytes."""
         digest, total = hashlib.sha256(), 0
-        for label, path in self.texts:
-            file_digest, size = fingerprint(path)
-            digest.update(f"{file_digest}  {label}/{path.name}\n".encode("utf-8", "surrogateescape"))
+        for _, text in self.texts:
+            file_digest, size = fingerprint(text.path)
+            digest.update(f"{file_digest}  {text.name}\n".encode("utf-8", "surrogateescape"))
             total += size
         return {"file": f"{self.name}/", "sha256": digest.hexdigest(), "bytes": total, "texts": len(self.texts)}
 
@@ -91,10 +80,10 @@ class StoredDataset:
         }
 
 
-Source: TypeAlias = File | ClassFolder | StoredDataset
+Labelled: TypeAlias = Source | ClassFolder | StoredDataset
 
 
-def resolve(source: str | Sequence[str], role: Role) -> list[Source]:
+def resolve(source: str | Sequence[str], role: Role) -> list[Labelled]:
     """Find what a setting names.
 
     Args:
@@ -108,20 +97,31 @@ def resolve(source: str | Sequence[str], role: Role) -> list[Source]:
         DataError: Something named is not there; the message gives the nearest name that is.
         MissingPackageError: A `package:` is not installed.
     """
-    found: list[Source] = []
+    found: list[Labelled] = []
     for item in [source] if isinstance(source, str) else source:
         if item.startswith("hub:"):
             found.append(_from_hub(item, role))
+            continue
+        if is_remote(item):
+            found += [Source(file, name or file.name, ending(file), file.stat().st_size) for file, name in _behind(item)]
             continue
         try:
             root, paths = expand(item)
             found += [_at(path, root, role) for path in paths]
         except OSError as error:  # a folder that may not be listed, a name too long for the system
             raise DataError(f"{item}: cannot be read: {error.strerror}") from None
-    once: dict[object, Source] = {}
+    once: dict[object, Labelled] = {}
     for one in found:
-        once.setdefault(one.dataset._fingerprint if isinstance(one, StoredDataset) else one.path.resolve(), one)
+        once.setdefault(one.dataset._fingerprint if isinstance(one, StoredDataset) else str(one.path.resolve()), one)
     return list(once.values())
+
+
+def _behind(uri: str) -> list[tuple[RemoteFile, str]]:
+    """Return the one file that a URI names."""
+    files = list_remote(uri)
+    if len(files) != 1 or files[0][1]:
+        raise DataError(f"{uri}: {'is a folder; name its files' if files else 'there is no such file'}")
+    return files
 
 
 def expand(item: str) -> tuple[Path, list[Path]]:
@@ -161,7 +161,7 @@ def class_folder(path: Path, name: str) -> ClassFolder:
     files = [(folder.name, entry) for folder in folders for entry in _visible(folder) if entry.is_file()]
     texts = [(label, file) for label, file in files if ending(file) in {".txt", ""} or ending(file)[1:].isdigit()]
     if not folders:
-        table = next((ending(entry) for entry in _visible(path) if ending(entry) in TABLE_ENDINGS), None)
+        table = next((ending(entry) for entry in _visible(path) if ending(entry) in ENDINGS), None)
         hint = f"; to read the {table} files in it, name them: {path}/*{table}" if table else ""
         raise DataError(f"{path}: a folder needs one subfolder per class with text files in it{hint}")
     if not texts:
@@ -170,16 +170,27 @@ def class_folder(path: Path, name: str) -> ClassFolder:
         hint = f"; did you mean {deeper}?" if deeper else f"; they end in {', '.join(kinds)}" if kinds else ""
         raise DataError(f"{path}: no file in its subfolders ends in .txt{hint}")
     chosen = {file for _, file in texts}
-    return ClassFolder(path, name, tuple(texts), tuple(file for _, file in files if file not in chosen))
+    sources = tuple((label, found_file(file, f"{label}/{file.name}")) for label, file in texts)
+    return ClassFolder(path, name, sources, tuple(file for _, file in files if file not in chosen))
 
 
-def _at(path: Path, root: Path, role: Role) -> Source:
+def _at(path: Path, root: Path, role: Role) -> Labelled:
     name = path.relative_to(root).as_posix() if path.name not in {"", ".."} else path.resolve().name
     if not path.is_dir():
-        return File(path, name)
+        return found_file(path, name)
     if any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
         return _from_disk(path, name, role)
     return class_folder(path, name if name != "." else path.resolve().name)
+
+
+def found_file(path: Path, name: str) -> Source:
+    """Return a file to read, as it is now.
+
+    Raises:
+        InputError: It is not there, or reading it may not come to an end.
+    """
+    check_regular(path)
+    return Source(path, name, ending(path), path.stat().st_size)
 
 
 def _from_disk(path: Path, name: str, role: Role) -> StoredDataset:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from textcls.config import DataSettings
 from textcls.data.columns import Texts
+from textcls.data.labelled import read_sources
 from textcls.data.labels import LabelSet, label_text, sorted_texts
-from textcls.data.reading import read_sources
 from textcls.data.rows import Rows
 from textcls.data.sources import Role, resolve
 from textcls.errors import ConfigError, DataError, named

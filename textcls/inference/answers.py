@@ -64,6 +64,7 @@ class Summary:
         errors: Rows that could not be read: their label is empty and `error` says why.
         empty: Rows without a token in their text; they have the label that the model gives to nothing.
         truncated: Rows whose text was cut at the model's `text.max_tokens`.
+        replaced: Rows with lone surrogates, which only JSON can write: U+FFFD stands for them in csv, tsv and Parquet.
         seconds: How long it took.
         notes: What the user should know: files left out, columns renamed.
     """
@@ -75,6 +76,7 @@ class Summary:
     errors: int = 0
     empty: int = 0
     truncated: int = 0
+    replaced: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -141,8 +143,8 @@ class Answers:
         if empty.any() or truncated.any():
             notes = np.where(empty, "empty", np.where(truncated, "truncated", "")).tolist()
             columns["note"] = [note or MISSING for note in notes]
-        if block.errors:
-            columns["error"] = [MISSING if error is None else error for error in block.errors]
+        if block.faults:
+            columns["error"] = [block.error(row) or MISSING for row in range(len(block))]
         counts = selected[~failed].sum(axis=0)
         if self._thresholds is not None:
             summary.unlabelled += int((~selected[~failed].any(axis=1)).sum())

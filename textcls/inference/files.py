@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
-from textcls.data.blocks import MISSING, Block
-from textcls.data.unlabelled import Inputs, find_inputs
+from textcls.data.blocks import MISSING, Block, Reading
+from textcls.data.inputs import Inputs, find_inputs
 from textcls.errors import DataError, InputError
 from textcls.inference.answers import Answers, Names, SomePredictions, SomePredictor, Summary
 from textcls.inference.outputs import (
@@ -27,6 +28,8 @@ from textcls.inference.outputs import (
 from textcls.inference.resume import Journal
 from textcls.inference.writers import Columns, CsvWriter, JsonlWriter, Sink, TableWriter, Writer
 
+_TAKEN_APART = {".csv", ".tsv", ".json", ".jsonl"}  # formats that a row can be damaged in
+
 
 def classify_files(
     predictor: SomePredictor,
@@ -34,9 +37,14 @@ def classify_files(
     output: str | Path | None = None,
     *,
     format: str | None = None,
-    text: str | tuple[str, ...] = "text",
+    text: str | tuple[str, ...] | None = None,
     lines: bool = False,
     header: bool = True,
+    delimiter: str | None = None,
+    quoting: Literal["auto", "csv", "none"] = "auto",
+    encoding: str = "utf-8",
+    max_row_bytes: int = Reading.longest,
+    input_format: str = "lines",
     glob: str | None = None,
     top_k: int = 1,
     all_scores: bool = False,
@@ -66,16 +74,22 @@ def classify_files(
         output: The file to write; its ending tells the format unless `format` does; `.gz` or `.zst` after it compresses text
             formats. Not given: a table on a terminal, JSON lines into a pipe.
         format: `jsonl`, `csv`, `tsv`, `parquet` or `table`.
-        text: The column that holds the text in csv, tsv, jsonl and Parquet, or several, joined by a new line.
+        text: The column that holds the text in tables, or several, joined by a new line. Where not given, what the model learned
+            from, and where the inputs lack that, `text`.
         lines: Take each line of a `.txt` file as a text, not the whole file.
         header: Whether csv and tsv files start with a line of names; without one the columns are named 0, 1, 2, …
+        delimiter: What separates the fields of csv and tsv files; found out where not given, as `data.delimiter` is.
+        quoting: Whether double quotes hold a field together, as `data.quoting`.
+        encoding: Of text files without a byte order mark.
+        max_row_bytes: The longest row that is read; a longer one is a row that cannot be read.
+        input_format: What standard input is: `lines`, each of them a text, `jsonl`, `csv` or `tsv`.
         glob: Read only those files of a folder that match.
         top_k: How many labels to give for each row; at most as many as there are.
         all_scores: Give the probability of every label.
         min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
         unsure_label: The label of such rows.
-        rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`; a line
-            of jsonl that is no object stands in `raw`.
+        rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`; what
+            that could not be taken apart stands in `raw`.
         strict: Stop at the first row that cannot be read.
         follow: Wait for more lines at the end of a `.txt` or `.jsonl` file that is still growing, and answer each as it comes;
             to a stream alone, as JSON lines or a table. It ends with the process, or with the reader of the stream.
@@ -95,7 +109,17 @@ def classify_files(
     stream = stream or sys.stdout
     format = stream_format(format, stream) if output is None else file_format(format, output)
     answers = Answers(predictor, top_k, all_scores, min_confidence, unsure_label)
-    found = find_inputs(inputs, text=text, lines=lines, header=header, glob=glob, follow=follow)
+    reading = Reading(
+        text=as_columns(text) or learned_from(predictor),
+        lines=lines,
+        header=header,
+        delimiter=delimiter,
+        quoting=quoting,
+        encoding=encoding,
+        longest=max_row_bytes,
+        follow=follow,
+    )
+    found = find_inputs(inputs, reading, glob=glob, input_format=input_format, or_text=text is None)
     if follow and (output is not None or rejects is not None or format not in {"jsonl", "table"}):
         raise InputError("a growing file is answered line by line: without files to write, as jsonl or table")
     _check_files(output, rejects, inputs, found, force)
@@ -107,18 +131,7 @@ def classify_files(
         journal = None
         if resume:
             _check_resume(output, format, found)
-            options = [
-                format,
-                text,
-                lines,
-                header,
-                top_k,
-                all_scores,
-                min_confidence,
-                unsure_label,
-                strict,
-                list(map(str, files)),
-            ]
+            options = [format, top_k, all_scores, min_confidence, unsure_label, strict, list(map(str, files))]
             journal = stack.enter_context(Journal(files, _what_decides(predictor, found, options)))
         sinks = journal.sinks if journal else [stack.enter_context(file_sink(file)) for file in files]
         writer = _writer(format, stream_sink(stream) if output is None else sinks[0], found, names, answers)
@@ -128,9 +141,9 @@ def classify_files(
         classified = stack.enter_context(closing(_classified(predictor, found, done)))
         for number, (block, predictions) in enumerate(classified, start=done + 1):
             if strict and block.failed:
-                raise DataError(str(block.errors[block.failed[0]] if block.errors else ""))
+                raise DataError(str(block.error(block.failed[0])))
             columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
-            writer.write(columns | answers.columns(predictions, block, summary), block.texts)
+            summary.replaced += writer.write(columns | answers.columns(predictions, block, summary), block.texts)
             if rejected and block.failed:
                 rejected.write(_failed_rows(block, columns), [])
             if output is None:
@@ -142,6 +155,18 @@ def classify_files(
     summary.notes = (*found.notes, *names.notes)
     summary.seconds = time.perf_counter() - started
     return summary
+
+
+def as_columns(text: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the columns of the text, None where they are not given."""
+    return (text,) if isinstance(text, str) else text
+
+
+def learned_from(predictor: SomePredictor) -> tuple[str, ...]:
+    """Return the columns of the text that a model learned from."""
+    record: Mapping[str, Any] = getattr(predictor, "record", {})
+    text = record.get("data", {}).get("text", "text")
+    return (text,) if isinstance(text, str) else tuple(text)
 
 
 def _classified(predictor: SomePredictor, found: Inputs, done: int) -> Generator[tuple[Block, SomePredictions]]:
@@ -189,10 +214,15 @@ def _check_resume(output: str | Path | None, format: str, found: Inputs) -> None
 
 
 def _what_decides(predictor: SomePredictor, found: Inputs, options: Sequence[Any]) -> dict[str, Any]:
-    """Return what decides the bytes of the output: model, input files, options."""
-    stats = [(str(source.path.resolve()), source.path.stat()) for source in found.sources]
+    """Return what decides the bytes of the output: model, input files and how they are read, options."""
+    inputs = []
+    for source in found.sources:
+        try:
+            inputs.append((str(source.path.resolve()), source.size, source.path.stat().st_mtime_ns, asdict(source.dialect)))
+        except OSError as error:
+            raise InputError(f"{source.place}: cannot be read: {error.strerror}") from None
     model = getattr(predictor, "record", None)
-    return {"model": model, "inputs": [(path, s.st_size, s.st_mtime_ns) for path, s in stats], "options": options}
+    return {"model": model, "inputs": inputs, "reading": asdict(found.reading), "options": options}
 
 
 def _go_on(journal: Journal, summary: Summary, names: Names) -> int:
@@ -208,9 +238,8 @@ def _go_on(journal: Journal, summary: Summary, names: Names) -> int:
 def _failed_rows(block: Block, columns: Columns) -> dict[str, Any]:
     """Return the rows of a block that could not be read, and why; `raw` holds the lines that could not be parsed."""
     rows = block.failed
-    errors = block.errors or []
     some = {name: [v[row] for row in rows] if isinstance(v, list) else v.take(rows) for name, v in columns.items()}
-    some["error"] = [errors[row] for row in rows]
+    some["error"] = [block.error(row) for row in rows]
     if block.raw:  # such a row has no columns of its own, not even one of this name
         some["raw"] = [block.raw.get(row, own) for row, own in zip(rows, some.get("raw", [MISSING] * len(rows)), strict=True)]
     return some
@@ -220,7 +249,7 @@ def _rejects_writer(format: str, sink: Sink, found: Inputs, names: Names) -> Wri
     """Return the writer for rows that cannot be read."""
     if format == "jsonl":
         return JsonlWriter(sink)
-    added = ["error", "raw"] if any(source.kind == ".jsonl" for source in found.sources) else ["error"]
+    added = ["error", "raw"] if any(source.kind in _TAKEN_APART for source in found.sources) else ["error"]
     columns = dict.fromkeys([*names.in_output(found.column_names()), *added])
     return CsvWriter(sink, list(columns), "\t" if format == "tsv" else ",")
 

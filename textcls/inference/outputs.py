@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from textcls.data.files import COMPRESSIONS, ending
-from textcls.data.unlabelled import Inputs
+from textcls.data.inputs import Inputs
+from textcls.data.places import COMPRESSIONS, ending
 from textcls.errors import InputError
 from textcls.files import replacing
 from textcls.inference.writers import Sink

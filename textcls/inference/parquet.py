@@ -12,8 +12,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from textcls.data.blocks import MISSING, without_surrogates
+from textcls.data.formats import read_blocks
+from textcls.data.inputs import Inputs
 from textcls.data.labels import Label
-from textcls.data.unlabelled import STANDARD_INPUT, Inputs, parquet_schema
+from textcls.data.parquet_rows import parquet_schema
 from textcls.errors import DataError
 from textcls.inference.writers import Columns, Sink, cell, plain_values
 
@@ -35,15 +37,20 @@ class ParquetWriter:
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
 
-    def write(self, columns: Columns, texts: Sequence[str]) -> None:
-        """Write the rows of a block."""
-        arrays = [_array(columns[f.name], f.type) if f.name in columns else pa.nulls(len(texts), f.type) for f in self._schema]
+    def write(self, columns: Columns, texts: Sequence[str]) -> int:
+        """Write the rows of a block; return in how many of them U+FFFD stands for lone surrogates."""
+        replaced: set[int] = set()
+        arrays = [
+            _array(columns[f.name], f.type, replaced) if f.name in columns else pa.nulls(len(texts), f.type)
+            for f in self._schema
+        ]
         batch = pa.record_batch(arrays, schema=self._schema)
         self._batches.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
         if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
             self._write_group()
+        return len(replaced)
 
     def close(self) -> None:
         """Write the rows that are left and the file's footer."""
@@ -68,11 +75,13 @@ def block_types(inputs: Inputs) -> Iterator[dict[str, pa.DataType]]:
     """Yield the types of the columns of every file, or of every block of a jsonl file; null where a block has no value."""
     for source in inputs.sources:
         if source.kind == ".parquet":
-            yield {field.name: field.type for field in parquet_schema(source.path)}
-        elif source.kind == ".jsonl":
-            yield from ({name: value_type(values) for name, values in block.columns.items()} for block in inputs.read(source))
+            types = [field.type for field in parquet_schema(source.path)]
+            yield dict(zip(source.columns, types, strict=True))
+        elif source.kind in {".json", ".jsonl"} and not source.is_stream:
+            for block in read_blocks(source, inputs.reading):
+                yield {name: value_type(values) for name, values in block.columns.items()}
         else:
-            counted = {"line"} if source.kind in {".txt", STANDARD_INPUT} else set()
+            counted = {"line"} if source.kind == ".txt" else set()
             yield {name: pa.int64() if name in counted else pa.string() for name in inputs.names_of(source)}
 
 
@@ -122,8 +131,8 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return pa.string()
 
 
-def _array(column: Any, type_: pa.DataType) -> pa.Array:
-    """Return a column as an array of a type; `column_types` made sure that one exists."""
+def _array(column: Any, type_: pa.DataType, replaced: set[int]) -> pa.Array:
+    """Return a column as an array of a type, which `column_types` made sure of; add the rows where U+FFFD had to be put."""
     if isinstance(column, pa.Array):
         if column.type == type_:
             return column
@@ -131,7 +140,9 @@ def _array(column: Any, type_: pa.DataType) -> pa.Array:
             return _converted(column.cast, type_)
     values = [None if value is MISSING or value is None else value for value in plain_values(column)]
     if pa.types.is_string(type_):
-        values = [value if value is None else without_surrogates(cell(value)) for value in values]
+        cells = [value if value is None else cell(value) for value in values]
+        values = [value if value is None else without_surrogates(value) for value in cells]
+        replaced |= {row for row, (one, other) in enumerate(zip(cells, values, strict=True)) if one != other}
     return _converted(functools.partial(pa.array, values), type_)
 
 

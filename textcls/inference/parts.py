@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from textcls.data.inputs import Inputs
 from textcls.data.remote import delete_remote, is_remote, list_remote, make_remote_folder, write_remote
-from textcls.data.unlabelled import Inputs
 from textcls.errors import InputError, named
 from textcls.files import replacing, replacing_folder
 from textcls.inference.outputs import writing
@@ -111,7 +111,7 @@ def _remote_folder(uri: str) -> Iterator[PartFolder]:
     write_remote(_within(uri, SUCCESS), b"")
 
 
-def write_part(place: str, name: str, blocks: Sequence[tuple[Columns, int]], types: Mapping[str, Any] | None) -> None:
+def write_part(place: str, name: str, blocks: Sequence[tuple[Columns, int]], types: Mapping[str, Any] | None) -> int:
     """Write one part file; the file of an earlier attempt gives way to it.
 
     Args:
@@ -120,20 +120,23 @@ def write_part(place: str, name: str, blocks: Sequence[tuple[Columns, int]], typ
         blocks: The columns of some blocks, and how many rows each has.
         types: The type of each column for Parquet (`pyarrow.DataType`), in order; None for JSON lines.
 
+    Returns:
+        In how many rows U+FFFD stands for lone surrogates.
+
     Raises:
         InputError: It cannot be written.
         DataError: A value does not fit the type of its column.
     """
     data = io.BytesIO()
     with closing(_writer(data, types)) as writer:
-        for columns, count in blocks:
-            writer.write(columns, [""] * count)
+        replaced = sum(writer.write(columns, [""] * count) for columns, count in blocks)
     if is_remote(place):
         write_remote(_within(place, name), data.getvalue())
-        return
+        return replaced
     path = Path(place, name)
     with writing(path), replacing(path) as neighbour:
         neighbour.write_bytes(data.getvalue())
+    return replaced
 
 
 def _writer(data: io.BytesIO, types: Mapping[str, Any] | None) -> Writer:

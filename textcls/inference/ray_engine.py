@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from textcls.artifact import Artifact, read_artifact
-from textcls.data.unlabelled import STANDARD_INPUT, Inputs, Source, find_inputs
+from textcls.data.blocks import STANDARD_INPUT, Reading, Source
+from textcls.data.inputs import Inputs, find_inputs
 from textcls.errors import DataError, InputError, MissingPackageError
 from textcls.inference.answers import Answers, Names, Summary
+from textcls.inference.files import as_columns, learned_from
 from textcls.inference.parts import FORMATS, check_folder, part_folder, write_part
 from textcls.inference.predictor import Engine, Predictor
 from textcls.inference.ray_cluster import connected, settings, units
@@ -60,9 +62,13 @@ def classify_with_ray(
     output: str | Path,
     *,
     format: str | None = None,
-    text: str | tuple[str, ...] = "text",
+    text: str | tuple[str, ...] | None = None,
     lines: bool = False,
     header: bool = True,
+    delimiter: str | None = None,
+    quoting: Literal["auto", "csv", "none"] = "auto",
+    encoding: str = "utf-8",
+    max_row_bytes: int = Reading.longest,
     glob: str | None = None,
     top_k: int = 1,
     all_scores: bool = False,
@@ -87,9 +93,13 @@ def classify_with_ray(
         output: The folder to write, a path or a URI. A path takes its place when it is whole; behind a URI the file `_SUCCESS`,
             written last, says that it is.
         format: `parquet` or `jsonl`; by the ending of the output where not given, else `jsonl`.
-        text: The column that holds the text, or several, joined by a new line.
+        text: The column that holds the text, or several, joined by a new line; as in `classify_files` where not given.
         lines: Take each line of a `.txt` file as a text, not the whole file.
         header: Whether csv and tsv files start with a line of names.
+        delimiter: What separates the fields of csv and tsv files; found out once for each file where not given.
+        quoting: Whether double quotes hold a field together, as `data.quoting`; `auto` is decided once for each file.
+        encoding: Of text files without a byte order mark.
+        max_row_bytes: The longest row that is read; a longer one is a row that cannot be read.
         glob: Read only those files of a folder that match.
         top_k: How many labels to give for each row.
         all_scores: Give the probability of every label.
@@ -117,9 +127,19 @@ def classify_with_ray(
     if STANDARD_INPUT in map(str, inputs):
         raise InputError("standard input (-) cannot be read by several processes; put it into a file first")
     options = _Options(top_k, all_scores, min_confidence, unsure_label, strict, gpu_engine)
-    answers = options.answers(Predictor.load(model, threads=1))
+    predictor = Predictor.load(model, threads=1)
+    answers = options.answers(predictor)
     portable = _portable(Path(model), gpu_engine is not None)
-    found = find_inputs(inputs, text=text, lines=lines, header=header, glob=glob)
+    reading = Reading(
+        text=as_columns(text) or learned_from(predictor),
+        lines=lines,
+        header=header,
+        delimiter=delimiter,
+        quoting=quoting,
+        encoding=encoding,
+        longest=max_row_bytes,
+    )
+    found = find_inputs(inputs, reading, glob=glob, or_text=text is None)
     format = _format(format, output)
     check_folder(output, found, force)
     summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)), notes=found.notes)
@@ -163,7 +183,7 @@ def _portable(model: Path, gpus: bool) -> bytes | Artifact:
 def _tasks(ray: Any, found: Inputs) -> Any:
     """Return the inputs as a Ray dataset: a row for what each reading task reads."""
     groups: list[list[Source]] = []
-    for whole, sources in groupby(found.sources, lambda source: source.kind == ".txt" and not found.lines):
+    for whole, sources in groupby(found.sources, found.is_one_text):
         some = [replace(source, path=source.path.absolute()) for source in sources]
         size = _WHOLE_FILES if whole else 1
         groups += [some[start : start + size] for start in range(0, len(some), size)]
@@ -224,7 +244,7 @@ class _Worker:
         for row in batch.to_pylist():
             block = pickle.loads(row["block"])
             if self._options.strict and block.failed:
-                raise DataError(str(block.errors[block.failed[0]]))
+                raise DataError(str(block.error(block.failed[0])))
             names, summary = Names(self._answers.names), Summary()
             names.renamed |= self._renamed
             columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
@@ -254,8 +274,7 @@ def _write(batch: pa.Table, place: str, format: str, types: Mapping[str, Any] | 
     """Write labelled blocks as one part file; return its name and what is in it."""
     rows = batch.to_pylist()
     name = f"part-{rows[0]['number']}.{format}"
-    write_part(place, name, [pickle.loads(row["block"]) for row in rows], types)
-    summary = Summary()
+    summary = Summary(replaced=write_part(place, name, [pickle.loads(row["block"]) for row in rows], types))
     for row in rows:
         _add(summary, pickle.loads(row["summary"]))
     return _table(name=[name], summary=[pickle.dumps(summary)], bytes=[sum(row["bytes"] for row in rows)])
@@ -289,7 +308,7 @@ def _table(**columns: list[Any]) -> pa.Table:
 
 def _add(summary: Summary, other: Summary) -> None:
     """Add what happened to other rows."""
-    for name in ("rows", "unsure", "unlabelled", "errors", "empty", "truncated"):
+    for name in ("rows", "unsure", "unlabelled", "errors", "empty", "truncated", "replaced"):
         setattr(summary, name, getattr(summary, name) + getattr(other, name))
     summary.counts.update(other.counts)
     summary.notes = tuple(dict.fromkeys(summary.notes + other.notes))

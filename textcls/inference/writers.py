@@ -36,8 +36,12 @@ class Sink(Protocol):
 class Writer(Protocol):
     """What every format offers."""
 
-    def write(self, columns: Columns, texts: Sequence[str]) -> None:
-        """Write the rows of a block; `texts` is what was classified, which only a table shows."""
+    def write(self, columns: Columns, texts: Sequence[str]) -> int:
+        """Write the rows of a block; `texts` is what was classified, which only a table shows.
+
+        Returns:
+            In how many of them U+FFFD stands for lone surrogates, which the format cannot hold.
+        """
 
     def close(self) -> None:
         """Write what stands at the end of the format, if anything; the sink stays open."""
@@ -49,8 +53,8 @@ class JsonlWriter:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
-    def write(self, columns: Columns, texts: Sequence[str]) -> None:  # noqa: ARG002
-        """Write the rows of a block."""
+    def write(self, columns: Columns, texts: Sequence[str]) -> int:  # noqa: ARG002
+        """Write the rows of a block; return 0: JSON can write every text."""
         members = [_members(name, plain_values(column)) for name, column in columns.items()]
         rows = map("".join, zip(*members, strict=True))
         text = "".join([f"{{{row[2:]}}}\n" for row in rows])  # each member starts with a comma and a space
@@ -59,6 +63,7 @@ class JsonlWriter:
         except UnicodeEncodeError:  # they stand inside strings, so an escape means the same
             data = LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
         self._sink.write(data)
+        return 0
 
     def close(self) -> None:
         """Do nothing: the last line is the end."""
@@ -73,24 +78,35 @@ class CsvWriter:
         self._separator = separator
         self._write_rows([self._names])
 
-    def write(self, columns: Columns, texts: Sequence[str]) -> None:  # noqa: ARG002
-        """Write the rows of a block."""
+    def write(self, columns: Columns, texts: Sequence[str]) -> int:  # noqa: ARG002
+        """Write the rows of a block; return in how many of them U+FFFD stands for lone surrogates."""
         count = len(next(iter(columns.values())))
         cells = [cells_of(columns[name]) if name in columns else [""] * count for name in self._names]
-        self._write_rows(list(zip(*cells, strict=True)))
+        return self._write_rows(list(zip(*cells, strict=True)))
 
     def close(self) -> None:
         """Do nothing: the last line is the end."""
 
-    def _write_rows(self, rows: Sequence[Sequence[str]]) -> None:
+    def _write_rows(self, rows: Sequence[Sequence[str]]) -> int:
+        replaced = 0
         text = self._text(rows)
-        if "\r" in text:  # before Python 3.13 the csv module leaves a lone carriage return without quotes
-            text = "".join(self._text([row], any("\r" in cell for cell in row)) for row in rows)
+        if "\r" in text or (self._separator == "\t" and "\t" in text and '"' in text):
+            text = "".join(self._text([row], self._needs_all_quotes(row)) for row in rows)
         try:
             data = text.encode()
         except UnicodeEncodeError:
             data = without_surrogates(text).encode()
+            replaced = sum(LONE_SURROGATES.search("".join(row)) is not None for row in rows)
         self._sink.write(data)
+        return replaced
+
+    def _needs_all_quotes(self, row: Sequence[str]) -> bool:
+        """Whether quotes around some fields alone would not be read back as they were meant.
+
+        Before Python 3.13 the csv module leaves a lone carriage return without quotes. And who reads fields between tabs takes a
+        field with a tab and a new line for rows that a stray quote holds together, unless the whole row is in quotes.
+        """
+        return any("\r" in cell or (self._separator == "\t" and "\t" in cell and "\n" in cell) for cell in row)
 
     def _text(self, rows: Iterable[Sequence[str]], quote_all: bool = False) -> str:
         buffer = io.StringIO(newline="")
@@ -116,7 +132,7 @@ class TableWriter:
         self._widths.append(len("file"))  # widths grow with the cells, so that blocks of one file each stand in line
         self._headed = False
 
-    def write(self, columns: Columns, texts: Sequence[str]) -> None:
+    def write(self, columns: Columns, texts: Sequence[str]) -> int:
         """Write the rows of a block, under the names of the columns where it is the first."""
         cells = [[_shown(value) for value in columns[name]] for name in self._answers]
         places = _places(columns)
@@ -130,6 +146,7 @@ class TableWriter:
         lines = [_aligned(row, widths) for row in (rows if self._headed else [names, *rows])]
         self._headed = True
         self._sink.write("".join(lines).encode("utf-8", "replace"))
+        return 0
 
     def close(self) -> None:
         """Do nothing: the last line is the end."""

@@ -1,0 +1,305 @@
+"""Finding what a user wants classified: files, folders, URIs and standard input, looked at before the first row is read, once."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from pathlib import Path, PurePosixPath
+
+from textcls.data.blocks import STANDARD_INPUT, Block, Reading, Source
+from textcls.data.formats import ENDINGS, look_at, read_blocks
+from textcls.data.places import COMPRESSIONS, check_regular, ending
+from textcls.data.remote import Place, RemoteFile, is_remote, list_remote
+from textcls.data.text_rows import file_blocks
+from textcls.errors import DataError, InputError, named
+
+INPUT_FORMATS = ("lines", "jsonl", "csv", "tsv")  # of standard input
+_TABLES = frozenset(ENDINGS) - {".txt"}
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files behind what a user named, found and looked at; `blocks()` reads them.
+
+    Attributes:
+        sources: The files in the order of reading.
+        reading: How to read them.
+        notes: What the user should know, such as files that were left out.
+    """
+
+    sources: tuple[Source, ...]
+    reading: Reading
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Bytes of all files on disk; None where standard input or a growing file is among them."""
+        if self.reading.follow or any(source.is_stream for source in self.sources):
+            return None
+        return sum(source.size for source in self.sources)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read every row, in blocks, in order.
+
+        Raises:
+            DataError: A file is damaged in such a way that its rows cannot be told apart.
+        """
+        done = 0
+        for whole, group in groupby(self.sources, self.is_one_text):
+            sources = list(group)
+            for some in [sources] if whole else [[source] for source in sources]:
+                for block in file_blocks(some, self.reading) if whole else read_blocks(some[0], self.reading):
+                    block.bytes_read += done
+                    yield block
+                done += sum(source.size for source in some)
+
+    def is_one_text(self, source: Source) -> bool:
+        """Whether a file is a text as a whole."""
+        return source.kind == ".txt" and not self.reading.lines and not source.is_stream
+
+    def column_names(self) -> list[str]:
+        """Return the names of all columns of all files, in order of appearance; JSON files are read through for theirs.
+
+        Raises:
+            InputError: They are those of JSON from standard input, which can be read once alone.
+        """
+        return list(dict.fromkeys(name for source in self.sources for name in self.names_of(source)))
+
+    def names_of(self, source: Source) -> list[str]:
+        """Return the names of the columns of one of the sources.
+
+        Raises:
+            InputError: As `column_names`.
+        """
+        if source.kind in {".json", ".jsonl"}:
+            if source.is_stream:
+                raise InputError("the columns of JSON from standard input are not known before its end: write .jsonl")
+            return list(dict.fromkeys(name for block in read_blocks(source, self.reading) for name in block.columns))
+        if source.kind != ".txt":
+            return list(source.columns)
+        return ["file"] if self.is_one_text(source) else ["line"] if source.is_stream else ["file", "line"]
+
+
+def find_inputs(
+    inputs: Sequence[str | Path],
+    reading: Reading = Reading(),  # noqa: B008  # it is frozen
+    *,
+    glob: str | None = None,
+    input_format: str = "lines",
+    or_text: bool = False,
+) -> Inputs:
+    """Find the files behind `inputs` and make sure that they can be read and have the text column.
+
+    Args:
+        inputs: Files, folders (with all below them, sorted by path; hidden ones are left out) and `-` for standard input. Text
+            formats may be compressed.
+        reading: How to read them.
+        glob: Read only those files of a folder that match, such as `*.csv`, `2024/*.txt` or `**/notes/*.txt`.
+        input_format: What standard input is: `lines`, each of them a text, `jsonl`, `csv` or `tsv`.
+        or_text: Where an input lacks the columns of the text but all have one named `text`, read that one, and say so.
+
+    Raises:
+        InputError: A file or folder is missing, cannot be read, holds nothing to read, or lacks the text column.
+    """
+    paths = list(map(str, inputs))
+    if not paths:
+        raise InputError("nothing to classify: name files, folders, or - for standard input")
+    if paths.count(STANDARD_INPUT) > 1:
+        raise InputError("standard input (-) is named twice")
+    if input_format not in INPUT_FORMATS:
+        raise InputError(f"{input_format}: is no format of standard input; there are {', '.join(INPUT_FORMATS)}")
+    found: list[Source] = []
+    notes: list[str] = []
+    for path in paths:
+        if path == STANDARD_INPUT:
+            found.append(Source(Path(path), path, ".txt" if input_format == "lines" else f".{input_format}"))
+        elif is_remote(path):
+            found += _behind_uri(path, glob, notes, alone=len(paths) == 1)
+        elif Path(path).is_dir():
+            found += _of_folder(path, _below(Path(path), notes), glob, notes, alone=len(paths) == 1)
+        else:
+            found.append(_named(path, follow=reading.follow))
+    if reading.follow:
+        reading = replace(reading, lines=True)
+        _check_growing(found)
+    try:
+        sources, told = _looked_at(found, reading)
+    except DataError:
+        if not or_text or reading.text == ("text",):
+            raise
+        try:
+            sources, told = _looked_at(found, replace(reading, text=("text",)))
+        except DataError:
+            sources, told = _looked_at(found, reading)  # its error says more than that of a column the user never named
+        reading = replace(reading, text=("text",))
+        notes.append("the inputs lack the column that the model learned from; the column text is classified")
+    return Inputs(tuple(sources), reading, (*notes, *told))
+
+
+def _looked_at(found: Sequence[Source], reading: Reading) -> tuple[list[Source], list[str]]:
+    """Look at each source, and gather what is the same of many."""
+    sources: list[Source] = []
+    by_note: dict[str, list[str]] = {}
+    for source in found:
+        looked, notes = source, list[str]()
+        if source.kind in _TABLES or (reading.lines and not source.is_stream):
+            looked, notes = look_at(source, reading)
+        sources.append(looked)
+        for note in notes:
+            by_note.setdefault(note.removeprefix(f"{source.name}: "), []).append(source.name)
+    return sources, [f"{named(names, _NAMED)}: {note}" for note, names in by_note.items()]
+
+
+def _named(path: str, *, follow: bool) -> Source:
+    """Return the source for a file that the user named."""
+    if not Path(path).exists():
+        raise InputError(f"{path}: there is no such file or folder")
+    kind = _kind(Path(path))
+    if kind is None:
+        raise _unreadable(path)
+    if not follow:
+        check_regular(Path(path))
+    return Source(Path(path), path, kind, 0 if follow else Path(path).stat().st_size)
+
+
+def _unreadable(path: str) -> InputError:
+    return InputError(
+        f"{path}: only files that end in {', '.join(ENDINGS)} can be classified, "
+        f"those of text also compressed ({', '.join(COMPRESSIONS)}); for lines of text use --lines and .txt, or -"
+    )
+
+
+def _behind_uri(uri: str, glob: str | None, notes: list[str], *, alone: bool) -> list[Source]:
+    """Return the readable files that a URI names: one, those below it, or with `*` or `[…]` those that match."""
+    base, pattern = uri, None
+    if any(char in uri for char in "*["):
+        address, query, options = uri.partition("?")
+        folders = address.split("/")
+        first = next(place for place, part in enumerate(folders) if any(char in part for char in "*["))
+        base, pattern = "/".join(folders[:first]) + query + options, folders[first:]
+    files = list_remote(base)
+    if pattern:
+        files = [(file, name) for file, name in files if _fits(name.split("/"), pattern)]
+    if len(files) == 1 and not files[0][1]:
+        kind = _kind(files[0][0])
+        if kind is None:
+            raise _unreadable(uri)
+        return [Source(files[0][0], uri, kind, files[0][0].stat().st_size)]
+    if not files:
+        raise InputError(f"{uri}: there is no such file or folder")
+    return _of_folder(uri, files, glob, notes, alone=alone)
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    return len(parts) == len(pattern) and all(map(fnmatch.fnmatchcase, parts, pattern))
+
+
+def _kind(path: Place) -> str | None:
+    kind = ending(path)
+    compressed_parquet = kind == ".parquet" and path.suffix.lower() in COMPRESSIONS
+    return kind if kind in ENDINGS and not compressed_parquet else None
+
+
+def _below(folder: Path, notes: list[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the files below a folder, and the links to folders, with their names relative to it; no hidden folders."""
+    waiting = [(folder, "")]
+    closed: list[str] = []
+    while waiting:
+        parent, relative = waiting.pop()
+        try:
+            entries = list(os.scandir(parent))
+        except OSError as error:  # no right to list it, or a path that is too long
+            if parent == folder:
+                raise InputError(f"{folder}: cannot be listed: {error.strerror}") from None
+            closed.append(f"{relative[:-1]} ({error.strerror})")
+            continue
+        for entry in entries:
+            name = f"{relative}{entry.name}"
+            if not entry.is_dir(follow_symlinks=False):
+                yield Path(entry.path), name
+            elif not entry.name.startswith("."):
+                waiting.append((Path(entry.path), f"{name}/"))
+    if closed:
+        notes.append(f"{folder}: left out folders that cannot be listed: {named(sorted(closed), _NAMED)}")
+
+
+def _of_folder(
+    folder: str, files: Iterable[tuple[Place, str]], glob: str | None, notes: list[str], *, alone: bool
+) -> list[Source]:
+    """Return the readable files among those below a folder, sorted by name; what is left out is noted."""
+    found: list[tuple[tuple[str, ...], Source]] = []
+    left_out: dict[str, Counter[str]] = {"files of other kinds": Counter(), "hidden files": Counter()}
+    links: dict[str, list[str]] = {
+        "links to nothing": [],
+        "links to folders, which are not followed": [],
+        "what is no regular file": [],
+    }
+    patterns = _patterns(glob) if glob else ()
+    for path, relative in files:
+        linked, dead, special = _nature(path) if isinstance(path, Path) else (False, False, False)
+        if patterns and not linked and not any(_matches(relative, pattern) for pattern in patterns):
+            continue
+        kind = _kind(path)
+        if linked:
+            links["links to folders, which are not followed"].append(relative)
+        elif path.name.startswith("."):
+            left_out["hidden files"][path.suffix or path.name] += 1
+        elif kind is None:
+            left_out["files of other kinds"][path.suffix or path.name] += 1
+        elif dead:
+            links["links to nothing"].append(relative)
+        elif special:
+            links["what is no regular file"].append(relative)
+        else:
+            source = Source(path, relative if alone else path.as_posix(), kind, _size(path))
+            found.append((PurePosixPath(relative).parts, source))
+    if not found:
+        which = f"no file that matches {glob} and" if glob else "no file that"
+        raise InputError(f"{folder}: holds {which} ends in {', '.join(ENDINGS)}")
+    shown = {what: [f"{kind} ({count})" for kind, count in kinds.items()] for what, kinds in left_out.items()} | links
+    notes += [f"{folder}: left out {what}: {', '.join(sorted(names))}" for what, names in shown.items() if names]
+    return [source for _, source in sorted(found, key=lambda one: one[0])]
+
+
+def _nature(path: Path) -> tuple[bool, bool, bool]:
+    """Return whether a path that is no folder leads to one, whether it leads to nothing, and whether to no regular file."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False, path.is_symlink(), False
+    except OSError:  # reading the file says what is wrong
+        return False, False, False
+    return stat.S_ISDIR(mode), False, not stat.S_ISREG(mode)
+
+
+def _size(path: Place) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _patterns(glob: str) -> list[str]:
+    """Return what a pattern means where each `**/` stands for some folders, and for none."""
+    first, *others = re.split(r"(?:^|(?<=/))\*\*/", glob)
+    choices = product(("**/", ""), repeat=len(others))
+    return [pattern for stars in choices if (pattern := first + "".join(map("".join, zip(stars, others, strict=True))))]
+
+
+def _matches(relative: str, pattern: str) -> bool:
+    return PurePosixPath(relative).match(pattern) or fnmatch.fnmatch(relative, pattern)
+
+
+def _check_growing(sources: Sequence[Source]) -> None:
+    """Make sure that the input is one that can be read while it grows."""
+    only = sources[0]
+    compressed = isinstance(only.path, RemoteFile) or only.path.suffix.lower() in COMPRESSIONS
+    if len(sources) > 1 or only.kind not in {".txt", ".jsonl"} or compressed:
+        raise InputError("only one growing file can be followed: a .txt or .jsonl file that is not compressed, or -")

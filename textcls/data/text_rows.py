@@ -1,0 +1,193 @@
+"""Text files: each line a text, or the whole file. And what all formats share: decoded lines, and a text out of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from textcls.data.blocks import (
+    BLOCK_CHARACTERS,
+    MISSING,
+    Block,
+    Reading,
+    Source,
+    column_values,
+    without_surrogates,
+)
+from textcls.data.labels import label_text
+from textcls.data.places import TOO_LONG, Opened, as_utf8, read_whole, whole_lines
+from textcls.errors import DataError
+
+_TOO_LONG: Final = TOO_LONG.decode("utf-8", "surrogateescape")
+
+
+def line_blocks(source: Source, reading: Reading) -> Iterator[Block]:
+    """Read a file, or standard input, whose every line is a text, without waiting for more lines than there are.
+
+    The columns are `file` and `line`; of standard input `line` alone.
+    """
+    while True:
+        with source.open(follow=reading.follow and not source.is_stream) as opened:
+            number = 1
+            for text, clean in decoded_lines(opened, source, reading):
+                lines = split_lines(text)
+                for start in range(0, len(lines), reading.block_rows):
+                    some = lines[start : start + reading.block_rows]
+                    numbers = range(number, number + len(some))
+                    faults, replaced = ({}, set()) if clean else settle(some, source, reading)
+                    columns: dict[str, Any] = {} if source.is_stream else {"file": [source.name] * len(some)}
+                    columns["line"] = list(numbers)
+                    yield block_of(some, columns, numbers, source, faults, opened.position(), replaced=len(replaced))
+                    number += len(some)
+        if not reading.follow or source.is_stream:
+            return
+
+
+def file_blocks(sources: Sequence[Source], reading: Reading) -> Iterator[Block]:
+    """Read each file as one text; the column `file` holds its name."""
+    texts: list[str] = []
+    names: list[str] = []
+    faults: dict[int, str] = {}
+    characters = bytes_read = replaced = 0
+    for place, source in enumerate(sources, start=1):
+        try:
+            with source.open() as opened:
+                content = read_whole(opened, reading.encoding, reading.longest)
+            some = [content.decode("utf-8", "surrogateescape")]
+            own, others = settle(some, source, reading)
+            faults |= {len(texts): f"{source.place}: {fault}" for fault in own.values()}
+            replaced += len(others)
+        except DataError as error:
+            some, faults[len(texts)] = [""], str(error)
+        bytes_read += source.size
+        texts += some
+        names.append(source.name)
+        characters += len(some[0])
+        if len(texts) == reading.block_rows or characters > BLOCK_CHARACTERS or place == len(sources):
+            for row in faults:
+                texts[row] = ""
+            yield Block(texts, {"file": names}, [1] * len(texts), "", faults, bytes_read, replaced=replaced)
+            texts, names, faults, characters, replaced = [], [], {}, 0, 0
+
+
+def decoded_lines(opened: Opened, source: Source, reading: Reading) -> Iterator[tuple[str, bool]]:
+    """Yield some whole lines as one text, and whether all of it could be decoded; what could not is lone surrogates."""
+    for lines in whole_lines(as_utf8(opened.chunks(), source.dialect.encoding), reading.longest):
+        try:
+            yield lines.decode(), True
+        except UnicodeDecodeError:
+            yield lines.decode("utf-8", "surrogateescape"), False
+
+
+def split_lines(text: str) -> list[str]:
+    r"""Return the lines of a text without their ends, `\n` or `\r\n`."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def settle(values: list[str], source: Source, reading: Reading) -> tuple[dict[int, str], set[int]]:
+    """Put U+FFFD, in place, for the bytes that decoding could only carry along.
+
+    Returns:
+        By row, what is wrong where that is an error; and the rows where it is none.
+    """
+    faults: dict[int, str] = {}
+    replaced: set[int] = set()
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:
+        for row, value in enumerate(values):
+            if value.isascii() or not _has_bytes(value):
+                continue
+            values[row] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            if _TOO_LONG in value:
+                values[row] = ""
+                faults[row] = f"longer than data.max_row_bytes, {reading.longest:,}"
+            elif reading.encoding_errors == "strict":
+                faults[row] = not_decoded(value, source.dialect.encoding)
+            else:
+                replaced.add(row)
+    return faults, replaced
+
+
+def not_decoded(value: str, encoding: str) -> str:
+    """Say which byte of a text cannot be decoded, and what to do."""
+    byte = next((ord(char) - 0xDC00 for char in value if "\udc80" <= char <= "\udcff"), 0)
+    what = f"byte 0x{byte:02x} is not" if encoding == "utf-8" else "is not all"
+    return (
+        f"{what} {encoding.upper()}; name the file's encoding in data.encoding (--encoding), such as cp1252, "
+        "or set data.encoding_errors to replace"
+    )
+
+
+def _has_bytes(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def block_of(
+    texts: list[str],
+    columns: dict[str, Any],
+    numbers: Sequence[int],
+    source: Source,
+    faults: dict[int, str],
+    bytes_read: int,
+    *,
+    raw: dict[int, str] | None = None,
+    replaced: int = 0,
+) -> Block:
+    """Put a block together: texts are free of lone surrogates, and empty where a row has a fault."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        texts = list(map(without_surrogates, texts))
+    for row in faults:
+        texts[row] = ""
+    name = source.place if source.is_stream else source.name
+    return Block(texts, columns, numbers, name, faults, bytes_read, raw or {}, replaced)
+
+
+def texts_of(columns: Mapping[str, Any], wanted: Sequence[str], count: int, faults: dict[int, str]) -> list[str]:
+    """Take the texts out of their columns and note the rows that have none; a fault noted before stays."""
+    parts: list[list[str]] = []
+    for column in wanted:
+        values: list[Any] = column_values(columns[column]) if column in columns else [MISSING] * count
+        if set(map(type, values)) - {str}:
+            values = [_plain(value) for value in values]
+            for row, value in enumerate(values):
+                if type(value) is not str:
+                    faults.setdefault(row, _why_no_text(column, value))
+            values = [value if type(value) is str else "" for value in values]
+        parts.append(values)
+    return list(parts[0]) if len(parts) == 1 else list(map("\n".join, zip(*parts, strict=True)))
+
+
+def _plain(value: Any) -> Any:
+    """Return a number, or bytes that are UTF-8, as text; NaN, which pandas writes for a missing text, as null."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
+    if isinstance(value, bool | int | float):
+        return label_text(value) if value == value else None
+    return value
+
+
+def _why_no_text(column: str, value: Any) -> str:
+    if value is MISSING:
+        return f"there is no {column!r}"
+    if isinstance(value, bytes):
+        return f"{column!r} holds bytes that are not UTF-8 text"
+    return f"{column!r} is null" if value is None else f"{column!r} is not text but {in_words(value)}"
+
+
+def in_words(value: Any) -> str:
+    """Name the type of a JSON value."""
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", str: "a text"}
+    return names.get(type(value), "null" if value is None else f"a {type(value).__name__}")
