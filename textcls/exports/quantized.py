@@ -20,8 +20,8 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
 
     The LSTM multiplies whole numbers (`DynamicQuantizeLSTM`: it quantises its inputs too, over the batch and for each step, so
     scores move a little with the batch). ONNX Runtime has no such operator for GRU and RNN, whose weights are turned back into
-    floats as the file is loaded: smaller, not quicker. Written node by node, as the graph was: ONNX Runtime's own tool infers
-    shapes first, which ends the process on a graph of strings.
+    floats as the file is loaded: smaller, not quicker. Written node by node, as the graph was: ONNX Runtime's own tool leaves
+    the weights of GRU and RNN as they are, and gives all n-grams one scale.
 
     Args:
         model: The graph; it is left as it is.
@@ -47,6 +47,7 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
         list(graph.input),
         list(graph.output),
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
+        value_info=[*graph.value_info, *(value for node in nodes for value in _declared(node))],
     )
     graph.CopyFrom(kept)
     if any(value.type.tensor_type.elem_type == onnx.TensorProto.STRING for value in graph.input):
@@ -112,6 +113,20 @@ def _whole_number_lstm(node: onnx.NodeProto, constants: dict[str, NDArray[Any]])
     no_states_no_peepholes = ("", "", "")
     inputs = [*node.input, *no_states_no_peepholes, *scales]
     return helper.make_node("DynamicQuantizeLSTM", inputs, list(node.output), domain="com.microsoft", **attributes)
+
+
+def _declared(node: onnx.NodeProto) -> list[onnx.ValueInfoProto]:
+    """Declare what a whole-number LSTM gives: tools of onnx know none of ONNX Runtime's own operators."""
+    if node.op_type != "DynamicQuantizeLSTM":
+        return []
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    states = [2 if attributes["direction"] == b"bidirectional" else 1, "texts", attributes["hidden_size"]]
+    shapes = (["longest", *states], states)
+    return [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in zip(node.output, shapes, strict=False)
+        if name
+    ]
 
 
 def _floats_again(name: str, constants: dict[str, NDArray[Any]]) -> onnx.NodeProto:

@@ -57,14 +57,16 @@ def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8") -> onnx.ModelPro
         text_nodes, text_constants = _text_part(artifact, locale)
         nodes, constants = text_nodes + nodes, constants | text_constants
         inputs = [value("text", TensorProto.STRING, ["texts"])]
+        # What ONNX Runtime's own `Tokenizer` gives is unknown to onnx, whose tools crash on a LabelEncoder of an unknown type.
+        declared = [value("tokens", TensorProto.STRING, ["texts", "tokens"])]
     else:
-        inputs = core_inputs()
+        inputs, declared = core_inputs(), []
     label = value("label", TensorProto.STRING, ["texts"])
     selected = value("selected", TensorProto.BOOL, ["texts", classes])
     outputs = [selected if artifact.many else label, value("probabilities", TensorProto.FLOAT, ["texts", classes])]
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     model = helper.make_model(
-        helper.make_graph(nodes, "textcls", inputs, outputs, initializers),
+        helper.make_graph(nodes, "textcls", inputs, outputs, initializers, value_info=declared),
         opset_imports=[helper.make_opsetid(domain, version) for domain, version in OPSETS],
         ir_version=IR_VERSION,
         producer_name="textcls",
