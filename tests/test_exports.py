@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from dataclasses import replace
@@ -16,8 +15,6 @@ import torch
 from helpers import tiny_artifact
 
 from textcls.artifact import Artifact, write_artifact
-from textcls.config import Config
-from textcls.data import load_splits
 from textcls.errors import ExportError, InputError, ModelError
 from textcls.exports import FORMATS, export, onnx_file
 from textcls.exports import texts as proof
@@ -295,42 +292,6 @@ def test_a_texts_file_that_does_not_serve(model: Path, tmp_path: Path, content: 
     with pytest.raises(InputError, match=expected):
         export(model, tmp_path / "out.onnx", texts=tmp_path / "texts.txt")
     assert not (tmp_path / "out.onnx").exists()
-
-
-@pytest.fixture
-def run(model: Path, tmp_path: Path) -> Path:
-    """A run folder whose data lies beside it."""
-    with (tmp_path / "data.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *((f"text {i}", "yes" if i % 2 else "no") for i in range(40))])
-    config = Config().replace({"data.train": str(tmp_path / "data.csv"), "data.validation_share": 0.25})
-    (model.parent / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    return model.parent
-
-
-def test_the_runs_validation_split_is_found(run: Path, tmp_path: Path) -> None:
-    expected = load_splits(Config().replace({"data.train": str(tmp_path / "data.csv"), "data.validation_share": 0.25}).data)
-    assert expected.validation is not None
-    assert real_texts(ARTIFACT, run / "model", None) == (list(expected.validation.texts), "texts of the run's validation split")
-    assert export(run / "model", tmp_path / "out.onnx").source == "texts of the run's validation split"
-
-
-@pytest.mark.parametrize("damage", ["moved", "other", "broken"])
-def test_data_that_moved_gives_way_to_drawn_texts_and_says_so(run: Path, tmp_path: Path, damage: str) -> None:
-    if damage == "moved":
-        (tmp_path / "data.csv").unlink()
-    elif damage == "other":
-        (tmp_path / "data.csv").write_bytes(b"\x00\x01 something else \xff")
-    else:
-        (run / "config.yaml").write_text("not: ours", encoding="utf-8")
-    texts, source = real_texts(ARTIFACT, run / "model", None)
-    assert source == "texts drawn from the vocabulary (the run's data is not at hand)"
-    assert texts == drawn_texts(ARTIFACT)
-
-
-def test_a_run_without_validation_draws_texts(run: Path) -> None:
-    config = Config().replace({"data.train": str(run.parent / "data.csv"), "data.validation_share": 0})
-    (run / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    assert real_texts(ARTIFACT, run / "model", None)[1].startswith("texts drawn from the vocabulary")
 
 
 def test_drawn_texts_are_of_the_vocabulary_and_always_the_same() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 from textcls.artifact import Artifact
-from textcls.config import load_config
-from textcls.data import Rows, load_splits
-from textcls.errors import InputError, TextclsError
+from textcls.data import Rows
+from textcls.errors import InputError
+from textcls.exports.validation import NoValidationError, recorded_rows
 from textcls.text import SPECIAL_TOKENS
 
 MOST_TEXTS = 1000
@@ -54,7 +55,7 @@ def real_texts(artifact: Artifact, model: Path, file: str | Path | None) -> tupl
 
     Args:
         artifact: The trained model.
-        model: Its folder; where it lies in a run folder whose data is at hand, the run's validation split is taken.
+        model: Its folder; where it lies in a run folder whose data is at hand and unchanged, the run's validation split is taken.
         file: A file of texts, one a line, taken instead.
 
     Raises:
@@ -62,9 +63,11 @@ def real_texts(artifact: Artifact, model: Path, file: str | Path | None) -> tupl
     """
     if file is not None:
         return _lines(Path(file)), f"texts of {Path(file).name}"
-    if (validation := validation_rows(model)) is not None:
-        return validation.texts[:MOST_TEXTS], "texts of the run's validation split"
-    return drawn_texts(artifact), "texts drawn from the vocabulary (the run's data is not at hand)"
+    try:
+        texts = recorded_rows(model).texts[:MOST_TEXTS]
+    except NoValidationError as reason:
+        return drawn_texts(artifact), f"texts drawn from the vocabulary ({reason})"
+    return texts, f"{len(texts):,} texts of the run's validation split"
 
 
 def _lines(file: Path) -> list[str]:
@@ -83,14 +86,10 @@ def _lines(file: Path) -> list[str]:
 
 
 def validation_rows(model: Path) -> Rows | None:
-    """Return the validation split of the run in which a model folder lies, where its data is at hand."""
-    settings = model.resolve().parent / "config.yaml"
-    if not settings.is_file():
-        return None
-    try:
-        return load_splits(load_config(settings).data).validation
-    except TextclsError:
-        return None  # the run's data has moved
+    """Return the validation split of the run in which a model folder lies, where its data is at hand and unchanged."""
+    with suppress(NoValidationError):
+        return recorded_rows(model)
+    return None
 
 
 def drawn_texts(artifact: Artifact, count: int = MOST_TEXTS) -> list[str]:
