@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from textcls.config import load_config
 from textcls.data import Rows
-from textcls.data.reading import read_sources
+from textcls.data.labelled import read_sources
 from textcls.data.sources import Role, resolve
 from textcls.errors import TextclsError
 
