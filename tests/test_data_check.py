@@ -51,3 +51,16 @@ def test_real_data(name: str, rows: int) -> None:
     if not folder:
         pytest.skip("TEXTCLS_DATA does not name a folder with the evaluation data")
     assert len(read_labelled(str(Path(folder) / f"{name}.parquet"), DataSettings())) == rows
+
+
+def test_empty_texts_repeat_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n" + ",a\n,b\n" * 3 + "x,a\ny,b\n")
+    train = check(DataSettings(train=str(tmp_path / "a.csv"), validation_share=0)).splits["train"]
+    assert (train.empty, train.repeated, train.contradicting) == (6, 0, 0)
+
+
+def test_tokens_are_counted_where_they_can_be_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na b,x\na c,y\na d,x\n")
+    settings = DataSettings(train=str(tmp_path / "a.csv"), validation_share=0)
+    assert check(settings).seen_once is None
+    assert check(settings, str.split).seen_once == 0.75

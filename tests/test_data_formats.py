@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
-
 from textcls.data.files import Decoder, ending, fingerprint, read_text
+
 from textcls.data.formats import iter_fasttext, iter_records
 from textcls.errors import DataError
 

@@ -34,10 +34,34 @@ def test_encode_compares_by_text() -> None:
     assert len(classes) == 3
 
 
+@pytest.mark.parametrize(
+    ("known", "met", "number"),
+    [
+        ((0, 1), "1.0", 1),
+        ((0, 1), 1.0, 1),
+        ((0, 1), True, 1),
+        ((0, 1), "False", 0),
+        (("0.0", "1.0"), 1, 1),
+        ((False, True), 1, 1),
+        ((1, 2), "2.5", None),
+        ((1, "1.0"), "1.0", 1),  # its own text comes first
+        ((1, "1.00"), "1.0", None),  # either could be meant
+        (("a", "b"), "A", None),
+        (("nan", "inf"), "Infinity", None),
+    ],
+)
+def test_a_number_is_known_in_another_spelling(known: tuple[Label, ...], met: Label, number: int | None) -> None:
+    classes = LabelSet(known)
+    assert classes.number(met) == number
+    assert classes.encode([met]).tolist() == [-1 if number is None else number]
+    assert classes.encode_many([[met]]).sum() == (number is not None)
+    assert len(classes.extended([met])) == len(known) + (number is None)
+
+
 def test_rows_select_and_where() -> None:
     builder = RowsBuilder()
-    for source, row, text, label in ((0, 2, "x", "a"), (0, 3, "y", "b"), (1, 2, "z", "a")):
-        builder.append(source, row, text, label)
+    builder.extend([0, 0], [2, 3], ["x", "y"], ["a", "b"])
+    builder.extend([1], [2], ["z"], ["a"])
     rows = builder.finish(("one.csv", "two.csv"))
     chosen = rows.select([2, 0])
     assert (list(chosen.texts), list(chosen.labels), len(chosen)) == (["z", "x"], ["a", "a"], 2)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from textcls.data.unlabelled import Inputs, find_inputs
 
 from textcls.data.remote import RemoteFile, list_remote
-from textcls.data.unlabelled import Inputs, find_inputs
 from textcls.errors import DataError, InputError
 
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from textcls.data.unlabelled import find_inputs, read_blocks
 
 from textcls.data.blocks import MISSING, column_values
-from textcls.data.unlabelled import find_inputs, read_blocks
 from textcls.errors import InputError
 
 Write = Callable[[str, str | bytes], str]

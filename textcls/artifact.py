@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.config import Config, ModelSettings, load_config
+from textcls.config import Config, ModelSettings, load_saved_config
 from textcls.errors import ConfigError, InputError, ModelError, named
 from textcls.files import file_sha256, is_torn, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
@@ -200,7 +200,7 @@ def read_artifact(folder: str | Path) -> Artifact:
     temperature, thresholds = _part(folder / "calibration.json", _read_calibration)
     record = _part(folder / RECORD, _read_record)
     artifact = Artifact(
-        config=_part(folder / "config.yaml", load_config),
+        config=_part(folder / "config.yaml", load_saved_config),
         vocabulary=_part(folder / "vocabulary.txt", _read_vocabulary),
         labels=labels,
         weights=_part(folder / "model.safetensors", load_file),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_artifact, write_artifact
-from textcls.config import Config, load_config, parse_config
+from textcls.config import Config, load_config, parse_config, saved_data
 from textcls.data import Label, LabelSet, Rows, label_text, load_splits, read_labelled, split_rows
 from textcls.data.memory import checked_texts, rows_from_memory
 from textcls.errors import ModelError
@@ -139,8 +139,8 @@ class TextClassifier:
         """
         predictor = self._trained()
         columns = parse_config(
-            {"data": predictor.record["data"]}, "the model"
-        ).data  # of many labels also where `fit` found out
+            {"data": saved_data(predictor.record)}, "the model"
+        ).data  # many labels, too, where `fit` found out
         return evaluate_rows(predictor, rows_from_memory(texts, labels, columns, many=predictor.many))[0]
 
     @property
@@ -305,8 +305,11 @@ def evaluate(
     data: str | Sequence[str],
     *,
     text: str | Sequence[str] | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     header: bool | None = None,
+    delimiter: str | None = None,
+    quoting: str | None = None,
+    encoding: str | None = None,
     encoding_errors: str | None = None,
 ) -> Evaluation:
     """Evaluate a model folder or an exported file on labelled files.
@@ -315,8 +318,11 @@ def evaluate(
         model: The folder or the file.
         data: Files, folders or named sources of labelled rows, as `data.test`.
         text: Column or columns of the text; those of training where not given.
-        label: Column of the label or labels; that of training where not given.
+        label: Column of the label or labels, or for many labels columns of 0 and 1; that of training where not given.
         header: Whether csv and tsv files have a line of column names; as in training where not given.
+        delimiter: What separates the fields of csv and tsv files; as in training where not given.
+        quoting: `auto`, `csv` or `none`; as in training where not given.
+        encoding: Of text files without a byte order mark; as in training where not given.
         encoding_errors: `strict` or `replace`; as in training where not given.
 
     Raises:
@@ -325,8 +331,8 @@ def evaluate(
     predictor = Predictor.load(model)
     column = "labels" if predictor.many else "label"
     given = {"text": text, column: label, "header": header, "encoding_errors": encoding_errors}
-    trained = dict(predictor.record.get("data", {}))
-    columns = trained | {name: value for name, value in given.items() if value is not None}
+    given |= {"delimiter": delimiter, "quoting": quoting, "encoding": encoding}
+    columns = saved_data(predictor.record) | {name: value for name, value in given.items() if value is not None}
     settings = parse_config({"data": columns}, "evaluate").data
     source = data if isinstance(data, str) else tuple(data)
     rows = read_labelled(source, settings, "test")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from textcls.cli.output import STANDARD_OUTPUT, figure, metrics_table, table, tell, write_json, write_rows
+from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
 
 EXAMPLES = """Examples:
 
@@ -34,10 +35,16 @@ def evaluate(
         typer.Option(metavar="FILE", help="Write the wrong rows, the most confident first, to .jsonl, .csv or .tsv."),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column with the text; may be repeated.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the label or labels.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column with the label or labels; repeated, columns of 0 and 1."),
+    ] = None,
     no_header: Annotated[
         bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
     ] = False,
+    delimiter: DelimiterOption = None,
+    quoting: QuotingOption = None,
+    encoding: EncodingOption = None,
     encoding_errors: Annotated[
         str | None,
         typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8; as in training by default."),
@@ -52,9 +59,10 @@ def evaluate(
         model,
         data,
         text=tuple(text) if text else None,
-        label=label,
+        label=None if not label else label[0] if len(label) == 1 else tuple(label),
         header=False if no_header else None,
         encoding_errors=encoding_errors,
+        **reading_options(delimiter, quoting, encoding),
     )
     for note in result.notes:
         tell(f"note: {note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
@@ -41,8 +42,12 @@ EncodingOption = Annotated[
 ]
 
 
-def reading_options(delimiter: str | None, quoting: str | None, encoding: str | None) -> dict[str, Any]:
+def reading_options(
+    delimiter: str | None, quoting: str | None, encoding: str | None, *, quoted: bool = False
+) -> dict[str, Any]:
     """Return what was given of the options that say how tables are written, checked as the settings of `data` are.
+
+    With `quoted`, as YAML, for `--set`.
 
     Raises:
         ConfigError: One does not fit.
@@ -52,7 +57,7 @@ def reading_options(delimiter: str | None, quoting: str | None, encoding: str | 
     given = {"delimiter": delimiter, "quoting": quoting, "encoding": encoding}
     given = {name: value for name, value in given.items() if value is not None}
     checked = parse_config({"data": given}, "the options").data
-    return {name: getattr(checked, name) for name in given}
+    return {name: json.dumps(value) if quoted else value for name in given if (value := getattr(checked, name))}
 
 
 def read_settings(source: str, overrides: Sequence[str] | None) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,13 +45,30 @@ class LabelSet:
 
     def extended(self, labels: Iterable[Label]) -> LabelSet:
         """Return these labels, then the distinct others of `labels` in their own order."""
-        known = set(self.texts)
-        return LabelSet(self.labels + LabelSet.from_rows(label for label in labels if label_text(label) not in known).labels)
+        return LabelSet(self.labels + LabelSet.from_rows(label for label in labels if self.number(label) is None).labels)
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """The text of each label, in order."""
         return tuple(label_text(label) for label in self.labels)
+
+    @cached_property
+    def _numbers(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The class number of each text, and of each number that one label alone means."""
+        spelt = [meant(text) for text in self.texts]
+        counts = Counter(spelt)
+        alone = {text: index for index, text in enumerate(spelt) if counts[text] == 1}
+        return {text: index for index, text in enumerate(self.texts)}, alone
+
+    def number(self, label: Label) -> int | None:
+        """Return the class number of a label; None where it is not in the set.
+
+        Where no label has its text, `1.0`, `1` and `True` stand for each other, and so do `0.0`, `0` and `False`, as long as one of
+        them alone is in the set: a column of integers comes back as floats from a table with gaps.
+        """
+        by_text, by_meaning = self._numbers
+        found = by_text.get(label_text(label))
+        return by_meaning.get(meant(label_text(label))) if found is None else found
 
     def __len__(self) -> int:
         """Return the number of classes."""
@@ -58,16 +76,27 @@ class LabelSet:
 
     def encode(self, labels: Sequence[Label]) -> npt.NDArray[np.int64]:
         """Return the class number of each label, int64 `[len(labels)]`; -1 for a label that is not in the set."""
-        number = {text: index for index, text in enumerate(self.texts)}
-        return np.fromiter((number.get(label_text(label), -1) for label in labels), np.int64, len(labels))
+        numbers = map(self.number, labels)
+        return np.fromiter((-1 if number is None else number for number in numbers), np.int64, len(labels))
 
     def encode_many(self, labels: Sequence[Sequence[Label]]) -> npt.NDArray[np.bool_]:
         """Return whether each row has each label, bool `[len(labels), classes]`; labels that are not in the set are left out."""
-        number = {text: index for index, text in enumerate(self.texts)}
         has = np.zeros((len(labels), len(self)), np.bool_)
         for row, some in enumerate(labels):
-            has[row, [number[text] for text in map(label_text, some) if text in number]] = True
+            has[row, [number for number in map(self.number, some) if number is not None]] = True
         return has
+
+
+def meant(text: str) -> str:
+    """Return the number that a label's text is, as an integer is written; another text as it is."""
+    lower = text.lower()
+    if lower in {"true", "false"}:
+        return "1" if lower == "true" else "0"
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else text
 
 
 def sorted_texts(texts: Iterable[str]) -> list[str]:

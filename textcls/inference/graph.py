@@ -27,7 +27,8 @@ OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
 IR_VERSION = 10  # what ONNX Runtime 1.20 reads
 # Places of torch's gates in ONNX's order: LSTM i, f, g, o → i, o, f, g; GRU r, z, n → z, r, n.
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
-_READING = {"text", "label", "labels", "header", "encoding_errors"}  # settings of `data` that reading more rows needs
+# Settings of `data` that reading more rows needs.
+_READING = {"text", "label", "labels", "strip_labels", "header", "delimiter", "quoting", "encoding", "encoding_errors"}
 TEXT_PART, LABEL_PART = "text/", "label/"
 VOCABULARY = "textcls.vocabulary"
 
