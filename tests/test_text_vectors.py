@@ -1,3 +1,4 @@
+import codecs
 import gzip
 import hashlib
 import struct
@@ -47,6 +48,8 @@ FORMATS: dict[str, Callable[[Rows], bytes]] = {
     "v.txt.gz": lambda rows: gzip.compress(glove(rows)),
     "crlf.txt": lambda rows: glove(rows).replace(b"\n", b"\r\n"),
     "cut.txt": lambda rows: glove(rows)[:-1],
+    "bom.txt": lambda rows: codecs.BOM_UTF8 + glove(rows),
+    "bom.vec": lambda rows: codecs.BOM_UTF8 + vec(rows),
     "v.vec": vec,
     "v.vec.gz": lambda rows: gzip.compress(vec(rows)),
     "v.bin": binary,
@@ -62,7 +65,8 @@ def write(folder: Path, name: str, data: bytes) -> str:
     return str(path)
 
 
-words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \t\n\r"), min_size=1)
+# Without the byte order mark, which is none of the first word.
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \t\n\r\ufeff"), min_size=1)
 tables = st.integers(2, 5).flatmap(
     lambda dimension: st.lists(
         st.tuples(
@@ -168,6 +172,12 @@ def test_coverage_counts_types_and_occurrences(tmp_path: Path) -> None:
         ("v.txt.gz", gzip.compress(glove(ROWS) * 9, mtime=0)[:-9], r"v\.txt\.gz: the gzip data is damaged or cut short"),
         ("v.txt.gz", b"the 1 2\n", r"v\.txt\.gz: the gzip data is damaged or cut short \(Not a gzipped file"),
         ("v.txt.gz", gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20, r"v\.txt\.gz: the gzip data is damaged or cut short"),
+        ("v.txt", codecs.BOM_UTF8 + b"\n", r"v\.txt: is empty or starts with an empty line"),
+        *(
+            ("v.txt", start + glove(ROWS).decode().encode(kind), r"v\.txt: is UTF-16 or no text at all: save it as UTF-8")
+            for kind, start in (("utf-16-le", b""), ("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", b""), ("utf-32-le", b""))
+        ),
+        ("v.txt", codecs.BOM_UTF16_BE + "the one two".encode("utf-16-be"), r"v\.txt: is UTF-16"),
         ("v.npy", b"x", r"v\.npy: vectors are read from \.txt, \.vec or \.bin"),
         ("v.gz", b"x", r"v\.gz: vectors are read from \.txt, \.vec or \.bin"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import re
@@ -124,7 +125,7 @@ def read_vector_package(matrix_path: Path, words_path: Path, selection: Selectio
 def _read_text(path: Path, stream: BinaryIO, selection: Selection) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Read lines of a word and its values, all separated by single blanks."""
     lines = _lines(path, stream)
-    first = next(lines, (1, b""))[1]
+    first = next(lines, (1, b""))[1].removeprefix(codecs.BOM_UTF8)
     announced, dimension = _text_shape(path, first)
     slots, numbers, values = array("q"), array("q"), array("f")
     rows = 0
@@ -175,6 +176,8 @@ def _text_shape(path: Path, first: bytes) -> tuple[int | None, int]:
     dimension = 0
     while dimension < len(pieces) - 1 and _is_number(pieces[-1 - dimension]):
         dimension += 1
+    if dimension == 0 and (b"\0" in first or first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))):
+        raise DataError(f"{path}: is UTF-16 or no text at all: save it as UTF-8")
     if dimension == 0 or b"\t" in first:
         raise DataError(f"{path}, row 1: not a vectors file: expected a word and its values, separated by single blanks")
     return None, dimension
