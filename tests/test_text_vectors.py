@@ -1,12 +1,14 @@
 import codecs
 import gzip
 import hashlib
+import io
 import struct
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -178,6 +180,7 @@ def test_coverage_counts_types_and_occurrences(tmp_path: Path) -> None:
             for kind, start in (("utf-16-le", b""), ("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", b""), ("utf-32-le", b""))
         ),
         ("v.txt", codecs.BOM_UTF16_BE + "the one two".encode("utf-16-be"), r"v\.txt: is UTF-16"),
+        ("v.txt.bz2", b"x", r"v\.txt\.bz2: vectors are read from .*\.gz after it, and from \.zip$"),
         ("v.npy", b"x", r"v\.npy: vectors are read from \.txt, \.vec or \.bin"),
         ("v.gz", b"x", r"v\.gz: vectors are read from \.txt, \.vec or \.bin"),
     ],
@@ -195,6 +198,81 @@ def test_bad_files_are_refused_in_one_line(
 def test_negative_extend_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"text\.extend: must be 0 or more, not -1"):
         load_vectors(write(tmp_path, "v.txt", glove(ROWS)), [], extend=-1)
+
+
+# Archives
+
+
+def zipped(folder: Path, members: dict[str, bytes], name: str = "v.zip", method: int = zipfile.ZIP_DEFLATED) -> str:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", method) as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    return write(folder, name, target.getvalue())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("format_", sorted(FORMATS))
+def test_the_one_file_in_a_zip_is_read_in_place(tmp_path: Path, format_: str, method: int) -> None:
+    members = {"README": b"read me", f"d/{format_}": FORMATS[format_](ROWS), f"__MACOSX/._{format_}": b"junk"}
+    path = zipped(tmp_path, members, method=method)
+    with patch.object(vector_files, "_BLOCK", 7):
+        alone, named = (load_vectors(source, ["dog", "the"], extend=9) for source in (path, f"{path}/d/{format_}"))
+    for vectors in (alone, named):
+        assert (vectors.name, vectors.extra_words) == (f"v.zip/d/{format_}", ("cat", "Sat"))
+        assert vectors.matrix.tolist() == [[7, 8], [1, 2]]
+        assert vectors.sha256 == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert [file.name for file in tmp_path.iterdir()] == ["v.zip"]
+
+
+def test_one_of_several_files_in_a_zip_is_chosen_by_its_name(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"glove.2d.txt": glove(ROWS), "glove.1d.txt": glove([("the", [8.0])])}, "g.zip")
+    assert load_vectors(f"{path}/glove.1d.txt", ["the"]).matrix.tolist() == [[8]]
+    with pytest.raises(DataError) as caught:
+        load_vectors(path, ["the"])
+    assert str(caught.value) == f"{path}: holds glove.2d.txt, glove.1d.txt: choose one, for example {path}/glove.2d.txt"
+    with pytest.raises(
+        DataError, match=r"g\.zip: holds no vectors file glove\.3d\.txt; it holds glove\.2d\.txt, glove\.1d\.txt$"
+    ):
+        load_vectors(f"{path}/glove.3d.txt", ["the"])
+    with pytest.raises(DataError, match=r"p\.zip: no file in it ends in \.txt, \.vec or \.bin"):
+        load_vectors(zipped(tmp_path, {"glove.pdf": b"x"}, "p.zip"), ["the"])
+
+
+def test_a_fault_of_a_file_in_a_zip_names_both_and_its_row(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"v.txt": b"the 1 2\ncat 3\n"})
+    with pytest.raises(DataError, match=r"v\.zip/v\.txt, row 2: 1 values instead of 2"):
+        load_vectors(path, ["the"])
+
+
+@pytest.mark.parametrize("wanted", ["", "/v.txt"])
+def test_a_zip_that_is_cut_short_or_encrypted_is_refused_in_one_line(tmp_path: Path, wanted: str) -> None:
+    path = Path(zipped(tmp_path, {"v.txt": glove(ROWS)}))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    with pytest.raises(DataError, match=r"v\.zip: the zip archive is damaged or cut short \(File is not a zip file\): get it"):
+        load_vectors(f"{path}{wanted}", ["the"])
+    flags = [whole.index(b"PK\3\4") + 6, whole.index(b"PK\1\2") + 8]
+    path.write_bytes(bytes(byte | (place in flags) for place, byte in enumerate(whole)))
+    with pytest.raises(DataError, match=r"v\.zip/v\.txt: is encrypted: unpack it with its password"):
+        load_vectors(f"{path}{wanted}", ["the"])
+
+
+@settings(max_examples=300)
+@given(method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]), data=st.data())
+def test_a_damaged_zip_is_never_taken_for_another_one(method: int, data: st.DataObject) -> None:
+    """Whatever happens to its bytes, what is read is right, or the fault is told in one line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(zipped(Path(folder), {"v.txt": glove(ROWS)}, method=method))
+        content = bytearray(path.read_bytes())
+        for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
+            content[place] = data.draw(st.integers(0, 255))
+        path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2]))])
+        try:
+            found: Any = load_vectors(str(path), ["dog", "the"]).matrix.tolist()
+        except DataError as error:
+            found = str(error)
+    assert found == [[7, 8], [1, 2]] or (isinstance(found, str) and "\n" not in found)
 
 
 # Names: the cache, the package, the download
@@ -380,6 +458,8 @@ def test_torchtexts_other_names_are_read_from_the_cache_alone(cache: Path, monke
         ("elmo", r"no such file or name: elmo: give a path, or one of glove\.42B\.300d, "),
         ("vectors/elmo", r"no such file: vectors/elmo$"),
         ("absent.txt.gz", r"no such file: absent\.txt\.gz$"),
+        ("absent.zip", r"no such file: absent\.zip$"),
+        ("absent.zip/v.txt", r"no such file: absent\.zip/v\.txt$"),
     ],
 )
 def test_unknown_source_says_what_exists(cache: Path, source: str, message: str) -> None:

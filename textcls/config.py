@@ -121,7 +121,8 @@ class TextSettings(Settings):
     max_tokens: int = Field(1000, ge=1)
     """Cut longer texts after this many tokens, everywhere alike."""
     vectors: str | None = None
-    """Pretrained vectors: a GloVe, word2vec or fastText file, or a name such as `glove.6B.50d`; random where not given."""
+    """Pretrained vectors: a GloVe, word2vec or fastText file, also in a zip (`glove.6B.zip/glove.6B.100d.txt`), or a name such as
+    `glove.6B.50d`; random where not given."""
     extend: int = Field(0, ge=0)
     """Keep up to this many pretrained words that training never saw, in the vectors' order."""
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import codecs
 import gzip
 import hashlib
+import lzma
 import re
+import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain
-from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, NoReturn, cast
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, NamedTuple, NoReturn, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.errors import DataError
+from textcls.errors import DataError, named
 
 ENDINGS = (".txt", ".vec", ".bin")
 """Endings of the files that are read, each also with `.gz` after it."""
@@ -28,6 +30,11 @@ _FASTTEXT_MODEL = bytes.fromhex("ba164f2f")  # the first four bytes of every mod
 _LONGEST_LINE = 1 << 22  # bytes; a longer line, or a longer word in a binary file, means that the file is something else
 _LONGEST_WORD = 1 << 16
 _HEADER = 32  # bytes that hold the whole first line of a binary file
+_NAMED = 8  # how many files of an archive a message names before it only counts
+_ENCRYPTED = 1  # the bit of a member's flags
+# What a damaged archive makes the library raise as it is opened, and as a file in it is read.
+_BAD_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError)
+_BAD_MEMBER = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 class SelectedRows(NamedTuple):
@@ -73,28 +80,68 @@ class Selection:
         return slot
 
 
-def read_vector_file(path: Path, selection: Selection) -> SelectedRows:
+def read_vector_file(path: Path, selection: Selection, member: str | None = None) -> SelectedRows:
     """Read a GloVe, word2vec or fastText file, chosen by its ending: `.txt`, `.vec` or `.bin`, each also `.gz`.
 
     Of a row that is not wanted, only the number of values is checked.
 
+    Args:
+        path: The file.
+        selection: Decides which rows are wanted.
+        member: The file's name in a zip, where `path` is one. It is read in place, and the digest is the archive's.
+
     Raises:
         DataError: The file cannot be read, is damaged or is no vectors file; the message names the row.
     """
-    ending = Path(path.stem if path.suffix == ".gz" else path).suffix
-    if ending not in ENDINGS:
-        raise DataError(f"{path}: vectors are read from .txt, .vec or .bin files, each also with .gz after it")
-    read_rows = _read_binary if ending == ".bin" else _read_text
+    shown = path / member if member else path
+    if not _is_vectors(shown.name):
+        raise DataError(f"{path}: vectors are read from .txt, .vec or .bin files, each also with .gz after it, and from .zip")
+    read_rows = _read_binary if shown.name.removesuffix(".gz").endswith(".bin") else _read_text
     try:
-        with _opened(path) as (stream, digest):
-            slots, values = read_rows(path, stream, selection)
+        with _opened(path, member) as (stream, digest):
+            slots, values = read_rows(shown, stream, selection)
             while stream.read(_BLOCK):  # new lines after the last row of a binary file belong to the digest
                 pass
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: the gzip data is damaged or cut short ({error}): get the file again") from error
+    except (gzip.BadGzipFile, *_BAD_MEMBER) as error:
+        kind = "zip" if member else "gzip"
+        raise DataError(f"{shown}: the {kind} data is damaged or cut short ({error}): get the file again") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{shown}: cannot be read: {error.strerror or error}") from error
     return SelectedRows(slots, values, digest.hexdigest())
+
+
+def find_member(archive: Path, wanted: str | None = None) -> str:
+    """Return the name of the vectors file in a zip: the one that is wanted, or the only one.
+
+    Raises:
+        DataError: The archive cannot be read, or holds no such file, or several of which none is wanted; the message names them.
+    """
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            names = [name for name in zipped.namelist() if _is_vectors(name) and not _is_hidden(name)]
+    except _BAD_ARCHIVE as error:
+        raise DataError(f"{archive}: the zip archive is damaged or cut short ({error}): get it again") from error
+    except OSError as error:
+        raise DataError(f"{archive}: cannot be read: {error.strerror or error}") from error
+    if not names:
+        raise DataError(f"{archive}: no file in it ends in .txt, .vec or .bin, each also with .gz after it")
+    if wanted in names:
+        return str(wanted)
+    if wanted is not None:
+        raise DataError(f"{archive}: holds no vectors file {wanted}; it holds {named(names, _NAMED)}")
+    if len(names) > 1:
+        raise DataError(f"{archive}: holds {named(names, _NAMED)}: choose one, for example {archive / names[0]}")
+    return names[0]
+
+
+def _is_vectors(name: str) -> bool:
+    """Whether a file's name has a right ending."""
+    return name.removesuffix(".gz").endswith(ENDINGS)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file in an archive is hidden, as those are that macOS puts beside the others."""
+    return PurePosixPath(name).name.startswith(".")
 
 
 def read_vector_package(matrix_path: Path, words_path: Path, selection: Selection) -> SelectedRows:
@@ -268,6 +315,10 @@ def _check_finite(path: Path, values: NDArray[np.float32], numbers: NDArray[np.i
         raise DataError(f"{path}, row {row}: a value is NaN, infinite or too large: get the file again or remove the row")
 
 
+class _Digest(Protocol):
+    def hexdigest(self) -> str: ...
+
+
 class _DigestReader:
     """Hashes the bytes of a file as they are read."""
 
@@ -285,12 +336,27 @@ class _DigestReader:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, _DigestReader]]:
-    """Open a file, unpacked where it ends in `.gz`, beside the digest of its own bytes."""
-    with path.open("rb") as raw:
-        digest = _DigestReader(raw)
-        if path.suffix == ".gz":
-            with gzip.GzipFile(fileobj=cast(BinaryIO, digest), mode="rb") as unpacked:
-                yield cast(BinaryIO, unpacked), digest
+def _opened(path: Path, member: str | None) -> Iterator[tuple[BinaryIO, _Digest]]:
+    """Open a file, or one in a zip, unpacked where it ends in `.gz`, beside the digest of the bytes on disk."""
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        if member is None:
+            digest: _Digest = _DigestReader(raw)
+            stream = cast(BinaryIO, digest)
         else:
-            yield cast(BinaryIO, digest), digest
+            digest = hashlib.file_digest(raw, "sha256")  # now: reading one file skips the rest of the archive
+            stream = stack.enter_context(_open_member(path, raw, member))
+        if (member or path.name).endswith(".gz"):
+            stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
+        yield stream, digest
+
+
+def _open_member(archive: Path, raw: BinaryIO, member: str) -> BinaryIO:
+    """Open a file in a zip."""
+    try:
+        zipped = zipfile.ZipFile(raw)
+        if zipped.getinfo(member).flag_bits & _ENCRYPTED:
+            raise DataError(f"{archive / member}: is encrypted: unpack it with its password and name the unpacked file")
+        return cast(BinaryIO, zipped.open(member))
+    except _BAD_ARCHIVE as error:
+        raise DataError(f"{archive / member}: cannot be read in the archive ({error}): unpack it, or get it again") from error

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from textcls.errors import ConfigError, MissingPackageError, TextclsError
 from textcls.text._torchtext import vector_catalogue
-from textcls.text.vector_files import ENDINGS
+from textcls.text.vector_files import ENDINGS, find_member
 
 _HUB_REPOSITORY = "stanfordnlp/glove"
 _HUB_ADDRESS = "https://huggingface.co/stanfordnlp/glove/resolve/main/"
@@ -51,13 +51,15 @@ class Place(NamedTuple):
 
     Attributes:
         name: What to call them: the name, or the file's name without its folder.
-        path: The vectors file, or the `.npy` matrix of a package.
+        path: The vectors file, the zip that holds it, or the `.npy` matrix of a package.
         words: The Parquet file of the matrix's words, where `path` is a matrix.
+        member: The file's name in the zip, where `path` is one.
     """
 
     name: str
     path: Path
     words: Path | None = None
+    member: str | None = None
 
 
 def vectors_cache() -> Path:
@@ -71,16 +73,23 @@ def vectors_cache() -> Path:
 def find_vectors(source: str) -> Place:
     """Find vectors by path or name; a name is looked up in the cache, then in its package, then downloaded.
 
+    A file in a zip is named as if the archive were a folder: `glove.6B.zip/glove.6B.100d.txt`; one that is alone there need not be.
+
     Raises:
         ConfigError: There is neither a file nor a name `source`.
+        DataError: A zip does not hold the file, or holds several and none is named.
         TextclsError: The download failed or is not what the catalogue says; the message says how to get the file by hand.
     """
     if source in GLOVE_NAMES:
         return _cached(source, f"{source}.txt") or _packaged(source) or Place(source, _unpacked(source))
     path = Path(source).expanduser()
+    archive = next((place for place in (path, *path.parents) if place.suffix == ".zip" and place.is_file()), None)
+    if archive is not None:
+        member = find_member(archive, path.relative_to(archive).as_posix() if path != archive else None)
+        return Place(f"{archive.name}/{member}", archive, member=member)
     if path.is_file():
         return Place(path.name, path)
-    if len(path.parts) > 1 or source.removesuffix(".gz").endswith(ENDINGS):
+    if len(path.parts) > 1 or source.removesuffix(".gz").endswith((*ENDINGS, ".zip")):
         raise ConfigError(f"text.vectors: no such file: {source}")
     return _catalogued(source)
 

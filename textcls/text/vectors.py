@@ -18,8 +18,8 @@ class PretrainedVectors:
     """The rows of a vectors file that a vocabulary needs.
 
     Attributes:
-        name: Name or file name of the source, without its folder.
-        sha256: Digest of the file that holds the vectors, as it is on disk.
+        name: Name or file name of the source, without its folder; of a file in a zip `archive.zip/file.txt`.
+        sha256: Digest of the file that holds the vectors, as it is on disk: of a zip that of the archive.
         dimension: Values of one vector.
         found: Indices of the tokens that have a vector, rising, int64 [m].
         matrix: Their vectors, float32 [m, dimension].
@@ -56,7 +56,8 @@ def load_vectors(
     """Load the pretrained vectors of some tokens.
 
     Args:
-        source: A GloVe, word2vec or fastText file (`.txt`, `.vec`, `.bin`, each also `.gz`), or a name such as `glove.6B.50d`.
+        source: A GloVe, word2vec or fastText file (`.txt`, `.vec`, `.bin`, each also `.gz`), a zip of one, a file in a zip of
+            several (`glove.6B.zip/glove.6B.100d.txt`), or a name such as `glove.6B.50d`.
         tokens: Distinct tokens, without the special ones, [n].
         extend: Keep up to this many words that are no token.
         accept: Whether such a word may be kept, for example because the tokenizer could yield it.
@@ -70,7 +71,10 @@ def load_vectors(
         raise ConfigError(f"text.extend: must be 0 or more, not {extend}")
     selection = Selection(tokens, extend, accept)
     place = find_vectors(source)
-    rows = read_vector_package(place.path, place.words, selection) if place.words else read_vector_file(place.path, selection)
+    if place.words is not None:
+        rows = read_vector_package(place.path, place.words, selection)
+    else:
+        rows = read_vector_file(place.path, selection, place.member)
     by_token = np.argsort(rows.slots)[len(selection.extra_words) :]  # `EXTRA` sorts before every token
     return PretrainedVectors(
         name=place.name,
