@@ -1,5 +1,6 @@
 import hashlib
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from textcls.config import DataSettings
 from textcls.data import Cut, Label, Rows, label_text, load_splits, split_rows
 from textcls.data.labels import sorted_texts
-from textcls.data.splits import _groups_by_class
+from textcls.data.splits import _gather, _quotas
 from textcls.errors import ConfigError, DataError
 
 LABELS = st.sampled_from(["a", "b", "c", 1, 2])
@@ -201,26 +202,144 @@ def test_test_rows_that_are_not_wanted_are_in_no_split_and_their_file_is_not_rea
     assert not any("test" in note for note in without.notes)
 
 
+def place_of(text: str, seed: int) -> bytes:
+    """Return what orders texts: a keyed hash of each."""
+    content = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, key=seed.to_bytes(16, "big"), digest_size=8).digest()
+
+
 @settings(max_examples=80)
 @given(
-    st.lists(st.tuples(st.sampled_from(["x", " x", "y\ud800", "z", "Z", ""]), LABELS), min_size=1, max_size=40),
+    st.lists(st.tuples(st.sampled_from(["x", " x", "y\ud800", "z", "Z", "", "\t"]), LABELS), min_size=1, max_size=40),
     st.integers(0, 9),
 )
 def test_groups_are_those_of_a_dictionary_of_texts(pairs: list[tuple[str, Label]], seed: int) -> None:
-    """The definition: groups of equal text by a keyed hash of it, in the class of their first row."""
-    groups: dict[str, list[int]] = {}
-    for index, (text, _) in enumerate(pairs):
-        groups.setdefault(text.strip(), []).append(index)
-    key = seed.to_bytes(16, "big")
-    place = {text: hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest() for text in groups}
-    expected: dict[str, list[list[int]]] = {}
-    for text in sorted(groups, key=place.__getitem__):
-        expected.setdefault(label_text(pairs[groups[text][0]][1]), []).append(groups[text])
+    """The definition: groups of equal text by a keyed hash of it, in parts of one label; rows without text are told apart."""
+    expected: dict[str, dict[str, list[int]]] = {}
+    seen: Counter[str] = Counter()
+    for index, (text, label) in enumerate(pairs):
+        name = label_text(label)
+        seen[name] += not text.strip()
+        group = text.strip() or f" {seen[name]} {[name]}"
+        expected.setdefault(group, {}).setdefault(name, []).append(index)
+    in_order = [expected[text] for text in sorted(expected, key=lambda text: place_of(text, seed))]
 
-    order, sizes, classes = _groups_by_class(make_rows(*map(list, zip(*pairs, strict=True))), seed)
-    ends = np.cumsum(sizes)
-    found = {
-        label: [order[ends[group] - sizes[group] : ends[group]].tolist() for group in own] for label, own in classes.items()
-    }
-    assert found == expected
-    assert list(classes) == sorted_texts(expected)
+    groups = _gather(make_rows(*map(list, zip(*pairs, strict=True))), seed)
+    parts = np.split(groups.order, np.cumsum(groups.sizes)[:-1])
+    named = [(groups.labels[label], part.tolist()) for label, part in zip(groups.classes, parts, strict=True)]
+    assert [dict(named[one:end]) for one, end in pairwise(groups.starts)] == in_order
+    assert groups.labels == sorted_texts({label_text(label) for _, label in pairs})
+
+
+def cut_by_class(labels_of: dict[str, tuple[str, int]], share: dict[str, float], seed: int) -> dict[str, set[str]]:
+    """The rule for texts with one label each, class by class: whole groups in order while they fit, at least one left in train.
+
+    Args:
+        labels_of: The label of each text, and how many rows have it.
+        share: The share of test, then that of validation.
+        seed: The seed.
+    """
+    taken: dict[str, set[str]] = {role: set() for role in share}
+    classes: dict[str, list[str]] = {label: [] for label in sorted_texts({label for label, _ in labels_of.values()})}
+    for text in sorted(labels_of, key=lambda text: place_of(text, seed)):
+        classes[labels_of[text][0]].append(text)
+    sizes = {label: sum(labels_of[text][1] for text in own) for label, own in classes.items()}
+    for role, part in share.items():
+        for label, quota in _quotas(sizes, part).items() if part else ():
+            for text in list(classes[label]):
+                size = labels_of[text][1]
+                if size <= quota and len(classes[label]) > 1:
+                    taken[role].add(text)
+                    classes[label].remove(text)
+                    quota -= size
+    return taken
+
+
+@settings(max_examples=150)
+@given(
+    st.dictionaries(
+        st.integers(0, 99).map(str), st.tuples(st.sampled_from("abc12"), st.integers(1, 4)), min_size=1, max_size=60
+    ),
+    SHARES,
+    SHARES,
+    st.integers(0, 2**40),
+)
+def test_texts_with_one_label_each_are_cut_class_by_class(
+    labels_of: dict[str, tuple[str, int]], validation: float, test: float, seed: int
+) -> None:
+    """Runs that are resumed or repeated rely on it."""
+    texts = [text for text, (_, size) in labels_of.items() for _ in range(size)]
+    cut = split_rows(make_rows(texts, [labels_of[text][0] for text in texts]), validation, test, seed)
+    expected = cut_by_class(labels_of, {"test": test, "validation": validation}, seed)
+    assert {role: {texts[row] for row in getattr(cut, role)} for role in expected} == expected
+
+
+MESSY = st.lists(st.tuples(st.sampled_from(["", " ", *"abcdefghijklmnopqrst"]), LABELS), min_size=1, max_size=150)
+
+
+def counts(cut: Cut, pairs: list[tuple[str, Label]]) -> list[Counter[tuple[str, str]]]:
+    """Count, in each split, the rows with each text and label."""
+    return [Counter((pairs[row][0].strip(), label_text(pairs[row][1])) for row in part) for part in parts(cut)]
+
+
+@settings(max_examples=80)
+@given(MESSY, SHARES, SHARES, st.integers(0, 99), st.randoms(use_true_random=False))
+def test_no_class_gets_more_than_its_share_whatever_texts_are_empty_or_contradict(
+    pairs: list[tuple[str, Label]], validation: float, test: float, seed: int, random: Any
+) -> None:
+    cut = split_rows(make_rows(*map(list, zip(*pairs, strict=True))), validation, test, seed)
+    found = counts(cut, pairs)
+    assert sum(found, Counter()) == Counter((text.strip(), label_text(label)) for text, label in pairs)
+    sides = [{text for text, _ in side if text} for side in found]
+    assert len(sides[0] | sides[1] | sides[2]) == sum(map(len, sides))
+    sizes = Counter(label_text(label) for _, label in pairs)
+    assert {label for _, label in found[0]} == set(sizes)
+    for side, share in zip(found[1:], (validation, test), strict=True):
+        for label, size in sizes.items():
+            assert sum(count for (_, own), count in side.items() if own == label) - share * size < 1
+
+    random.shuffle(pairs)
+    shuffled = split_rows(make_rows(*map(list, zip(*pairs, strict=True))), validation, test, seed)
+    assert counts(shuffled, pairs) == found
+    other = split_rows(make_rows(*map(list, zip(*pairs, strict=True))), 0.3, test, seed)
+    assert other.test.tolist() == shuffled.test.tolist()
+
+
+def test_empty_texts_are_spread_as_others_are() -> None:
+    """1,570 empty bodies of a set of mails were one group, and one class had twice its share of validation rows."""
+    rows = [("", "a")] * 500 + [(" ", "b")] * 300 + [(f"t{i}", "abc"[i % 3]) for i in range(3000)]
+    cut = split_rows(make_rows(*map(list, zip(*rows, strict=True))), 0.1, 0.2, 0)
+    for role, share in (("validation", 0.1), ("test", 0.2)):
+        taken = Counter(rows[row][1] for row in getattr(cut, role))
+        assert taken == {"a": 1500 * share, "b": 1300 * share, "c": 1000 * share}
+        empty = Counter(rows[row] for row in getattr(cut, role) if not rows[row][0].strip())
+        assert 0.6 * 500 * share < empty["", "a"] < 1.4 * 500 * share
+        assert 0.5 * 300 * share < empty[" ", "b"] < 1.5 * 300 * share
+
+
+def test_a_group_counts_for_the_labels_of_all_its_rows() -> None:
+    """Texts that stand with two labels went by the first one alone, and the other had more than its share, or less."""
+    rows = [(f"t{i}", label) for i in range(200) for label in "abbbb"]
+    rows += [(f"{label}{i}", label) for label, size in (("a", 800), ("b", 700)) for i in range(size)]
+    cut = split_rows(make_rows(*map(list, zip(*rows, strict=True))), 0.1, 0.2, 0)
+    assert Counter(rows[row][1] for row in cut.test) == {"a": 200, "b": 300}
+    assert Counter(rows[row][1] for row in cut.validation) == {"a": 100, "b": 150}
+
+
+def test_empty_texts_with_lists_of_labels_stand_alone_too() -> None:
+    labels: list[list[str]] = [["a", "b"], ["b", "a"], []] * 100
+    cut = split_rows(make_rows([""] * 300, labels), 0.1, 0.2, 0)
+    assert [len(part) for part in parts(cut)] == [210, 30, 60]
+    order = [(index * 7) % 300 for index in range(300)]
+    other = split_rows(make_rows([""] * 300, [labels[row] for row in order]), 0.1, 0.2, 0)
+    kinds = [Counter(len(labels[row]) for row in part) for part in parts(cut)]
+    assert [Counter(len(labels[order[row]]) for row in part) for part in parts(other)] == kinds
+
+
+def test_empty_texts_are_none_that_two_splits_share(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\n" + ",a\n,b\nx,a\ny,b\n" * 5)
+    (tmp_path / "test.csv").write_text("text,label\n,a\n  ,b\nx,a\n")
+    splits = load(tmp_path, train="train.csv", test="test.csv", validation_share=0.3)
+    assert splits.notes == ("test: 1 of 3 rows have a text that also stands in train",)
+    assert "" in splits.validation.texts
+    assert "" in splits.train.texts

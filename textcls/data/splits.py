@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textcls.config import DataSettings
-from textcls.data.columns import Texts
+from textcls.data.columns import Labels, Texts
 from textcls.data.labelled import read_sources
 from textcls.data.labels import LabelSet, label_text, sorted_texts
 from textcls.data.rows import Rows
@@ -94,7 +95,7 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
         rows["train"] = given["train"].select(cut.train)
     if not test:
         rows.pop("test", None)
-    notes += _shared_texts(rows["train"], {role: part for role, part in given.items() if role != "train"})  # cuts share none
+    notes += _shared_texts(rows["train"], {role: part for role, part in given.items() if role != "train"})  # cuts share no text
     if test and "test" not in rows:
         notes.append("there is no test split, so none is evaluated; set data.test or data.test_share for one")
     recorded = {"train": cut.train, **taken} if taken else {}
@@ -105,9 +106,11 @@ def split_rows(rows: Rows, validation_share: float, test_share: float, seed: int
     """Choose rows for validation and test, by label, rows of equal text (after `strip`) on one side.
 
     The choice depends on the texts, the labels, the shares and the seed alone: a keyed hash of its text gives each group
-    of rows its place in its class's order. Test takes the first groups, validation those after them, so that the test rows
-    stay the same whatever the validation share. Train keeps at least one group of every class. Rows with lists of labels
-    are treated as one class.
+    of rows its place. A split takes, in this order, each group whose rows all fit into what is left of their own labels'
+    shares. Test takes the first groups, validation those after them, so that the test rows stay the same whatever the
+    validation share. Train keeps at least one group of every class. Rows with lists of labels are treated as one class.
+
+    Rows without text are no group, each of them stands alone: of those with one label it does not matter which are taken.
 
     Args:
         rows: The rows to split.
@@ -117,23 +120,21 @@ def split_rows(rows: Rows, validation_share: float, test_share: float, seed: int
     """
     if not (validation_share or test_share):
         return Cut(np.arange(len(rows)), np.empty(0, np.int64), np.empty(0, np.int64), ())
-    order, sizes, classes = _groups_by_class(rows, seed)
-    rows_of_class = {label: int(sizes[own].sum()) for label, own in classes.items()}
-    split_of_group = np.zeros(len(sizes), np.int8)  # 0 train, 1 validation, 2 test
+    groups = _gather(rows, seed)
+    room, left = np.zeros(len(groups.labels), np.int64), np.bincount(groups.classes)
+    counts = np.bincount(groups.classes, groups.sizes).astype(np.int64)
+    rows_of_class = dict(zip(groups.labels, counts.tolist(), strict=True))
+    split_of_group = np.zeros(len(groups), np.int8)  # 0 train, 1 validation, 2 test
     notes = []
     for number, role, share in ((2, "test", test_share), (1, "validation", validation_share)):
-        if not share:
-            continue
-        without = []
-        for label, quota in _quotas(rows_of_class, share).items():
-            taken = _take(sizes[classes[label]], quota)
-            split_of_group[classes[label][taken]] = number
-            classes[label] = classes[label][~taken]
-            if not taken.any():
-                without.append(label)
-        notes += _too_small(without, len(classes), role)
+        if share:
+            quotas = np.array([*_quotas(rows_of_class, share).values()], np.int64)
+            room[:] = quotas
+            _take(groups, split_of_group, number, room, left)
+            without = [groups.labels[place] for place in np.flatnonzero(room == quotas)]
+            notes += _too_small(without, len(groups.labels), role)
     split_of = np.empty(len(rows), np.int8)
-    split_of[order] = np.repeat(split_of_group, sizes)
+    split_of[groups.order] = np.repeat(np.repeat(split_of_group, np.diff(groups.starts)), groups.sizes)
     train, validation, test = (stored(np.flatnonzero(split_of == number)) for number in range(3))
     return Cut(train, validation, test, tuple(notes))
 
@@ -151,36 +152,86 @@ def text_digests(texts: Texts, key: bytes = b"") -> npt.NDArray[np.uint64]:
     """
     digests = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), _BLOCK):
-        keys = (text_key(text).encode("utf-8", "surrogatepass") for text in texts[start : start + _BLOCK])
-        some = b"".join(hashlib.blake2b(text, key=key, digest_size=8).digest() for text in keys)
-        digests[start : start + _BLOCK] = np.frombuffer(some, ">u8")  # as bytes compare
+        some = texts[start : start + _BLOCK]
+        digests[start : start + _BLOCK] = _digests(map(text_key, some), key)
     return digests
 
 
-def _groups_by_class(
-    rows: Rows, seed: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
-    """Gather rows with equal text, in the order in which splits take them.
+def _digests(texts: Iterable[str], key: bytes = b"") -> npt.NDArray[Any]:
+    """Return a digest of each text, uint64 `[n]`, of which the first bytes count most, as where bytes are compared."""
+    contents = (text.encode("utf-8", "surrogatepass") for text in texts)
+    found = b"".join(hashlib.blake2b(content, key=key, digest_size=8).digest() for content in contents)
+    return np.frombuffer(found, ">u8")
 
-    Returns:
-        The rows, group by group; how many each group has; and for each label's text, in order, the numbers of its groups.
+
+@dataclass(frozen=True)
+class _Groups:
+    """Rows that stay on one side together, in the order in which splits take them. The rows of one label are a part of a group.
+
+    Attributes:
+        order: The rows, part by part, int64 `[n]`.
+        sizes: How many rows each part has, int64 `[parts]`.
+        classes: The class of each part, int32 `[parts]`.
+        starts: The first part of each group, and the end, int64 `[groups + 1]`.
+        labels: The text of each class.
     """
-    digests = text_digests(rows.texts, seed.to_bytes(16, "big"))
-    order = stored(np.argsort(digests, kind="stable"))
-    digests = digests[order]
-    starts = stored(np.flatnonzero(np.append(True, digests[1:] != digests[:-1])))
+
+    order: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]
+    labels: list[str]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+
+def _gather(rows: Rows, seed: int) -> _Groups:
+    """Gather rows with equal text."""
+    key = seed.to_bytes(16, "big")
+    digests = text_digests(rows.texts, key)
+    _tell_empty_apart(digests, rows.labels, key)
+    classes, labels = _classes(rows)
+    order = stored(np.lexsort((classes, digests)))
+    digests, classes = digests[order], classes[order]
+    new_group = np.append(True, digests[1:] != digests[:-1])
     del digests
-    sizes = stored(np.diff(starts, append=len(order)))
-    codes = rows.labels.codes[order[starts]]  # equal texts with different labels go with the first one's class
+    new_part = new_group.copy()
+    new_part[1:] |= classes[1:] != classes[:-1]
+    parts = stored(np.flatnonzero(new_part))
+    sizes = stored(np.diff(parts, append=len(order)))
+    starts = stored(np.append(np.flatnonzero(new_group[parts]), len(parts)))
+    return _Groups(order, sizes, stored(classes[parts]), starts, labels)
+
+
+def _tell_empty_apart(digests: npt.NDArray[np.uint64], labels: Labels, key: bytes) -> None:
+    """Give each row without text a digest of its own: that of its label, or labels, and its number among those with the same."""
+    empty = np.flatnonzero(digests == _digests([""], key))
+    codes = labels.codes[empty]
+    names = {code: _name(labels.values[code]) for code in np.unique(codes).tolist()}
+    seen: Counter[str] = Counter()
+    for start in range(0, len(empty), _BLOCK):
+        texts = []
+        for name in map(names.__getitem__, codes[start : start + _BLOCK].tolist()):
+            seen[name] += 1
+            texts.append(f" {seen[name]} {name}")  # no text that is compared starts with a blank
+        digests[empty[start : start + _BLOCK]] = _digests(texts, key)
+
+
+def _name(label: Any) -> str:
+    """Return a text that rows with the same label, or the same labels in any order, share."""
+    return repr(sorted(map(label_text, label if isinstance(label, list) else [label])))
+
+
+def _classes(rows: Rows) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Return the class of each row, int32 `[n]`, and the text of each class; those of rows with lists of labels are one class."""
     values: Sequence[Any] = rows.labels.values
-    texts = {code: "" if rows.many else label_text(values[code]) for code in np.unique(codes).tolist()}
-    number = {text: place for place, text in enumerate(sorted_texts(set(texts.values())))}
+    texts = {code: "" if rows.many else label_text(values[code]) for code in np.unique(rows.labels.codes).tolist()}
+    labels = sorted_texts(set(texts.values()))
+    number = {text: place for place, text in enumerate(labels)}
     class_of = np.zeros(len(values), np.int32)
     class_of[list(texts)] = [number[text] for text in texts.values()]
-    by_class = class_of[codes]
-    groups = np.split(stored(np.argsort(by_class, kind="stable")), np.cumsum(np.bincount(by_class))[:-1])
-    classes = dict(zip(number, groups, strict=True))
-    return order, sizes, classes
+    return class_of[rows.labels.codes], labels
 
 
 def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
@@ -194,16 +245,34 @@ def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
     return quotas
 
 
-def _take(sizes: npt.NDArray[np.int64], quota: int) -> npt.NDArray[np.bool_]:
-    """Choose groups of at most `quota` rows together, in order, leaving at least one; return whether each is chosen, `[n]`."""
-    taken = np.zeros(len(sizes), np.bool_)
-    for group, size in enumerate(sizes):
-        if not quota:
-            break
-        if size <= quota and not (group == len(sizes) - 1 and taken[:-1].all()):
-            taken[group] = True
-            quota -= int(size)
-    return taken
+def _take(
+    groups: _Groups,
+    split_of_group: npt.NDArray[np.int8],
+    number: int,
+    room: npt.NDArray[np.int64],
+    left: npt.NDArray[np.int64],
+) -> None:
+    """Give a split, in order, the groups that are in train, have room in it, and are not the last ones there with their label.
+
+    Args:
+        groups: All groups.
+        split_of_group: The split of each, int8 `[groups]`; changed.
+        number: The split.
+        room: How many more rows of each class it may have, int64 `[classes]`; changed.
+        left: How many groups in train have rows of each class, int64 `[classes]`; changed.
+    """
+    for start in range(0, len(groups), _BLOCK):
+        bounds = groups.starts[start : start + _BLOCK + 1]
+        sizes, classes = groups.sizes[bounds[0] : bounds[-1]], groups.classes[bounds[0] : bounds[-1]]
+        fits = np.logical_and.reduceat(sizes <= room[classes], bounds[:-1] - bounds[0])  # the others never will
+        for group in (start + np.flatnonzero(fits & (split_of_group[start : start + _BLOCK] == 0))).tolist():
+            own = slice(groups.starts[group], groups.starts[group + 1])
+            parts = list(zip(groups.classes[own].tolist(), groups.sizes[own].tolist(), strict=True))
+            if all(size <= room[label] and left[label] > 1 for label, size in parts):
+                split_of_group[group] = number
+                for label, size in parts:
+                    room[label] -= size
+                    left[label] -= 1
 
 
 def _too_small(without: Sequence[str], classes: int, role: str) -> list[str]:
@@ -216,14 +285,16 @@ def _too_small(without: Sequence[str], classes: int, role: str) -> list[str]:
 
 
 def _shared_texts(train: Rows, others: Mapping[str, Rows]) -> list[str]:
-    """Count the texts of splits that training sees too."""
+    """Count the texts of splits that training sees too; an empty one tells nothing of another."""
     if not others:
         return []
     seen = text_digests(train.texts)
     seen.sort()
+    empty = _digests([""])
     notes = []
     for role, rows in others.items():
         digests = text_digests(rows.texts)
+        digests = digests[digests != empty]
         if count := int((seen[np.searchsorted(seen, digests).clip(max=len(seen) - 1)] == digests).sum()):
             notes.append(f"{role}: {count} of {len(rows)} rows have a text that also stands in train")
     return notes
