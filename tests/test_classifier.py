@@ -314,3 +314,14 @@ def test_evaluate_takes_other_columns(run: Path, tmp_path: Path) -> None:
     assert evaluate(run / "run" / "model", str(path), text="review", label="stars").report["rows"] == 1
     with pytest.raises(InputError, match="body"):
         evaluate(run / "run" / "model", str(path))
+
+
+def test_rows_whose_labels_the_model_does_not_know_are_refused(trained: TextClassifier, run: Path, tmp_path: Path) -> None:
+    message = (
+        "no row has a label that the model knows: the data have '0', '1', the model knows 'neg', 'pos'; check which column"
+    )
+    path = tmp_path / "other.csv"
+    path.write_text("body,mark\ngood film,1\nbad film,0\n")
+    for attempt in (lambda: evaluate(run / "run" / "model", str(path)), lambda: trained.score(TEXTS, [0, 1] * 15)):
+        with pytest.raises(DataError, match=message):
+            attempt()

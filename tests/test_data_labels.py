@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from textcls.data import Label, LabelSet, label_text
+from textcls.data.labels import require_known
 from textcls.data.rows import RowsBuilder
+from textcls.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,16 @@ def test_rows_select_and_where() -> None:
     chosen = rows.select([2, 0])
     assert (list(chosen.texts), list(chosen.labels), len(chosen)) == (["z", "x"], ["a", "a"], 2)
     assert (chosen.where(0), chosen.where(1)) == ("two.csv, row 2", "one.csv, row 2")
+
+
+def test_no_known_label_names_those_of_both_sides() -> None:
+    known = LabelSet.from_rows(range(9))
+    require_known(["x", 3], known, "row", "the model knows", "look")
+    with pytest.raises(DataError) as caught:
+        require_known([1.5, "b", 1.5], known, "row", "the model knows", "look there")
+    assert str(caught.value) == (
+        "no row has a label that the model knows: the data have '1.5', 'b', "
+        "the model knows '0', '1', '2', '3', '4' and 4 more; look there"
+    )
+    with pytest.raises(DataError, match="the data have none, "):
+        require_known([], known, "row", "the model knows", "look")

@@ -470,6 +470,9 @@ def test_text_classifier_learns_lists(tmp_path: Path) -> None:
     assert TextClassifier.load(tmp_path / "model").predict(CLASSIFIED).tolist() == predicted.tolist()
     write_jsonl(tmp_path / "more.jsonl", CLASSIFIED, EXPECTED)
     assert evaluate(tmp_path / "model", str(tmp_path / "more.jsonl"), label="tags").report["accuracy"] == 1
+    assert classifier.evaluate(["x", CLASSIFIED[1]], [[], []])["rows"] == 2  # rows without labels are no fault
+    with pytest.raises(DataError, match=r"no row has a label that the model knows: the data have 'blue', the model knows"):
+        classifier.score(["x", "y"], [["blue"], []])
     with pytest.raises(DataError, match="the labels at index 0 are 'red': give a list of labels for each text"):
         classifier.score(["x"], ["red"])
 

@@ -14,7 +14,7 @@ import torch
 from textcls.artifact import read_artifact
 from textcls.config import Config, load_config
 from textcls.data import read_labelled
-from textcls.errors import ConfigError, InputError, MissingPackageError, TextclsError
+from textcls.errors import ConfigError, DataError, InputError, MissingPackageError, TextclsError
 from textcls.training import EpochEnd, Event, Note, Progress, train
 from textcls.training.checkpoint import Checkpoints
 
@@ -105,6 +105,18 @@ def test_a_model_tells_nothing_of_where_it_was_made(data: str, tmp_path: Path) -
         assert str(Path(data).parent).encode() not in content, path
     stored = read_artifact(tmp_path / "run" / "model").config
     assert (stored.data.train, stored.data.test, stored.text.vectors) == ("reviews.csv", ("reviews.csv",), "tiny.txt")
+
+
+def test_test_rows_without_a_known_label_are_told_before_training(data: str, tmp_path: Path) -> None:
+    test = write_csv(tmp_path / "test.csv", ["good film,1", "bad film,0"])
+    events: list[Event] = []
+    message = (
+        r"no test row has a label that the training rows have: the data have '0', '1', .* 'neg', 'pos'; check data\.test and"
+    )
+    with pytest.raises(DataError, match=message):
+        train(config(data, **{"data.test": test}), tmp_path / "run", report=events.append)
+    assert events == []
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_is_not_empty_is_refused_without_force(data: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from textcls.artifact import Artifact, read_artifact, write_artifact
 from textcls.config import Config, load_config, parse_config, saved_data
 from textcls.data import Label, LabelSet, Rows, label_text, load_splits, read_labelled, split_rows
+from textcls.data.labels import require_known
 from textcls.data.memory import checked_texts, rows_from_memory
 from textcls.errors import ModelError
 from textcls.evaluation import evaluate as evaluate_probabilities
@@ -136,6 +137,9 @@ class TextClassifier:
         Returns:
             `rows`, `accuracy`, `macro_f1`, `micro_f1`, `weighted_f1`, `log_loss`, `expected_calibration_error`,
             `unseen_label_rows` and `per_class`.
+
+        Raises:
+            DataError: The model knows no label of the texts.
         """
         predictor = self._trained()
         columns = parse_config(
@@ -326,7 +330,7 @@ def evaluate(
         encoding_errors: `strict` or `replace`; as in training where not given.
 
     Raises:
-        InputError: The model or the rows cannot be read.
+        InputError: The model or the rows cannot be read, or the model knows no label of the rows.
     """
     predictor = Predictor.load(model)
     column = "labels" if predictor.many else "label"
@@ -341,7 +345,13 @@ def evaluate(
 
 
 def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the report over some rows, and those labelled wrongly, the most confident first."""
+    """Return the report over some rows, and those labelled wrongly, the most confident first.
+
+    Raises:
+        DataError: There are labels, and the model knows none of them.
+    """
+    if found := rows.labels.distinct:
+        require_known(found, LabelSet(predictor.labels), "row", "the model knows", "check which column holds the label")
     together = LabelSet(predictor.labels).extended(rows.labels.distinct)
     targets = rows.targets(together)
     probabilities = predictor.predict(rows.texts).probabilities

@@ -11,6 +11,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from textcls.errors import DataError, named
+
+_NAMED = 5  # how many labels a message names before it only counts
+
 Label: TypeAlias = str | int | float | bool
 
 
@@ -97,6 +101,25 @@ def meant(text: str) -> str:
     except ValueError:
         return text
     return str(int(number)) if number.is_integer() else text
+
+
+def require_known(found: Iterable[Label], known: LabelSet, row: str, known_by: str, advice: str) -> None:
+    """Make sure that some label is known: where none is, every figure would be 0.
+
+    Args:
+        found: The labels of the data.
+        known: Those that are known.
+        row: What has them, such as `test row`.
+        known_by: Who knows which, such as `the model knows`.
+        advice: What to do.
+
+    Raises:
+        DataError: None is known.
+    """
+    theirs = LabelSet.from_rows(found)
+    if all(known.number(label) is None for label in theirs.labels):
+        some, ours = (named([repr(text) for text in labels.texts], _NAMED) or "none" for labels in (theirs, known))
+        raise DataError(f"no {row} has a label that {known_by}: the data have {some}, {known_by} {ours}; {advice}")
 
 
 def sorted_texts(texts: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from textcls.artifact import Artifact
 from textcls.config import Config
 from textcls.data import LabelSet, Rows
+from textcls.data.labels import require_known
 from textcls.errors import DataError
 from textcls.text import Encoded, Encoder, Vocabulary
 from textcls.text.cache import EncodingCache
@@ -64,6 +65,8 @@ def prepare(
     if len(labels) < 2:
         what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
         raise DataError(f"the training rows have {what}: a classifier needs at least two")
+    if validation is not None:
+        check_labels(train, validation, "validation")
     vectors: PretrainedVectors | None = None
     cache = EncodingCache(config.text)
     if start_from is None:
@@ -91,9 +94,6 @@ def prepare(
         yield Note("encoded texts: from the cache")
     if validation_split is None:
         yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
-    elif not _has_known_labels(validation_split, len(labels)):
-        column = "data.labels" if train.many else "data.label"
-        raise DataError(f"no validation row has a label that the training rows have: check data.validation and {column}")
     return Prepared(labels, vocabulary, encoder, vectors, train_split, validation_split)
 
 
@@ -103,8 +103,20 @@ def labelled_split(encoded: Encoded, labels: LabelSet, rows: Rows) -> LabelledSp
     return LabelledSplit(encoded, rows.targets(together), together.texts)
 
 
-def _has_known_labels(split: LabelledSplit, known: int) -> bool:
-    return bool(split.targets[:, :known].any() if split.many else (split.targets < known).any())
+def check_labels(train: Rows, rows: Rows, role: str) -> None:
+    """Make sure that some rows of a split have a label that the training rows have.
+
+    Args:
+        train: The training rows.
+        rows: Those of the split.
+        role: `validation` or `test`.
+
+    Raises:
+        DataError: None has.
+    """
+    advice = f"check data.{role} and data.{'labels' if train.many else 'label'}"
+    known = LabelSet.from_rows(train.labels.distinct)
+    require_known(rows.labels.distinct, known, f"{role} row", "the training rows have", advice)
 
 
 def _coverage(vectors: PretrainedVectors, counts: NDArray[np.int64]) -> str:

@@ -27,6 +27,7 @@ from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
 from textcls.training.interrupt import interruptible
+from textcls.training.prepare import check_labels
 
 Report = Callable[[Event], None]
 _MOST_LABELS_SHOWN = 500
@@ -89,6 +90,8 @@ def train(
         started = None if start_from is None else read_artifact(start_from)
         checkpoints.expect("--from", None if started is None else started.fingerprint)
         splits = load_splits(config.data)
+        if splits.test is not None and splits.test.labels.distinct:  # told now, not once the network is trained
+            check_labels(splits.train, splits.test, "test")
         checkpoints.expect("data", data_sums(splits))
         log = _RunLog(folder, config, splits, stack, before)
         checkpoints.record = log.record
