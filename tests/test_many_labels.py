@@ -109,7 +109,7 @@ def test_the_loss_of_a_step_is_the_binary_cross_entropy(smoothing: float, weight
     settings = TrainingSettings(word_dropout=0, label_smoothing=smoothing, learning_rate=0.1)
     p = sigmoid(loop.score(network, FOUR.encoded)[[2, 0, 1]])
     t = FOUR.targets[[2, 0, 1]] * (1 - smoothing) + smoothing / 2
-    expected = -(np.array(weights) * t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+    expected = -(np.where(FOUR.targets[[2, 0, 1]], weights, 1) * (t * np.log(p) + (1 - t) * np.log(1 - p))).mean()
     optimizer, batch = Optimizer(network, settings), make_batch(FOUR, np.array([2, 0, 1]), settings, ALONE, 1, 0)
     losses = [loop.train_step(network, FOUR, batch, optimizer, torch.tensor(weights), settings) for _ in range(2)]
     assert losses[0].item() == pytest.approx(expected, rel=1e-5)

@@ -34,7 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
     "unequal shares": {"rows": [4, 0, 6, 1, 3]},
     "one row": {"rows": [5]},
     "class weights": {"rows": [0, 1, 2, 4, 6], "class_weights": {"a": 0.0, "b": 5, "c": 0.5}, "label_smoothing": 0.2},
-    "many labels": {"rows": [6, 1, 0], "many": True, "class_weights": {"a": 2, "b": 5, "c": 0.5}},
+    "many labels": {"rows": [6, 1, 0], "many": True, "class_weights": {"a": 2, "b": 5, "c": 0.5}, "label_smoothing": 0.2},
     "gru": {"rows": [0, 1, 2], "cell": "gru"},
     "two passes": {"rows": [0, 1, 2, 4, 6], "consistency": 1.0, "class_weights": {"a": 2, "b": 5, "c": 0.5}},
     "frozen": {"rows": [3, 1, 2], "frozen": True},

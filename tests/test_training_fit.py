@@ -137,6 +137,17 @@ def test_temperature_comes_from_validation() -> None:
     assert result.artifact.metrics == {"validation": report}
 
 
+def test_a_rare_class_that_weighs_much_is_not_what_every_text_is_called() -> None:
+    """A text of `c` weighs 75 times what another does, and label smoothing gives `c` a share of every text."""
+    words, counts = {"a": "good", "b": "bad", "c": "odd"}, {"a": 300, "b": 300, "c": 4}
+    pairs = [(f"film {n % 7} {words[label]} {n % 5}", label) for label, count in counts.items() for n in range(count)]
+    sizes = {"model.embedding_size": 8, "model.hidden_size": 8, "training.batch_size": 64}
+    learning = {"training.epochs": 12, "training.learning_rate": 0.03, "training.class_weights": "balanced"}
+    validation = rows([f"a {word} film" for word in words.values()], list(words))
+    artifact = fitted(config(**sizes | learning), rows(*zip(*pairs, strict=True)), validation).artifact
+    assert artifact.metrics["validation"]["accuracy"] == 1
+
+
 def test_without_validation() -> None:
     result = fitted(validation=None)
     assert result.artifact.temperature == 1.0

@@ -164,10 +164,9 @@ def by_hand(model: Network, texts: list[list[int]], targets: list[int], weights:
     packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
     _, (h_n, _) = model.encoder.rnn(packed)
     log_p = model.classifier(torch.cat([h_n[-2], h_n[-1]], dim=1)).log_softmax(1)
-    own = weights[targets] * log_p[range(len(targets)), targets]
-    spread = (weights * log_p).mean(1)
+    own, spread = log_p[range(len(targets)), targets], log_p.mean(1)
     smoothing = settings.label_smoothing
-    loss = -((1 - smoothing) * own + smoothing * spread).sum() / weights[targets].sum()
+    loss = -(weights[targets] * ((1 - smoothing) * own + smoothing * spread)).sum() / weights[targets].sum()
     loss.backward()
     norm = torch.stack([(p.grad**2).sum() for p in model.parameters() if p.grad is not None]).sum().sqrt()
     assert norm > settings.clip  # or the test would not show the clipping
@@ -190,6 +189,44 @@ def test_one_step_equals_one_by_hand() -> None:
     for (name, ours), theirs in zip(model.named_parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, msg=name, rtol=1e-6, atol=1e-9)
     assert not model.embedding.weight[0].any()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_a_text_weighs_what_its_class_weighs_and_the_smoothing_is_not_weighted(smoothing: float) -> None:
+    logits, targets, weights = torch.randn(5, CLASSES), [2, 0, 1, 0, 2], [0.5, 0.0, 40.0]
+    total = 0.0
+    for scores, target in zip(logits.double(), targets, strict=True):
+        log_p = scores - scores.exp().sum().log()
+        shares = [smoothing / 3 + (1 - smoothing) * (number == target) for number in range(3)]
+        total -= weights[target] * sum(share * log_p[number].item() for number, share in enumerate(shares))
+    given = logits, torch.tensor(targets), torch.tensor(weights), smoothing
+    assert loop.loss_of(*given, "sum").item() == pytest.approx(total, rel=1e-6)
+    assert loop.loss_of(*given).item() == pytest.approx(total / (0.5 + 0.5 + 40 + 40), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_an_entry_weighs_what_having_its_label_weighs_where_the_text_has_it(smoothing: float) -> None:
+    logits, has, weights = torch.randn(4, CLASSES), torch.eye(4, CLASSES) > 0, [0.5, 0.0, 20.0]
+    total = 0.0
+    for row in range(4):
+        for label in range(3):
+            share = (1 - smoothing / 2) if has[row, label] else smoothing / 2
+            p = 1 / (1 + (-logits[row, label].double()).exp().item())
+            entry = -share * np.log(p) - (1 - share) * np.log(1 - p)
+            total += entry * (weights[label] if has[row, label] else 1)
+    given = logits, has, torch.tensor(weights), smoothing
+    assert loop.loss_of(*given, "sum").item() == pytest.approx(total, rel=1e-5)
+    assert loop.loss_of(*given).item() == pytest.approx(total / 12, rel=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.05])
+def test_without_class_weights_the_loss_and_its_gradient_are_torchs_to_the_bit(smoothing: float, reduction: Any) -> None:
+    logits, targets = torch.randn(37, CLASSES, requires_grad=True), torch.arange(37) % CLASSES
+    ours = loop.loss_of(logits, targets, torch.ones(CLASSES), smoothing, reduction)
+    theirs = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction=reduction)
+    assert torch.equal(ours, theirs)
+    assert torch.equal(*(torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)))
 
 
 def test_a_scaled_loss_learns_the_same() -> None:

@@ -197,8 +197,8 @@ class TrainingSettings(Settings):
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     """Share of the target that is spread over all classes; with `data.labels` it draws each label's target to 0.5."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    """Weight of each class in the loss: `none`, `balanced` (rows / (classes * rows of the class)) or a weight by label. With
-    `data.labels` it is that of having the label, and `balanced` is rows without it / rows with it, from 1/20 to 20."""
+    """What a text weighs in the loss, by its class: `none`, `balanced` (rows / (classes * rows of the class)) or a weight by label.
+    With `data.labels` it is that of having the label, and `balanced` is rows without it / rows with it, from 1/20 to 20."""
     consistency: float = Field(0.0, ge=0)
     """Weight in the loss of how far two passes over a batch disagree, each with dropouts of its own; above 0 a step costs two."""
     word_dropout: float = Field(0.1, ge=0, lt=1)

@@ -203,17 +203,26 @@ def loss_of(
 ) -> Tensor:
     """Return the cross-entropy, a mean over the texts by weight; with many labels a text the binary one, a mean over texts and labels.
 
+    What a weight multiplies is all of a text, or of a text's entry for a label: its target with the smoothing in it. A weight on
+    each class's share of the target would let the smoothing turn every text into the class that weighs most.
+
     Args:
         logits: (batch, classes).
         targets: Classes, int64 (batch,), or whether each text has each label, bool (batch, classes).
-        weights: Of each class, (classes,); with many labels a text they weigh having the label alone.
+        weights: Of each class, (classes,): a text weighs what its class does. With many labels a text they are of having the
+            label, and not having it weighs 1.
         smoothing: Share of the target spread over all classes, or over having the label and not having it.
         reduction: `sum` leaves the mean's division out.
     """
-    if targets.dim() == 1:
-        return nn.functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction=reduction)
-    drawn = targets * (1 - smoothing) + smoothing / 2  # to 0.5
-    return nn.functional.binary_cross_entropy_with_logits(logits, drawn, pos_weight=weights, reduction=reduction)
+    if targets.dim() == 2:
+        drawn = targets * (1 - smoothing) + smoothing / 2  # to 0.5
+        of_entry = torch.where(targets, weights, 1.0)
+        return nn.functional.binary_cross_entropy_with_logits(logits, drawn, of_entry, reduction=reduction)
+    log_p, of_text = logits.log_softmax(dim=1), weights[targets]
+    own = nn.functional.nll_loss(log_p, targets, weights, reduction="sum")
+    spread = -(log_p.sum(dim=1) * of_text).sum()
+    divisor = of_text.sum() if reduction == "mean" else 1.0
+    return (1 - smoothing) * (own / divisor) + smoothing / len(weights) * (spread / divisor)  # torch's order: its bits
 
 
 def disagreement(logits: Tensor, many: bool) -> Tensor:
