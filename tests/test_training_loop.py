@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,19 @@ def test_without_class_weights_the_loss_and_its_gradient_are_torchs_to_the_bit(s
     assert torch.equal(*(torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)))
 
 
+def test_a_batch_that_weighs_nothing_teaches_nothing() -> None:
+    logits = torch.randn(2, CLASSES, requires_grad=True)
+    loss = loop.loss_of(logits, torch.tensor([1, 1]), torch.tensor([1.0, 0.0, 1.0]), 0.1)
+    assert loss.item() == 0
+    assert not torch.autograd.grad(loss, logits)[0].any()
+    model = network()
+    weights = {"a": 1.0, "b": 0.0, "c": 1.0}
+    ends = epochs(run(model, plain_settings(batch_size=1, epochs=4, class_weights=weights, label_smoothing=0.1)))
+    assert ends[-1].train_loss < ends[0].train_loss
+    unseen = split(60, seed=2)
+    assert not (loop.score(model, unseen.encoded).argmax(1) == 1).any()
+
+
 def test_a_scaled_loss_learns_the_same() -> None:
     """On the CPU `fp16` scales the loss without rounding anything: what is left is powers of two."""
     after = []
@@ -335,6 +349,17 @@ def test_class_weights_of_other_labels_are_refused_before_the_first_step(given: 
     events = loop.training_loop(network(), split(), None, plain_settings(class_weights=given), bool)
     with pytest.raises(ConfigError, match=f"training.class_weights must name each label.*check {odd}$"):
         next(events)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_class_weights_that_are_all_0_are_refused(many: bool) -> None:
+    train = split()
+    train = replace(train, targets=np.eye(CLASSES, dtype=bool)[train.targets]) if many else train
+    settings = plain_settings(class_weights={"a": 0, "b": 0, "c": 0})
+    with pytest.raises(
+        ConfigError, match=r"^training.class_weights are all 0, so no label would be learnt: give some of them more$"
+    ):
+        next(loop.training_loop(network(), train, None, settings, bool))
 
 
 def test_scores_without_dropout_in_any_batching(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,7 +221,7 @@ def loss_of(
     log_p, of_text = logits.log_softmax(dim=1), weights[targets]
     own = nn.functional.nll_loss(log_p, targets, weights, reduction="sum")
     spread = -(log_p.sum(dim=1) * of_text).sum()
-    divisor = of_text.sum() if reduction == "mean" else 1.0
+    divisor = _sum_of(of_text) if reduction == "mean" else 1.0
     return (1 - smoothing) * (own / divisor) + smoothing / len(weights) * (spread / divisor)  # torch's order: its bits
 
 
@@ -245,7 +245,13 @@ def _divisor(targets: Targets, weights: Tensor) -> float:
     """Return what the sum of `loss_of` is divided by for its mean."""
     if targets.ndim == 2:
         return float(targets.size)
-    return float(weights[torch.from_numpy(targets).to(weights.device)].sum())
+    return float(_sum_of(weights[torch.from_numpy(targets).to(weights.device)]))
+
+
+def _sum_of(weights: Tensor) -> Tensor:
+    """Return the sum of the weights of some texts, (); 1 where it is 0, so that the mean loss of texts that weigh nothing is 0."""
+    total = weights.sum()
+    return torch.where(total > 0, total, 1.0)
 
 
 def learning_rate_factor(done: float, settings: TrainingSettings) -> float:
@@ -262,7 +268,7 @@ def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
     """Return the weight of each class in the loss, float32 (classes,).
 
     Raises:
-        ConfigError: `training.class_weights` leaves a label out, or names one that training does not have.
+        ConfigError: `training.class_weights` leaves a label out, names one that training does not have, or gives all of them 0.
     """
     classes = len(train.labels)
     if isinstance(settings.class_weights, Mapping):
@@ -270,6 +276,8 @@ def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
         if set(given) != set(train.labels):
             odd = sorted(set(given) ^ set(train.labels))
             raise ConfigError(f"training.class_weights must name each label of the training rows once; check {', '.join(odd)}")
+        if not any(given.values()):
+            raise ConfigError("training.class_weights are all 0, so no label would be learnt: give some of them more")
         return torch.tensor([given[label] for label in train.labels])
     if settings.class_weights == "balanced" and train.many:
         having = train.targets.sum(axis=0)
