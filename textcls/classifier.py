@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_artifact, write_artifact
 from textcls.config import Config, load_config, parse_config, saved_data
-from textcls.data import Label, LabelSet, Rows, label_text, load_splits, read_labelled, split_rows
+from textcls.data import Label, LabelSet, Rows, load_splits, read_labelled, split_rows
 from textcls.data.labels import require_known
 from textcls.data.memory import checked_texts, rows_from_memory
 from textcls.errors import ModelError
@@ -359,7 +359,7 @@ def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], lis
     true: list[Any]
     predicted: list[Any]
     if predictor.thresholds is None:
-        true = [label_text(label) for label in rows.single_labels]
+        true = [together.texts[number] for number in targets.tolist()]
         predicted = [together.texts[column] for column in probabilities.argmax(axis=1)]
         confidence = probabilities.max(axis=1)
     else:
