@@ -45,13 +45,13 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
         dialect = replace(dialect, delimiter=reading.delimiter)
     elif reading.header and (other := _other_delimiter(sample, whole, dialect, reading)):
         dialect = replace(dialect, delimiter=other)
-        notes.append(f"{source.name}: its fields are separated by {_shown(other)}")
+        notes.append(f"its fields are separated by {_shown(other)}")
     if reading.quoting != "auto":
         dialect = replace(dialect, quoted=reading.quoting == "csv")
     elif dialect.delimiter == "\t":
         dialect = replace(dialect, quoted=_is_quoted(sample, whole), guessed=True)
         if not dialect.quoted:
-            notes.append(f"{source.name}: double quotes are characters like others in it, as with data.quoting none")
+            notes.append("double quotes are characters like others there, as with data.quoting none")
     header = _first_row(source, sample, dialect)
     names = header if reading.header else [str(number) for number in range(len(header))]
     source, repeated = with_columns(replace(source, dialect=dialect), names)

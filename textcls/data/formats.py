@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from textcls.data.places import as_utf8, encoding_of
 from textcls.data.text_rows import line_blocks
 
 ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
+_OBJECT = re.compile(rb'\s*\{\s*"[^"\n]*"\s*:[^\n]*\}\s*(\n|$)')
 _SAMPLE = 1 << 20  # bytes from which is found out how a file is written
 
 
@@ -20,7 +22,7 @@ def look_at(source: Source, reading: Reading) -> tuple[Source, list[str]]:
     """Find out how a file is written, and make sure that it has the columns that are wanted, before its rows are read.
 
     Returns:
-        The source with its dialect and columns, and what the user should know of them.
+        The source with its dialect and columns, and what the user should know of it.
 
     Raises:
         DataError: It cannot be read, is not what its ending says, or lacks a column.
@@ -40,6 +42,8 @@ def look_at(source: Source, reading: Reading) -> tuple[Source, list[str]]:
     source = replace(source, dialect=replace(source.dialect, encoding=encoding))
     notes = _encoding_notes(source, data, reading.encoding)
     if source.kind == ".txt":
+        if source.is_stream and _OBJECT.match(data):
+            notes.append("its first line is a JSON object; --input-format jsonl reads the text in it")
         return source, notes
     sample = b"".join(as_utf8([data], encoding)).decode("utf-8", "replace")
     if not whole and "\n" in sample:
@@ -69,7 +73,7 @@ def _encoding_notes(source: Source, data: bytes, asked: str) -> list[str]:
     """Say where another encoding is read than was asked for, and where what was asked for is unlikely."""
     found = source.dialect.encoding
     if found != asked:
-        return [] if found == "utf-8" else [f"{source.name}: is {found.upper()} text, by the mark at its start"]
+        return [] if found == "utf-8" else [f"is {found.upper()} text, by the mark at its start"]
     lines = data[: data.rfind(b"\n") + 1] or data
     if codecs.lookup(found).name.startswith("utf") or lines.isascii():
         return []
@@ -77,7 +81,7 @@ def _encoding_notes(source: Source, data: bytes, asked: str) -> list[str]:
         lines.decode()
     except UnicodeDecodeError:
         return []
-    return [f"{source.name}: is read as {found}, as data.encoding says, but it looks like UTF-8"]
+    return [f"is read as {found}, as data.encoding says, but it looks like UTF-8"]
 
 
 def described(source: Source) -> dict[str, object]:

@@ -149,11 +149,11 @@ def _looked_at(found: Sequence[Source], reading: Reading) -> tuple[list[Source],
     by_note: dict[str, list[str]] = {}
     for source in found:
         looked, notes = source, list[str]()
-        if source.kind in _TABLES or (reading.lines and not source.is_stream):
+        if source.kind in _TABLES or reading.lines or source.is_stream:
             looked, notes = look_at(source, reading)
         sources.append(looked)
         for note in notes:
-            by_note.setdefault(note.removeprefix(f"{source.name}: "), []).append(source.name)
+            by_note.setdefault(note, []).append(source.place if source.is_stream else source.name)
     return sources, [f"{named(names, _NAMED)}: {note}" for note, names in by_note.items()]
 
 

@@ -106,7 +106,7 @@ class _Reader:
             raise DataError(f"{source.place}: a file that ends in {shown} cannot be read as a table; {tables}")
         else:
             looked, notes = look_at(source, self._reading)
-            self._notes += notes
+            self._notes += [f"{looked.name}: {note}" for note in notes]
             self._report.files.append(described(looked))
             names = _names_in_parquet(source) if source.kind == ".parquet" else {}
             of_fasttext = _FastText(source, self._cells.many)
