@@ -11,6 +11,8 @@ import pytest
 from pyarrow import parquet
 from textcls.data.unlabelled import Inputs, find_inputs
 
+from textcls.data.blocks import Reading
+from textcls.data.inputs import Inputs, find_inputs
 from textcls.data.remote import RemoteFile, list_remote
 from textcls.errors import DataError, InputError
 
@@ -28,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rows(found: Inputs) -> list[tuple[str, str | None]]:
-    return [(t, e) for block in found.blocks() for t, e in zip(block.texts, block.errors or [None] * len(block), strict=True)]
+    return [(text, block.error(row)) for block in found.blocks() for row, text in enumerate(block.texts)]
 
 
 def test_a_folder_behind_a_uri_has_the_rows_of_the_folder(folder: Path) -> None:
@@ -75,7 +77,7 @@ def test_a_store_that_arrow_does_not_know_is_one_line() -> None:
 
 def test_a_missing_column_and_a_damaged_file_name_the_uri(folder: Path) -> None:
     with pytest.raises(DataError, match=r"file://.*/a\.csv: there is no column 'body'"):
-        find_inputs([f"{folder.as_uri()}/a.csv"], text="body")
+        find_inputs([f"{folder.as_uri()}/a.csv"], Reading(text=("body",)))
     (folder / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"file://.*/bad\.parquet: is not a Parquet file"):
         find_inputs([f"{folder.as_uri()}/bad.parquet"])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from textcls.data.unlabelled import find_inputs
 
+from textcls.data.inputs import find_inputs
 from textcls.errors import DataError, InputError
 from textcls.inference.parts import check_folder, part_folder, write_part
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from textcls.config import DataSettings
@@ -92,6 +93,10 @@ class Reading:
         """The columns that must exist."""
         return self.text if self.only is None else self.only
 
+    def is_one_text(self, source: Source) -> bool:
+        """Whether a file is a text as a whole."""
+        return source.kind == ".txt" and not self.lines and not source.is_stream
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -146,6 +151,11 @@ class Source:
         """What messages call it."""
         return "standard input" if self.is_stream else str(self.path)
 
+    @property
+    def called(self) -> str:
+        """What notes and the errors of rows call it."""
+        return "standard input" if self.is_stream else self.name
+
     def open(self, *, follow: bool = False) -> AbstractContextManager[Opened]:
         """Open its bytes, decompressed; with `follow` those too that are still to come.
 
@@ -154,7 +164,7 @@ class Source:
         """
         if self.is_stream:
             return nullcontext(Opened(self.place, standard_input(sys.stdin)))
-        return open_growing(str(self.path)) if follow else open_bytes(self.path, self.size)
+        return open_growing(Path(str(self.path))) if follow else open_bytes(self.path, self.size)
 
     def fingerprint(self) -> dict[str, object]:
         """Return the file's name, SHA-256 and size in bytes.
@@ -213,13 +223,13 @@ def with_columns(source: Source, header: Sequence[str]) -> tuple[Source, tuple[s
     Returns:
         The source with its columns, and the names that stood there more than once.
     """
-    taken, names = set(header), list[str]()
+    taken, names = set(header), dict[str, None]()
     for place, name in enumerate(header, start=1):
         if not name.strip() or name in names:
             start, numbers = (f"{name}.", itertools.count(2)) if name.strip() else ("column_", itertools.count(place))
             name = next(new for new in (f"{start}{number}" for number in numbers) if new not in taken)
             taken.add(name)
-        names.append(name)
+        names[name] = None
     named = max((place for place, name in enumerate(header, start=1) if name.strip()), default=len(header))
     repeated = tuple(name for name, count in Counter(header).items() if count > 1 and name.strip())
     return replace(source, columns=tuple(names), named=named), repeated

@@ -6,8 +6,9 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from textcls.data.blocks import Block, Reading, Source
+from textcls.data.blocks import Block, Dialect, Reading, Source
 from textcls.data.csv_rows import SEPARATORS, csv_blocks, look_at_csv
 from textcls.data.json_rows import json_blocks, look_at_json
 from textcls.data.places import as_utf8, encoding_of
@@ -31,11 +32,13 @@ def look_at(source: Source, reading: Reading) -> tuple[Source, list[str]]:
         from textcls.data.parquet_rows import look_at_parquet
 
         return look_at_parquet(source, reading)
-    if reading.follow and source.kind == ".txt":
-        return source, []  # there may be nothing to see yet
+    if reading.follow and (source.kind == ".txt" or not (source.is_stream or Path(str(source.path)).is_file())):
+        return replace(
+            source, dialect=Dialect(reading.encoding)
+        ), []  # there is nothing to see yet, or it can be seen only once
     with source.open() as opened:
         if source.is_stream:
-            data, whole = opened.stream.start(), opened.stream.ended
+            data, whole = opened.stream.start(blank=source.kind == ".txt"), opened.stream.ended
         else:
             data, whole = opened.stream.read(_SAMPLE), not opened.stream.read(1)
     encoding = encoding_of(data, reading.encoding)

@@ -20,8 +20,10 @@ from textcls.data.text_rows import file_blocks
 from textcls.errors import DataError, InputError, named
 
 INPUT_FORMATS = ("lines", "jsonl", "csv", "tsv")  # of standard input
-_TABLES = frozenset(ENDINGS) - {".txt"}
 _NAMED = 5
+# What is left out of a folder.
+_OTHERS, _HIDDEN, _DEAD = "files of other kinds", "hidden files", "links to nothing"
+_FOLDERS, _SPECIAL = "links to folders, which are not followed", "what is no regular file"
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,13 @@ class Inputs:
             DataError: A file is damaged in such a way that its rows cannot be told apart.
         """
         done = 0
-        for whole, group in groupby(self.sources, self.is_one_text):
+        for whole, group in groupby(self.sources, self.reading.is_one_text):
             sources = list(group)
             for some in [sources] if whole else [[source] for source in sources]:
                 for block in file_blocks(some, self.reading) if whole else read_blocks(some[0], self.reading):
                     block.bytes_read += done
                     yield block
                 done += sum(source.size for source in some)
-
-    def is_one_text(self, source: Source) -> bool:
-        """Whether a file is a text as a whole."""
-        return source.kind == ".txt" and not self.reading.lines and not source.is_stream
 
     def column_names(self) -> list[str]:
         """Return the names of all columns of all files, in order of appearance; JSON files are read through for theirs.
@@ -84,7 +82,7 @@ class Inputs:
             return list(dict.fromkeys(name for block in read_blocks(source, self.reading) for name in block.columns))
         if source.kind != ".txt":
             return list(source.columns)
-        return ["file"] if self.is_one_text(source) else ["line"] if source.is_stream else ["file", "line"]
+        return ["file"] if self.reading.is_one_text(source) else ["line"] if source.is_stream else ["file", "line"]
 
 
 def find_inputs(
@@ -148,12 +146,10 @@ def _looked_at(found: Sequence[Source], reading: Reading) -> tuple[list[Source],
     sources: list[Source] = []
     by_note: dict[str, list[str]] = {}
     for source in found:
-        looked, notes = source, list[str]()
-        if source.kind in _TABLES or reading.lines or source.is_stream:
-            looked, notes = look_at(source, reading)
+        looked, notes = (source, []) if reading.is_one_text(source) else look_at(source, reading)
         sources.append(looked)
         for note in notes:
-            by_note.setdefault(note, []).append(source.place if source.is_stream else source.name)
+            by_note.setdefault(note, []).append(source.called)
     return sources, [f"{named(names, _NAMED)}: {note}" for note, names in by_note.items()]
 
 
@@ -178,23 +174,20 @@ def _unreadable(path: str) -> InputError:
 
 def _behind_uri(uri: str, glob: str | None, notes: list[str], *, alone: bool) -> list[Source]:
     """Return the readable files that a URI names: one, those below it, or with `*` or `[…]` those that match."""
-    base, pattern = uri, None
-    if any(char in uri for char in "*["):
-        address, query, options = uri.partition("?")
-        folders = address.split("/")
-        first = next(place for place, part in enumerate(folders) if any(char in part for char in "*["))
-        base, pattern = "/".join(folders[:first]) + query + options, folders[first:]
-    files = list_remote(base)
-    if pattern:
+    address, query, options = uri.partition("?")
+    folders = address.split("/")
+    fixed = next((place for place, part in enumerate(folders) if re.search(r"[*\[]", part)), len(folders))
+    files = list_remote("/".join(folders[:fixed]) + query + options)
+    if pattern := folders[fixed:]:
         files = [(file, name) for file, name in files if _fits(name.split("/"), pattern)]
-    if len(files) == 1 and not files[0][1]:
-        kind = _kind(files[0][0])
-        if kind is None:
-            raise _unreadable(uri)
-        return [Source(files[0][0], uri, kind, files[0][0].stat().st_size)]
     if not files:
         raise InputError(f"{uri}: there is no such file or folder")
-    return _of_folder(uri, files, glob, notes, alone=alone)
+    if len(files) > 1 or files[0][1]:
+        return _of_folder(uri, files, glob, notes, alone=alone)
+    kind = _kind(files[0][0])
+    if kind is None:
+        raise _unreadable(uri)
+    return [Source(files[0][0], uri, kind, files[0][0].size)]
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -235,66 +228,51 @@ def _of_folder(
 ) -> list[Source]:
     """Return the readable files among those below a folder, sorted by name; what is left out is noted."""
     found: list[tuple[tuple[str, ...], Source]] = []
-    left_out: dict[str, Counter[str]] = {"files of other kinds": Counter(), "hidden files": Counter()}
-    links: dict[str, list[str]] = {
-        "links to nothing": [],
-        "links to folders, which are not followed": [],
-        "what is no regular file": [],
-    }
-    patterns = _patterns(glob) if glob else ()
+    kinds: dict[str, Counter[str]] = {_OTHERS: Counter(), _HIDDEN: Counter()}
+    names: dict[str, list[str]] = {_DEAD: [], _FOLDERS: [], _SPECIAL: []}
     for path, relative in files:
-        linked, dead, special = _nature(path) if isinstance(path, Path) else (False, False, False)
-        if patterns and not linked and not any(_matches(relative, pattern) for pattern in patterns):
-            continue
+        size, nature = _size_and_nature(path)
         kind = _kind(path)
-        if linked:
-            links["links to folders, which are not followed"].append(relative)
-        elif path.name.startswith("."):
-            left_out["hidden files"][path.suffix or path.name] += 1
-        elif kind is None:
-            left_out["files of other kinds"][path.suffix or path.name] += 1
-        elif dead:
-            links["links to nothing"].append(relative)
-        elif special:
-            links["what is no regular file"].append(relative)
+        if nature == _FOLDERS:
+            names[nature].append(relative)
+        elif glob and not _matches(relative, glob):
+            continue
+        elif kind is None or path.name.startswith("."):
+            kinds[_HIDDEN if path.name.startswith(".") else _OTHERS][path.suffix or path.name] += 1
+        elif nature:
+            names[nature].append(relative)
         else:
-            source = Source(path, relative if alone else path.as_posix(), kind, _size(path))
+            source = Source(path, relative if alone else path.as_posix(), kind, size)
             found.append((PurePosixPath(relative).parts, source))
     if not found:
         which = f"no file that matches {glob} and" if glob else "no file that"
         raise InputError(f"{folder}: holds {which} ends in {', '.join(ENDINGS)}")
-    shown = {what: [f"{kind} ({count})" for kind, count in kinds.items()] for what, kinds in left_out.items()} | links
-    notes += [f"{folder}: left out {what}: {', '.join(sorted(names))}" for what, names in shown.items() if names]
+    counted = {what: [f"{kind} ({count})" for kind, count in counts.items()] for what, counts in kinds.items()}
+    notes += [f"{folder}: left out {what}: {named(sorted(some), _NAMED)}" for what, some in (counted | names).items() if some]
     return [source for _, source in sorted(found, key=lambda one: one[0])]
 
 
-def _nature(path: Path) -> tuple[bool, bool, bool]:
-    """Return whether a path that is no folder leads to one, whether it leads to nothing, and whether to no regular file."""
+def _size_and_nature(path: Place) -> tuple[int, str | None]:
+    """Return the size of what is no folder, and why it is left out, None where it may be read."""
+    if isinstance(path, RemoteFile):
+        return path.size, None
     try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return False, path.is_symlink(), False
-    except OSError:  # reading the file says what is wrong
-        return False, False, False
-    return stat.S_ISDIR(mode), False, not stat.S_ISREG(mode)
-
-
-def _size(path: Place) -> int:
-    try:
-        return path.stat().st_size
+        status = path.stat()
     except OSError as error:
+        if path.is_symlink():  # to nothing, to itself, or to where nobody may look
+            return 0, _DEAD
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if stat.S_ISDIR(status.st_mode):
+        return 0, _FOLDERS
+    return status.st_size, None if stat.S_ISREG(status.st_mode) else _SPECIAL
 
 
-def _patterns(glob: str) -> list[str]:
-    """Return what a pattern means where each `**/` stands for some folders, and for none."""
+def _matches(relative: str, glob: str) -> bool:
+    """Whether a name relative to a folder, or its end, matches a pattern in which each `**/` stands for some folders, or none."""
     first, *others = re.split(r"(?:^|(?<=/))\*\*/", glob)
     choices = product(("**/", ""), repeat=len(others))
-    return [pattern for stars in choices if (pattern := first + "".join(map("".join, zip(stars, others, strict=True))))]
-
-
-def _matches(relative: str, pattern: str) -> bool:
-    return PurePosixPath(relative).match(pattern) or fnmatch.fnmatch(relative, pattern)
+    patterns = (first + "".join(map("".join, zip(stars, others, strict=True))) for stars in choices)
+    return any(PurePosixPath(relative).match(one) or fnmatch.fnmatch(relative, one) for one in patterns if one)
 
 
 def _check_growing(sources: Sequence[Source]) -> None:

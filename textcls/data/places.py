@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import functools
+import gzip
 import hashlib
 import io
 import os
@@ -11,8 +13,9 @@ import stat
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -55,8 +58,8 @@ class Opened:
 
     Attributes:
         place: What messages call it.
-        stream: Its bytes, decompressed; it can `peek`.
-        raw: The same before decompression; None for a stream that has no place on a disk.
+        stream: Its bytes, decompressed.
+        raw: The same before decompression; None for a stream that has no end yet.
         size: The bytes on disk that must be there; 0 where that is not known.
     """
 
@@ -67,54 +70,54 @@ class Opened:
 
     def position(self) -> int:
         """Return how many bytes on disk were read; 0 where that cannot be told."""
-        return int(self.raw.tell()) if self.raw is not None else 0
+        return int(self.raw.tell()) if self.raw else 0
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield what can be read without waiting, to the end.
+        """Yield the bytes to the end: of a file always the same pieces, of a stream what can be read without waiting.
 
         Raises:
             DataError: The file became shorter while it was read.
         """
-        while chunk := self.stream.read1(CHUNK):
+        read = self.stream.read if self.raw else self.stream.read1
+        while chunk := read(CHUNK):
             yield chunk
-        if self.size and (self.position() < self.size if self.raw is self.stream else _size_now(self.raw) < self.size):
+        if self.raw and self.position() < self.size:
             raise DataError(f"{self.place}: was cut short while it was read: {self.size:,} bytes were there at the start")
 
 
 @contextmanager
-def open_bytes(place: str | Place, size: int | None = None) -> Iterator[Opened]:
+def open_bytes(place: Place, size: int = 0) -> Iterator[Opened]:
     """Open a text file for its bytes, decompressed by its ending (`.gz`, `.bz2`, `.zst`).
 
     Args:
         place: The file.
-        size: The bytes it had on disk when it was found; those it has now where not given.
+        size: The bytes it had on disk when it was found; 0 where that is not known.
 
     Raises:
         DataError: It cannot be opened, is not text at all, or its compressed bytes are damaged or cut short; this also
             covers what is read inside the `with` block.
     """
-    place = Path(place) if isinstance(place, str) else place
-    compression = COMPRESSIONS.get(place.suffix.lower())
-    try:
-        with _raw(place) as raw:
-            stream = _decompressed(raw, compression)
-            first = stream.peek(4)[:4]
-            for signature, what in _SIGNATURES.items():
-                if first.startswith(signature):
-                    raise DataError(f"{place}: its ending says {ending(place) or 'text'}, but it is {what}")
-            yield Opened(place, stream, raw, _size_now(raw) if size is None else size)
-    except EOFError:
-        raise DataError(f"{place}: its {compression} data is cut short; copy or download it again") from None
-    except (OSError, zlib.error, ValueError) as error:
-        if isinstance(error, BrokenPipeError):  # of whom the rows were written to
-            raise
-        if isinstance(error, OSError) and error.strerror and error.errno:  # the system's own words: not found, permission, …
-            raise DataError(f"{place}: cannot be read: {error.strerror}") from None
-        if compression is None and isinstance(place, RemoteFile):  # Arrow's errors have words alone
-            raise DataError(f"{place}: cannot be read: {str(error).splitlines()[0]}") from None
-        if compression is None:
-            raise
-        raise DataError(f"{place}: is not {compression} data, or is damaged; copy it again or correct its ending") from None
+    suffix = place.suffix.lower()
+    with _in_one_line(place, COMPRESSIONS.get(suffix)), _raw(place) as raw:
+        stream = _decompressed(raw, suffix)
+        first = stream.peek(4)
+        for signature, what in _SIGNATURES.items():
+            if first.startswith(signature):
+                raise DataError(f"{place}: its ending says {ending(place) or 'text'}, but it is {what}")
+        yield Opened(place, stream, raw, size)
+
+
+@contextmanager
+def open_growing(path: Path) -> Iterator[Opened]:
+    """Open a file, or a named pipe, for its bytes and for those that are still to come.
+
+    It ends only where the file is cut, or another one takes its name: then open it again.
+
+    Raises:
+        DataError: It cannot be opened or read.
+    """
+    with _in_one_line(path), closing(_Growing(path)) as stream:
+        yield Opened(path, stream)
 
 
 def check_regular(path: Path) -> None:
@@ -139,9 +142,9 @@ class StandardInput:
         self._start = b""
         self.ended = False
 
-    def start(self) -> bytes:
-        """Wait for the first line, and return what is there then; it is still read after that."""
-        while not self.ended and b"\n" not in self._start and len(self._start) < CHUNK:
+    def start(self, *, blank: bool) -> bytes:
+        """Wait for the first line, which may be blank or not, and return what is there then; it is still read after that."""
+        while not self.ended and b"\n" not in (self._start if blank else self._start.lstrip()) and len(self._start) < CHUNK:
             chunk = self._stream.read1(CHUNK)
             self._start += chunk
             self.ended = not chunk
@@ -159,54 +162,33 @@ def standard_input(stream: TextIO) -> StandardInput:
     return StandardInput(stream.buffer)
 
 
-class _Growing(io.RawIOBase):
+class _Growing:
     """A file that is still being written: at its end, reading waits for more; it ends where another took its name, or it was cut."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, io.FileIO(path)
-        self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
 
-    def readable(self) -> bool:
-        return True
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
-    def readinto(self, buffer: Any, /) -> int:
-        while not (count := self._file.readinto(buffer)):
-            if self._regular and self._replaced():
-                return 0
+    def read1(self, size: int) -> bytes:
+        """Return what is there, or comes."""
+        while not (found := self._file.read(size)):
+            if self._replaced():
+                return self._file.read(size) or b""  # what came just before that
             time.sleep(_LOOK_AGAIN)
-        return count
+        return found
 
     def _replaced(self) -> bool:
         own = os.fstat(self._file.fileno())
-        if own.st_size < self._file.tell():
-            return True
+        if not stat.S_ISREG(own.st_mode):
+            return False
         try:
             now = self._path.stat()
         except OSError:  # moved away; the next one may not be there yet
-            return False
-        return (now.st_dev, now.st_ino) != (own.st_dev, own.st_ino)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-@contextmanager
-def open_growing(path: str | Path) -> Iterator[Opened]:
-    """Open a file, or a named pipe, for its bytes and for those that are still to come.
-
-    It ends only where the file is cut, or another one takes its name: then open it again.
-
-    Raises:
-        DataError: It cannot be opened or read.
-    """
-    try:
-        with io.BufferedReader(_Growing(Path(path)), CHUNK) as stream:
-            yield Opened(path, stream)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):  # of whom the rows were written to
-            raise
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+            now = own
+        return own.st_size < self._file.tell() or (now.st_dev, now.st_ino) != (own.st_dev, own.st_ino)
 
 
 def encoding_of(first: bytes, given: str) -> str:
@@ -215,19 +197,26 @@ def encoding_of(first: bytes, given: str) -> str:
 
 
 def as_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Recode a text as UTF-8, without a byte order mark; what cannot be decoded stays as bytes that are not UTF-8 either."""
-    if codecs.lookup(encoding).name == "utf-8":
-        first = True
-        for chunk in chunks:
-            yield chunk.removeprefix(codecs.BOM_UTF8) if first else chunk
-            first = False
+    """Recode a text as UTF-8; what cannot be decoded stays as bytes that are not UTF-8 either.
+
+    A byte order mark goes before `encoding`, and is left out.
+    """
+    chunks = iter(chunks)
+    first = next(chunks, b"")
+    while _may_become_a_mark(first) and (more := next(chunks, b"")):
+        first += more
+    marked = encoding_of(first, "")
+    name = codecs.lookup(marked or encoding).name
+    if name == "utf-8":
+        yield first.removeprefix(codecs.BOM_UTF8)
+        yield from chunks
         return
-    decoder = codecs.getincrementaldecoder(encoding)(_UNDECODED)
-    for chunk in chunks:
-        if text := decoder.decode(chunk):
-            yield text.removeprefix("\ufeff").encode("utf-8", "surrogateescape")
-    if text := decoder.decode(b"", final=True):
-        yield text.encode("utf-8", "surrogateescape")
+    if not marked and name in {"utf-16", "utf-32"}:  # for which Python wants a mark
+        name += "-be" if first.startswith(b"\0") else "-le"
+    decoder = codecs.getincrementaldecoder(name)(_UNDECODED)
+    for chunk in chain([first], chunks):
+        yield decoder.decode(chunk).encode("utf-8", _UNDECODED)
+    yield decoder.decode(b"", final=True).encode("utf-8", _UNDECODED)
 
 
 def whole_lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes]:
@@ -253,72 +242,78 @@ def whole_lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes]:
 def read_whole(opened: Opened, encoding: str, longest: int) -> bytes:
     """Return a text as UTF-8 bytes, without a byte order mark, or `TOO_LONG` where it has more than `longest`."""
     found = io.BytesIO()
-    chunks = opened.chunks()
-    first = next(chunks, b"")
-    for chunk in as_utf8(_with(first, chunks), encoding_of(first, encoding)):
-        if found.tell() <= longest:
-            found.write(chunk)
-    return TOO_LONG if found.tell() > longest else found.getvalue()
+    for chunk in as_utf8(opened.chunks(), encoding):
+        found.write(chunk)
+        if found.tell() > longest:
+            return TOO_LONG
+    return found.getvalue()
 
 
-def fingerprint(place: str | Place) -> tuple[str, int]:
+def fingerprint(place: Place) -> tuple[str, int]:
     """Return the SHA-256 of a file's bytes as they lie on the disk, in hexadecimal, and their number.
 
     Raises:
         DataError: It cannot be read.
     """
     digest, size = hashlib.sha256(), 0
-    try:
-        with _raw(Path(place) if isinstance(place, str) else place) as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-    except OSError as error:
-        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
+    with _in_one_line(place), _raw(place) as raw:
+        while chunk := raw.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
     return digest.hexdigest(), size
 
 
-def _raw(place: Place) -> io.BufferedReader:
-    return place.open_stream() if isinstance(place, RemoteFile) else io.BufferedReader(io.FileIO(place), CHUNK)
+@contextmanager
+def _in_one_line(place: Place, compression: str | None = None) -> Iterator[None]:
+    """Say in one line that a place cannot be read, or that its bytes are not what they should be."""
+    try:
+        yield
+    except EOFError:
+        raise DataError(f"{place}: its {compression} data is cut short; copy or download it again") from None
+    except (OSError, zlib.error, ValueError) as error:
+        if isinstance(error, OSError) and error.strerror and error.errno:  # the system's own words: not found, permission, …
+            raise DataError(f"{place}: cannot be read: {error.strerror}") from None
+        if compression:
+            raise DataError(f"{place}: is not {compression} data, or is damaged; copy it again or correct its ending") from None
+        if isinstance(error, OSError):  # Arrow's errors have words alone
+            raise DataError(f"{place}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise
 
 
-def _decompressed(raw: io.BufferedReader, compression: str | None) -> Any:
+def _raw(place: Place) -> Any:
+    if isinstance(place, RemoteFile):
+        return io.BufferedReader(place.open_random(), CHUNK)
+    return place.open("rb", buffering=CHUNK)
+
+
+def _decompressed(raw: Any, suffix: str) -> Any:
     """Return a stream that can `peek`."""
-    if compression == "gzip":
-        import gzip
-
+    if suffix == ".gz":
         return gzip.GzipFile(fileobj=raw)
-    if compression == "bzip2":
-        import bz2
-
+    if suffix == ".bz2":
         return bz2.BZ2File(raw)
-    if compression == "zstd":
+    if suffix == ".zst":
         import pyarrow
 
-        zstd: Any = pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), "zstd")
-        return io.BufferedReader(zstd, CHUNK)
+        return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), "zstd"), CHUNK)
     return raw
 
 
-def _size_now(raw: io.BufferedReader) -> int:
-    return os.fstat(raw.fileno()).st_size if isinstance(raw.raw, io.FileIO) else 0
-
-
-def _with(first: bytes, others: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from others
+def _may_become_a_mark(first: bytes) -> bool:
+    return any(mark.startswith(first) and mark != first for mark in _BYTE_ORDER_MARKS)
 
 
 def _shortened(lines: bytes, longest: int) -> bytes:
     """Put `TOO_LONG` for each line of more than `longest` bytes."""
     if len(lines) <= longest:
         return lines
-    parts = [TOO_LONG if len(line) > longest else line for line in lines.split(b"\n")]
-    return b"\n".join(parts)
+    return b"\n".join(TOO_LONG if len(line) > longest else line for line in lines.split(b"\n"))
 
 
-def _undecoded(error: UnicodeError) -> tuple[str, int]:
-    """Stand for bytes that cannot be decoded with a character that becomes a byte which is no UTF-8."""
+def _undecoded(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Stand for what cannot be decoded, or encoded, with a byte that is no UTF-8, or the character that becomes one."""
+    if isinstance(error, UnicodeEncodeError):
+        return b"\xff" * (error.end - error.start), error.end
     assert isinstance(error, UnicodeDecodeError)
     return "\udcff", error.end
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from textcls.errors import InputError
-
-_CHUNK = 1 << 20
 
 
 class _Stat(NamedTuple):
@@ -18,61 +16,50 @@ class _Stat(NamedTuple):
     st_mtime_ns: int
 
 
+@dataclass(frozen=True)
 class RemoteFile:
-    """A file behind a URI, with those words of `pathlib.Path` that reading needs.
+    """A file behind a URI, as it was listed, with those words of `pathlib.Path` that reading needs.
 
-    Args:
+    Attributes:
         uri: Where it lies.
         size: Its bytes.
         mtime_ns: When it was changed, in nanoseconds.
     """
 
-    def __init__(self, uri: str, size: int, mtime_ns: int = 0) -> None:
-        self.uri = uri
-        self.name = uri.partition("?")[0].rpartition("/")[2]
-        self._stat = _Stat(size, mtime_ns)
+    uri: str
+    size: int
+    mtime_ns: int = 0
 
     def __str__(self) -> str:
         return self.uri
+
+    as_posix = __str__
+
+    @property
+    def name(self) -> str:
+        """The last part of the URI."""
+        return self.uri.partition("?")[0].rpartition("/")[2]
 
     @property
     def suffix(self) -> str:
         """The last ending of its name."""
         return PurePosixPath(self.name).suffix
 
-    def as_posix(self) -> str:
-        """Return the URI."""
-        return self.uri
-
-    def absolute(self) -> RemoteFile:
+    def resolve(self) -> RemoteFile:
         """Return itself: a URI says all."""
         return self
 
-    resolve = absolute
-
-    def exists(self) -> bool:
-        """Return True: it was listed."""
-        return True
-
-    def samefile(self, _other: object) -> bool:
-        """Return False: a path is never the file behind a URI, as far as can be told."""
-        return False
+    absolute = resolve
 
     def stat(self) -> _Stat:
         """Return its size and time of change, as they were listed."""
-        return self._stat
+        return _Stat(self.size, self.mtime_ns)
 
     def open_random(self) -> Any:
         """Open it as a `pyarrow.NativeFile` that can seek."""
         with reaching(self.uri):
             filesystem, path = _filesystem(self.uri)
             return filesystem.open_input_file(path)
-
-    def open_stream(self) -> io.BufferedReader:
-        """Open it for its bytes, one after the other."""
-        with reaching(self.uri):
-            filesystem, path = _filesystem(self.uri)
-            return io.BufferedReader(filesystem.open_input_stream(path, compression=None), _CHUNK)
 
 
 Place = Path | RemoteFile

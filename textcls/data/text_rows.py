@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from textcls.data.blocks import (
     BLOCK_CHARACTERS,
     MISSING,
     Block,
+    Dialect,
     Reading,
     Source,
     column_values,
@@ -27,7 +29,7 @@ def line_blocks(source: Source, reading: Reading) -> Iterator[Block]:
     The columns are `file` and `line`; of standard input `line` alone.
     """
     while True:
-        with source.open(follow=reading.follow and not source.is_stream) as opened:
+        with source.open(follow=reading.follow) as opened:
             number = 1
             for text, clean in decoded_lines(opened, source, reading):
                 lines = split_lines(text)
@@ -45,29 +47,31 @@ def line_blocks(source: Source, reading: Reading) -> Iterator[Block]:
 
 def file_blocks(sources: Sequence[Source], reading: Reading) -> Iterator[Block]:
     """Read each file as one text; the column `file` holds its name."""
-    texts: list[str] = []
-    names: list[str] = []
-    faults: dict[int, str] = {}
-    characters = bytes_read = replaced = 0
+    block, characters, bytes_read = Block([], {"file": []}, []), 0, 0
     for place, source in enumerate(sources, start=1):
-        try:
-            with source.open() as opened:
-                content = read_whole(opened, reading.encoding, reading.longest)
-            some = [content.decode("utf-8", "surrogateescape")]
-            own, others = settle(some, source, reading)
-            faults |= {len(texts): f"{source.place}: {fault}" for fault in own.values()}
-            replaced += len(others)
-        except DataError as error:
-            some, faults[len(texts)] = [""], str(error)
+        text, fault, replaced = _whole_text(replace(source, dialect=Dialect(reading.encoding)), reading)
+        if fault:
+            block.faults[len(block)] = fault
+        block.texts.append(text)
+        block.columns["file"].append(source.name)
+        block.replaced += replaced
+        characters += len(text)
         bytes_read += source.size
-        texts += some
-        names.append(source.name)
-        characters += len(some[0])
-        if len(texts) == reading.block_rows or characters > BLOCK_CHARACTERS or place == len(sources):
-            for row in faults:
-                texts[row] = ""
-            yield Block(texts, {"file": names}, [1] * len(texts), "", faults, bytes_read, replaced=replaced)
-            texts, names, faults, characters, replaced = [], [], {}, 0, 0
+        if len(block) == reading.block_rows or characters > BLOCK_CHARACTERS or place == len(sources):
+            yield replace(block, numbers=[1] * len(block), bytes_read=bytes_read)
+            block, characters = Block([], {"file": []}, []), 0
+
+
+def _whole_text(source: Source, reading: Reading) -> tuple[str, str | None, bool]:
+    """Return the text that a file is, or what is wrong with it; and whether bytes of it were replaced."""
+    try:
+        with source.open() as opened:
+            content = read_whole(opened, reading.encoding, reading.longest)
+    except DataError as error:
+        return "", str(error), False
+    some = [content.decode("utf-8", "surrogateescape")]
+    faults, replaced = settle(some, source, reading)
+    return ("", f"{source.place}: {faults[0]}", False) if faults else (some[0], None, bool(replaced))
 
 
 def decoded_lines(opened: Opened, source: Source, reading: Reading) -> Iterator[tuple[str, bool]]:
@@ -114,11 +118,13 @@ def settle(values: list[str], source: Source, reading: Reading) -> tuple[dict[in
 
 def not_decoded(value: str, encoding: str) -> str:
     """Say which byte of a text cannot be decoded, and what to do."""
-    byte = next((ord(char) - 0xDC00 for char in value if "\udc80" <= char <= "\udcff"), 0)
-    what = f"byte 0x{byte:02x} is not" if encoding == "utf-8" else "is not all"
+    place = next((place for place, char in enumerate(value) if "\udc80" <= char <= "\udcff"), 0)
+    line = value.count("\n", 0, place) + 1
+    where = f"line {line} of it: " if line > 1 else ""
+    what = f"byte 0x{ord(value[place]) - 0xDC00:02x} is not" if encoding == "utf-8" else "is not all"
     return (
-        f"{what} {encoding.upper()}; name the file's encoding in data.encoding (--encoding), such as cp1252, "
-        "or set data.encoding_errors to replace"
+        f"{where}{what} {encoding.upper()}; name the file's encoding in data.encoding (--encoding), such as cp1252, "
+        "or, but for classify, set data.encoding_errors to replace"
     )
 
 
@@ -148,8 +154,7 @@ def block_of(
         texts = list(map(without_surrogates, texts))
     for row in faults:
         texts[row] = ""
-    name = source.place if source.is_stream else source.name
-    return Block(texts, columns, numbers, name, faults, bytes_read, raw or {}, replaced)
+    return Block(texts, columns, numbers, source.called, faults, bytes_read, raw or {}, replaced)
 
 
 def texts_of(columns: Mapping[str, Any], wanted: Sequence[str], count: int, faults: dict[int, str]) -> list[str]:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from textcls.data.blocks import MISSING, Block, Reading
+from textcls.data.blocks import MISSING, STANDARD_INPUT, Block, Reading
 from textcls.data.inputs import Inputs, find_inputs
 from textcls.errors import DataError, InputError
 from textcls.inference.answers import Answers, Names, SomePredictions, SomePredictor, Summary
@@ -119,6 +119,8 @@ def classify_files(
         longest=max_row_bytes,
         follow=follow,
     )
+    if resume:
+        _check_resume(output, format, inputs)  # before standard input is waited for
     found = find_inputs(inputs, reading, glob=glob, input_format=input_format, or_text=text is None)
     if follow and (output is not None or rejects is not None or format not in {"jsonl", "table"}):
         raise InputError("a growing file is answered line by line: without files to write, as jsonl or table")
@@ -130,7 +132,6 @@ def classify_files(
     with ExitStack() as stack:
         journal = None
         if resume:
-            _check_resume(output, format, found)
             options = [format, top_k, all_scores, min_confidence, unsure_label, strict, list(map(str, files))]
             journal = stack.enter_context(Journal(files, _what_decides(predictor, found, options)))
         sinks = journal.sinks if journal else [stack.enter_context(file_sink(file)) for file in files]
@@ -203,13 +204,13 @@ def _check_files(
             raise InputError(f"{rejects}: is the output itself; name another file for the rejected rows")
 
 
-def _check_resume(output: str | Path | None, format: str, found: Inputs) -> None:
+def _check_resume(output: str | Path | None, format: str, inputs: Sequence[str | Path]) -> None:
     """Make sure that a killed run can be gone on with."""
     if output is None:
         raise InputError("only a run that writes a file can be resumed: name one as the output")
     if format == "parquet":
         raise InputError("Parquet cannot be resumed; write .jsonl or .csv, compressed or not")
-    if found.total_bytes is None:
+    if STANDARD_INPUT in map(str, inputs):
         raise InputError("standard input (-) is gone after a kill and cannot be resumed; put it into a file first")
 
 

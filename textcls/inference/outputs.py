@@ -69,7 +69,8 @@ def check_file(output: str | Path, inputs: Sequence[str | Path], found: Inputs, 
         if given.is_dir() and real.is_relative_to(given.resolve()):
             raise InputError(f"{output}: lies inside the input folder {given}; write it elsewhere")
     if path.exists():
-        if any(source.path.exists() and source.path.samefile(path) for source in found.sources):
+        places = [source.path for source in found.sources if isinstance(source.path, Path)]
+        if any(place.exists() and place.samefile(path) for place in places):
             raise InputError(f"{output}: is the input itself; name another file")
         if not force:
             raise InputError(f"{output}: exists already; name another file, or replace it with --force")

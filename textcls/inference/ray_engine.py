@@ -183,7 +183,7 @@ def _portable(model: Path, gpus: bool) -> bytes | Artifact:
 def _tasks(ray: Any, found: Inputs) -> Any:
     """Return the inputs as a Ray dataset: a row for what each reading task reads."""
     groups: list[list[Source]] = []
-    for whole, sources in groupby(found.sources, found.is_one_text):
+    for whole, sources in groupby(found.sources, found.reading.is_one_text):
         some = [replace(source, path=source.path.absolute()) for source in sources]
         size = _WHOLE_FILES if whole else 1
         groups += [some[start : start + size] for start in range(0, len(some), size)]

@@ -1,0 +1,174 @@
+"""Finding what is to be classified."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reading import found, message, put, rows, texts
+
+from textcls.data.inputs import find_inputs
+from textcls.errors import InputError
+
+
+def test_folders_are_read_in_order_and_what_is_left_out_is_noted(tmp_path: Path) -> None:
+    for name in ("b.txt", "a/z.txt", "a.txt", ".hidden/c.txt", "picture.png", "a/other.png", ".x.txt"):
+        put(tmp_path / name, name)
+    assert texts(tmp_path) == ["a/z.txt", "a.txt", "b.txt"]
+    assert [columns["file"] for _, columns, _ in rows(tmp_path)] == ["a/z.txt", "a.txt", "b.txt"]
+    assert found(tmp_path).notes == (
+        f"{tmp_path}: left out files of other kinds: .png (2)",
+        f"{tmp_path}: left out hidden files: .txt (1)",
+    )
+    assert texts(tmp_path, glob="a/*") == ["a/z.txt"]
+    assert texts(tmp_path, glob="b.*") == ["b.txt"]
+    assert message(tmp_path, glob="*.csv") == (
+        f"{tmp_path}: holds no file that matches *.csv and ends in .txt, .csv, .tsv, .jsonl, .json, .parquet"
+    )
+
+
+def test_links_in_a_folder_that_are_left_out_are_noted(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere/c.txt", "c")
+    put(tmp_path / "in/a.txt", "a")
+    (tmp_path / "in" / "b.txt").symlink_to("a.txt")
+    (tmp_path / "in" / "gone.txt").symlink_to("nowhere.txt")
+    (tmp_path / "in" / "more").symlink_to("../elsewhere")
+    inputs = found(tmp_path / "in", glob="*.txt")
+    assert [source.name for source in inputs.sources] == ["a.txt", "b.txt"]
+    assert inputs.notes == (
+        f"{tmp_path / 'in'}: left out links to nothing: gone.txt",
+        f"{tmp_path / 'in'}: left out links to folders, which are not followed: more",
+    )
+    assert message(tmp_path / "in" / "gone.txt").endswith("gone.txt: there is no such file or folder")
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("**/*.txt", ["a.txt", "x/b.txt", "x/y/c.txt"]),
+        ("x/**/*.txt", ["x/b.txt", "x/y/c.txt"]),
+        ("**/x/**/c.txt", ["x/y/c.txt"]),
+        ("**/y/*", ["x/y/c.txt"]),
+    ],
+)
+def test_two_stars_stand_for_any_number_of_folders(tmp_path: Path, glob: str, expected: list[str]) -> None:
+    for name in ("a.txt", "x/b.txt", "x/y/c.txt"):
+        put(tmp_path / name, name)
+    assert texts(tmp_path, glob=glob) == expected
+
+
+def test_files_of_several_inputs_have_names_that_tell_them_apart(tmp_path: Path) -> None:
+    put(tmp_path / "one/a.txt", "1")
+    put(tmp_path / "two/a.txt", "2")
+    names = [columns["file"] for _, columns, _ in rows(tmp_path / "one", tmp_path / "two")]
+    assert names == [(tmp_path / "one/a.txt").as_posix(), (tmp_path / "two/a.txt").as_posix()]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "id,txt\n1,a\n", "there is no column 'text' (did you mean 'txt'?); the columns are: "),
+        ("a.csv", "text,text\n", "two columns are named 'text'; rename one of them"),
+        ("a.jsonl", '{"txt":"a"}', "there is no column 'text' (did you mean 'txt'?); the columns are: "),
+        ("a.parquet", "text", "is not a Parquet file, or is damaged or cut short; copy it again"),
+        ("a.csv", b"PAR1....", "its ending says .csv, but it is a Parquet file"),
+        ("a.parquet.gz", "", "only files that end in .txt, .csv, .tsv, .jsonl, .json, .parquet can be classified"),
+        ("a.docx", "", "only files that end in .txt, .csv, .tsv, .jsonl, .json, .parquet can be classified"),
+    ],
+)
+def test_what_cannot_be_read_says_so_before_the_first_row(
+    tmp_path: Path, name: str, content: str | bytes, expected: str
+) -> None:
+    path = put(tmp_path / name, content)
+    with pytest.raises(InputError) as caught:
+        find_inputs([path])
+    assert str(caught.value).startswith(f"{path}: {expected}")
+
+
+def test_missing_inputs() -> None:
+    assert message("nowhere.csv") == "nowhere.csv: there is no such file or folder"
+    assert message().startswith("nothing to classify")
+    assert message("-", "-") == "standard input (-) is named twice"
+
+
+def test_files_without_rows_have_no_blocks(tmp_path: Path) -> None:
+    for name, content in (("a.csv", "text\n"), ("a.jsonl", "\n"), ("l.txt", "")):
+        assert list(found(put(tmp_path / name, content), lines=True).blocks()) == []
+
+
+def test_standard_input_is_answered_as_its_lines_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as binary, os.fdopen(writer, "wb", buffering=0) as sender:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(binary))
+        sender.write(b"one\ntw")
+        blocks = found("-").blocks()
+        first = next(blocks)  # would wait for ever if it wanted more than there is
+        sender.write(b"o\nthree")
+        sender.close()
+        rest = [text for block in blocks for text in block.texts]
+    assert (first.texts, first.columns, rest) == (["one"], {"line": [1]}, ["two", "three"])
+
+
+def test_blocks_are_bounded_and_count_bytes_to_the_end(tmp_path: Path) -> None:
+    put(tmp_path / "d/a.csv", "text\n" + "a\n" * 25)
+    put(tmp_path / "d/b.txt", "b\n" * 25)
+    put(tmp_path / "d/c.csv.gz", gzip.compress(b"text\n" + b"c\n" * 25))
+    inputs = found(tmp_path / "d", lines=True, block_rows=10)
+    blocks = list(inputs.blocks())
+    assert [len(block) for block in blocks] == [10, 10, 5] * 3
+    assert [block.bytes_read for block in blocks] == sorted(block.bytes_read for block in blocks)
+    assert blocks[-1].bytes_read == inputs.total_bytes
+
+
+def test_long_rows_end_a_block_early(tmp_path: Path) -> None:
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["text"], *[["x" * 1_500_000]] * 4])
+    assert [len(block) for block in found(tmp_path / "a.csv").blocks()] == [2, 2]
+
+
+def test_reading_text_imports_nothing_heavy(tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", "text\na\n")
+    put(tmp_path / "b.tsv.gz", gzip.compress(b'text\n"a"\n'))
+    put(tmp_path / "c.txt.bz2", "c")
+    put(tmp_path / "d.jsonl", '{"text": "d"}\n')
+    put(tmp_path / "e.json", '[{"text": "e"}]')
+    code = (
+        "import sys; from textcls.data.inputs import find_inputs; list(find_inputs([sys.argv[1]]).blocks());"
+        "print([m for m in ('torch', 'spacy', 'datasets', 'sklearn', 'pandas', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+PIECES = [
+    *(b"text", b"label", b",", b"\t", b";", b"|", b'"', b"\n", b"\r", b"sep=;", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe"),
+    *(b"{", b"}", b"[", b"]", b":", b"1", b"\\ud800"),
+]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join),
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".txt", ".parquet", ".csv.gz", ".csv.bz2", ".jsonl.zst"]),
+    st.sampled_from(["strict", "replace"]),
+    st.sampled_from(["utf-8", "cp1252", "gbk", "utf-16"]),
+)
+def test_any_bytes_give_rows_or_one_clear_line(tmp_path: Path, content: bytes, kind: str, errors: str, encoding: str) -> None:
+    path = put(tmp_path / f"a{kind}", content)
+    try:
+        blocks = list(found(path, lines=True, encoding=encoding, encoding_errors=errors).blocks())
+        outcome = "".join(str(block.error(row)) for block in blocks for row in block.failed)
+        outcome += "".join(text.replace("\n", "") for block in blocks for text in block.texts)
+    except InputError as error:
+        outcome = str(error)
+        assert f"a{kind}: " in outcome or f"a{kind}, " in outcome
+    assert "\n" not in outcome
+    outcome.encode()  # fails on a lone surrogate
