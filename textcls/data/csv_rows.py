@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 from textcls.data.blocks import BLOCK_CHARACTERS, Block, Dialect, Reading, Source, check_columns, with_columns
-from textcls.data.places import Opened
 from textcls.data.text_rows import block_of, decoded_lines, settle, texts_of
 from textcls.errors import DataError
 
 SEPARATORS: Final = {".csv": ",", ".tsv": "\t"}
 _OTHERS: Final = (",", "\t", ";", "|")
-_SEP_LINE: Final = re.compile(r'sep=([^"\r\n])\r?(?:\n|$)', re.IGNORECASE)  # which Excel writes and reads
+_SEP_LINE: Final = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n?|\n|$)', re.IGNORECASE)  # which Excel writes and reads
 _ALL_QUOTED: Final = re.compile(r'"(?:[^"]|"")*"(?:\t"(?:[^"]|"")*")*\r?\n?')
+_ALL_QUOTED_SO_FAR: Final = re.compile(r'(?:"(?:[^"]|"")*"\t)*"(?:[^"]|"")*')
 
 
 def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> tuple[Source, list[str]]:
@@ -38,12 +38,11 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
     """
     csv.field_size_limit(min(reading.longest, 2**31 - 1))  # the default of 128 KiB is less than a long article
     notes = []
-    dialect = replace(source.dialect, delimiter=SEPARATORS[source.kind])
-    if (first := _SEP_LINE.match(sample)) and reading.delimiter in {None, first[1]}:
-        dialect, sample = replace(dialect, delimiter=first[1], skipped=1), sample[first.end() :]
-    elif reading.delimiter is not None:
-        dialect = replace(dialect, delimiter=reading.delimiter)
-    elif reading.header and (other := _other_delimiter(sample, whole, dialect, reading)):
+    first = _SEP_LINE.match(sample)
+    named = reading.delimiter or (first[1] if first else None)
+    dialect = replace(source.dialect, delimiter=named or SEPARATORS[source.kind], skipped=1 if first else 0)
+    sample = sample[first.end() :] if first else sample
+    if not named and reading.header and (other := _other_delimiter(sample, whole, dialect, reading)):
         dialect = replace(dialect, delimiter=other)
         notes.append(f"its fields are separated by {_shown(other)}")
     if reading.quoting != "auto":
@@ -51,10 +50,12 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
     elif dialect.delimiter == "\t":
         dialect = replace(dialect, quoted=_is_quoted(sample, whole), guessed=True)
         if not dialect.quoted:
-            notes.append("double quotes are characters like others there, as with data.quoting none")
-    header = _first_row(source, sample, dialect)
-    names = header if reading.header else [str(number) for number in range(len(header))]
-    source, repeated = with_columns(replace(source, dialect=dialect), names)
+            notes.append(
+                "double quotes are characters like others there; if they hold fields together, set data.quoting (--quoting) to csv"
+            )
+    source = replace(source, dialect=dialect)
+    header = _first_row(source, sample, whole)
+    source, repeated = with_columns(source, header if reading.header else [str(number) for number in range(len(header))])
     if header or reading.only:  # an empty file to classify has no rows to lack anything
         check_columns(reading.wanted, source, repeated, _hint(header, reading))
     return source, notes
@@ -67,113 +68,123 @@ def csv_blocks(source: Source, reading: Reading) -> Iterator[Block]:
         DataError: Quotes were found to hold fields together, and a row behind those looked at speaks against it.
     """
     csv.field_size_limit(min(reading.longest, 2**31 - 1))  # of this process: others may read what one looked at
-    width = len(source.columns)
     wanted = source.columns if reading.only is None else reading.only
     with source.open() as opened:
-        for rows, numbers, faults, raw, clean in _rows(opened, source, reading):
-            cells = list(zip(*rows, strict=True)) if rows else [()] * width
-            columns = {name: list(cells[place]) for place, name in enumerate(source.columns) if name in wanted}
-            replaced: set[int] = set()
-            for values in () if clean else columns.values():
-                found, others = settle(values, source, reading)
-                faults = found | faults
-                replaced |= others
-            texts = texts_of(columns, reading.text, len(rows), faults)
-            yield block_of(texts, columns, numbers, source, faults, opened.position(), raw=raw, replaced=len(replaced))
+        rows = _Rows(decoded_lines(opened, source, reading), source.dialect)
+        above = (fields for _, fields, _ in rows if fields)
+        for _ in range(source.dialect.skipped + (reading.header and bool(source.columns))):
+            next(above, None)
+        while some := _next_rows(rows, source, reading):
+            cells = zip(source.columns, zip(*some.fields, strict=True), strict=True)
+            columns = {name: list(values) for name, values in cells if name in wanted}
+            replaced = 0 if rows.clean else _settle_all(some, columns, source, reading)
+            texts = texts_of(columns, reading.text, len(some.fields), some.faults)
+            at = opened.position()
+            yield block_of(texts, columns, some.numbers, source, some.faults, at, raw=some.raw, replaced=replaced)
 
 
-def _rows(
-    opened: Opened, source: Source, reading: Reading
-) -> Iterator[tuple[list[list[str]], list[int], dict[int, str], dict[int, str], bool]]:
-    """Yield rows of one width, the line on which each starts, faults, what stands there, and whether all could be decoded."""
-    lines = _Lines(opened, source, reading)
-    records = _records(lines, source.dialect)
-    next_line = 1 + source.dialect.skipped
-    if reading.header and source.columns:
-        next(filter(None, records), None)
-        next_line += lines.take()[0]
-    while True:
-        rows: list[list[str]] = []
-        numbers: list[int] = []
-        faults: dict[int, str] = {}
-        raw: dict[int, str] = {}
-        characters, clean, row = 0, True, None
-        while len(rows) < reading.block_rows and characters <= BLOCK_CHARACTERS:
-            try:
-                row, fault = next(records, None), ""
-            except csv.Error as error:  # the reader goes on with the next line
-                row, fault = [], csv_fault(error)
-            if row is None:
-                break
-            start = next_line
-            count, decoded, text = lines.take()
-            next_line += count
-            clean &= decoded
-            if not row and not fault and len(source.columns) > 1:  # a blank line; of one column it is an empty value
-                continue
-            if source.dialect.guessed and (fault or (count > 1 and _swallowed(row, text))):
-                raise _guessed_wrong(source, start, fault or "a field in double quotes holds a tab and a new line")
-            fitting = fitted(row, len(source.columns), source.named)
-            if fitting is None or fault:
-                faults[len(rows)] = fault or _misfit(row, source)
-                raw[len(rows)] = text
-                fitting = [*row, *[""] * len(source.columns)][: len(source.columns)]
-            rows.append(fitting)
-            numbers.append(start)
-            characters += sum(map(len, fitting))
-        if rows:
-            yield rows, numbers, faults, raw, clean
-        if row is None:
-            return
+class _Rows:
+    """The rows of a text that comes in pieces: the line on which each starts, its fields, and what is wrong with its quotes, if so.
 
+    A blank line is a row without fields.
 
-class _Lines:
-    """The lines of a file, behind those that stand before its header, and what was taken of them since it was last asked for."""
-
-    def __init__(self, opened: Opened, source: Source, reading: Reading) -> None:
-        self._texts = decoded_lines(opened, source, reading)
-        self._dialect = source.dialect
-        self._taken: list[str] = []
-        self._clean = self._own_clean = True
-
-    def __iter__(self) -> Iterator[str]:
-        skipped = self._dialect.skipped
-        for text, clean in self._texts:
-            self._clean = clean
-            self._own_clean &= clean
-            for line in itertools.islice(_lines_of(text, self._dialect), skipped, None):
-                self._taken.append(line)
-                yield line
-            skipped = 0
-
-    def take(self) -> tuple[int, bool, str]:
-        """Return how many lines were taken, whether they could be decoded, and the lines as one text."""
-        found = len(self._taken), self._own_clean, self._taken[0] if len(self._taken) == 1 else "".join(self._taken)
-        self._taken.clear()
-        self._own_clean = self._clean
-        return found
-
-
-def _lines_of(text: str, dialect: Dialect) -> Iterable[str]:
-    r"""Return lines as the reader of a dialect wants them: with quotes a lone `\r`, an old Macintosh's line end, ends one too."""
-    return io.StringIO(text, newline="" if dialect.quoted else "\n")
-
-
-def _records(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
-    """Yield the fields of each row, [] for a blank line.
-
-    Raises:
-        csv.Error: Quotes are wrong; the rows behind can still be read.
+    Attributes:
+        start: The line on which the row that came last starts, from 1.
+        end: The line on which it ends.
+        clean: Whether all lines so far could be decoded.
+        characters: How many there are in the pieces so far.
     """
-    if dialect.quoted:
-        return csv.reader(lines, delimiter=dialect.delimiter, strict=True)
-    stripped = (line.rstrip("\r\n") for line in lines)
-    return (line.split(dialect.delimiter) if line else [] for line in stripped)
+
+    def __init__(self, pieces: Iterable[tuple[str, bool]], dialect: Dialect) -> None:
+        self._pieces, self._dialect = pieces, dialect
+        self._lines: list[str] = []  # those from the row that is being read
+        self._before = 0  # how many stand before them
+        self.start = self.end = self.characters = 0
+        self.clean = True
+        self._rows = self._read()
+
+    def __iter__(self) -> Iterator[tuple[int, list[str], csv.Error | None]]:
+        return self._rows
+
+    def _read(self) -> Iterator[tuple[int, list[str], csv.Error | None]]:
+        lines, delimiter = chain.from_iterable(self._line_lists()), self._dialect.delimiter
+        reader: Any = csv.reader(lines, delimiter=delimiter, strict=True) if self._dialect.quoted else None
+        rows = reader or (line.split(delimiter) if line else [] for line in (line.rstrip("\r\n") for line in lines))
+        while True:
+            self.start = start = self.end + 1
+            error = None
+            try:
+                fields = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as wrong:  # the reader goes on with the next line
+                fields, error = [], wrong
+            self.end = reader.line_num if reader else start
+            yield start, fields, error
+
+    def _line_lists(self) -> Iterator[list[str]]:
+        r"""Yield the lines of each piece; where there are quotes a lone `\r`, an old Macintosh's line end, ends one too."""
+        for text, clean in self._pieces:
+            found = list(io.StringIO(text, newline="" if self._dialect.quoted else "\n"))
+            self._lines = [*self._lines[self.end - self._before :], *found]
+            self._before = self.end
+            self.clean &= clean
+            self.characters += len(text)
+            yield found
+
+    def raw(self) -> str:
+        """Return the lines of the row that came last."""
+        return "".join(self._lines[self.start - 1 - self._before : self.end - self._before])
+
+    def would_wait(self) -> bool:
+        """Whether more must come before there is another row."""
+        return self.end - self._before == len(self._lines)
 
 
-def _rows_of(sample: str, dialect: Dialect) -> Iterator[list[str]]:
-    """Yield the rows of a sample that are not blank."""
-    return filter(None, _records(_lines_of(sample, dialect), dialect))
+class _Some(NamedTuple):
+    """Some rows: their fields, the line on which each starts, what is wrong by row, and what stands there where it is no row."""
+
+    fields: list[list[str]]
+    numbers: list[int]
+    faults: dict[int, str]
+    raw: dict[int, str]
+
+
+def _next_rows(rows: _Rows, source: Source, reading: Reading) -> _Some | None:
+    """Take the rows of a block, None where there are no more."""
+    width, guessed, answered_at_once = len(source.columns), source.dialect.guessed, source.is_stream
+    some = _Some([], [], {}, {})
+    enough = rows.characters + BLOCK_CHARACTERS
+    for number, fields, error in rows:
+        if error or len(fields) != width or not fields or (guessed and rows.end > number):
+            if not fields and not error and width != 1:  # a blank line; of one column it is an empty value
+                continue
+            if guessed:
+                _check_guess(rows, fields, error, source)
+            fitting = None if error else fitted(fields, width, source.named)
+            if fitting is None:
+                some.faults[len(some.fields)] = csv_fault(error) if error else _misfit(fields, source)
+                some.raw[len(some.fields)] = rows.raw().rstrip("\r\n")
+            fields = fitting or [*fields, *[""] * width][:width]
+        some.fields.append(fields)
+        some.numbers.append(number)
+        if len(some.numbers) == reading.block_rows or rows.characters > enough or (answered_at_once and rows.would_wait()):
+            break
+    return some if some.fields else None
+
+
+def _settle_all(some: _Some, columns: Mapping[str, list[str]], source: Source, reading: Reading) -> int:
+    """Put U+FFFD for bytes that could not be decoded, and note the rows; return in how many of them that is no fault."""
+    replaced: set[int] = set()
+    for values in columns.values():
+        faults, others = settle(values, source, reading)
+        some.faults.update(faults)
+        replaced |= others
+    rows, lines = list(some.raw), list(some.raw.values())
+    faults, _ = settle(lines, source, reading)
+    some.faults.update((rows[place], fault) for place, fault in faults.items())
+    some.raw.update(zip(rows, lines, strict=True))
+    return len(replaced)
 
 
 def fitted(fields: list[str], width: int, named: int) -> list[str] | None:
@@ -184,104 +195,107 @@ def fitted(fields: list[str], width: int, named: int) -> list[str] | None:
         width: How many fields the first row has; more are fine at the end where they are empty.
         named: How many a row must have; those behind are nameless, and may be missing.
     """
-    if len(fields) == width:
-        return fields
     if len(fields) > width:
         return None if any(fields[width:]) else fields[:width]
-    return [*fields, *[""] * (width - len(fields))] if len(fields) >= named else None
+    return [*fields, *[""] * (width - len(fields))] if len(fields) >= named or width == 1 else None
 
 
-def _swallowed(fields: Sequence[str], raw: str) -> bool:
-    """Whether a row between tabs looks like several, held together by quotes that were meant as they stand.
+def _check_guess(rows: _Rows, fields: Sequence[str], error: csv.Error | None, source: Source) -> None:
+    """Make sure that a row does not speak against it that quotes hold fields together, which was found out.
 
-    That is a field with a tab and a new line in it, but for a row whose every field is in quotes.
+    Raises:
+        DataError: It does.
     """
-    return any("\t" in field and "\n" in field for field in fields) and not _ALL_QUOTED.fullmatch(raw)
+    if error or (rows.end > rows.start and _swallowed(fields, len(source.columns), rows.raw())):
+        fault = csv_fault(error) if error else "double quotes seem to hold several rows together"
+        raise DataError(
+            f"{source.place}, row {rows.start}: {fault}, which its first rows gave no sign of; set data.quoting (--quoting) "
+            "to none where double quotes are characters like others, else to csv"
+        )
+
+
+def _swallowed(fields: Sequence[str], width: int, raw: str) -> bool:
+    """Whether some lines between tabs that quotes hold together as one row look like several rows.
+
+    That is one with another number of fields, or a field with a tab and a new line in it, but where every field is in quotes.
+    """
+    several = any("\t" in field and "\n" in field for field in fields)
+    return len(fields) != width or (several and not _ALL_QUOTED.fullmatch(raw))
 
 
 def _is_quoted(sample: str, whole: bool) -> bool:
     """Whether a sample between tabs is csv with quotes: read as such it has no fault, and no quotes hold rows together."""
-    if '"' not in sample:
-        return True
-    taken: list[str] = []
-    width = 0
-    try:
-        for fields in csv.reader(_recorded(io.StringIO(sample, newline=""), taken), delimiter="\t", strict=True):
-            width = width or len(fields)
-            if fields and (fitted(fields, width, width) is None or _swallowed(fields, "".join(taken))):
-                return False
-            taken.clear()
-    except csv.Error as error:
-        if whole or "end of data" not in str(error):
-            return False
-        *_, last = csv.reader(taken, delimiter="\t")  # it goes on behind the sample
-        return not _swallowed(last, "")
-    return True
+    return '"' not in sample or _even_width(sample, whole, Dialect(delimiter="\t")) > 0
 
 
-def _recorded(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
-    for line in lines:
-        taken.append(line)
-        yield line
+def _even_width(sample: str, whole: bool, dialect: Dialect) -> int:
+    """Return into how many fields a dialect splits every row of a sample; 0 where not every row has as many, or one has a fault."""
+    rows = _Rows([(sample, True)], dialect)
+    tabs, width = dialect.delimiter == "\t", 0
+    for _, fields, error in rows:
+        if error and _is_unfinished(error) and not whole:  # it goes on behind the sample
+            *_, begun = csv.reader(io.StringIO(rows.raw(), newline=""), delimiter=dialect.delimiter)
+            several = tabs and any("\t" in field and "\n" in field for field in begun)
+            return 0 if several and not _ALL_QUOTED_SO_FAR.fullmatch(rows.raw()) else max(width, len(begun))
+        width = width or len(fields)
+        if error or (fields and fitted(fields, width, width) is None):
+            return 0
+        if tabs and rows.end > rows.start and _swallowed(fields, width, rows.raw()):
+            return 0
+    return width
 
 
 def _other_delimiter(sample: str, whole: bool, usual: Dialect, reading: Reading) -> str | None:
     """Return another separator than the usual one, where the header has one column and that one splits all rows evenly."""
-    try:
-        header = next(_rows_of(sample, usual), [])
-    except csv.Error:
-        header = sample.partition("\n")[0].split(usual.delimiter)
+    rows = _Rows([(sample, True)], usual)
+    header, error = next(((fields, error) for _, fields, error in rows if fields or error), ([], None))
+    if error:
+        header = rows.raw().split(usual.delimiter)
     if len(header) != 1 or {*reading.wanted} <= {*header}:
         return None
-    widths = {other: _even_width(sample, whole, other) for other in _OTHERS if other in header[0]}
+    widths = {}
+    for other in _OTHERS:
+        if other in header[0]:
+            dialect = Dialect(delimiter=other, quoted=other != "\t" or _is_quoted(sample, whole))
+            widths[other] = _even_width(sample, whole, dialect)
     best = max(widths.values(), default=0)
     found = [other for other, width in widths.items() if width == best > 1]
     return found[0] if len(found) == 1 else None
 
 
-def _even_width(sample: str, whole: bool, delimiter: str) -> int:
-    """Return into how many columns a separator splits every row, 0 where not every row has as many."""
-    width = 0
-    try:
-        for fields in _rows_of(sample, Dialect(delimiter=delimiter, quoted=delimiter != "\t" or _is_quoted(sample, whole))):
-            width = width or len(fields)
-            if fitted(fields, width, width) is None:
-                return 0
-    except csv.Error as error:
-        return width if "end of data" in str(error) and not whole else 0  # a quoted field may go on behind the sample
-    return width
+def _first_row(source: Source, sample: str, whole: bool) -> list[str]:
+    """Return the fields of the first row, which are the names of the columns or as many."""
+    rows = _Rows([(sample, True)], source.dialect)
+    for _, fields, error in rows:
+        place = f"{source.place}, row {rows.start + source.dialect.skipped}"
+        if not whole and (_is_unfinished(error) if error else rows.would_wait() and not sample.endswith("\n")):
+            raise DataError(
+                f"{place}: is longer than what is read of a file to find its columns; is a double quote never closed?"
+            )
+        if error:
+            raise DataError(f"{place}: {csv_fault(error)}")
+        if fields:
+            return fields
+    return []
 
 
-def _first_row(source: Source, sample: str, dialect: Dialect) -> list[str]:
-    try:
-        return next(_rows_of(sample, dialect), [])
-    except csv.Error as error:
-        raise DataError(f"{source.place}, row {1 + dialect.skipped}: {csv_fault(error)}") from None
+def _is_unfinished(error: csv.Error) -> bool:
+    return "end of data" in str(error)
 
 
 def csv_fault(error: csv.Error) -> str:
     """Say what is wrong with the quotes of a row, and what to do."""
     if "field limit" in str(error):
         return "longer than data.max_row_bytes; perhaps a double quote is opened and never closed"
-    fault = "a double quote is opened and never closed" if "end of data" in str(error) else str(error)
+    fault = "a double quote is opened and never closed" if _is_unfinished(error) else str(error)
     return f"{fault}; inside a quoted field write each double quote twice"
 
 
 def _misfit(row: Sequence[str], source: Source) -> str:
-    quotes = source.dialect.quoted
-    hint = (
-        "put double quotes around a field that holds the separator or a new line"
-        if quotes
-        else "its quotes hold nothing together"
-    )
-    return f"{len(row)} fields where the first row has {len(source.columns)}; {hint}"
-
-
-def _guessed_wrong(source: Source, row: int, fault: str) -> DataError:
-    return DataError(
-        f"{source.place}, row {row}: {fault}, which its first rows gave no sign of; set data.quoting (--quoting) to none where "
-        "double quotes are characters like others, else to csv"
-    )
+    hint = "put double quotes around a field that holds the separator or a new line"
+    if not source.dialect.quoted:
+        hint = "its quotes hold nothing together"
+    return f"{len(row)} field{'s' * (len(row) != 1)} where the first row has {len(source.columns)}; {hint}"
 
 
 def _hint(header: Sequence[str], reading: Reading) -> str:
