@@ -6,9 +6,11 @@ import csv
 import gzip
 import io
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -172,3 +174,142 @@ def test_any_bytes_give_rows_or_one_clear_line(tmp_path: Path, content: bytes, k
         assert f"a{kind}: " in outcome or f"a{kind}, " in outcome
     assert "\n" not in outcome
     outcome.encode()  # fails on a lone surrogate
+
+
+class TestFoldersThatHoldMore:
+    """Nothing in a folder is left out in silence, and nothing in it is waited for."""
+
+    def test_what_is_no_regular_file(self, tmp_path: Path) -> None:
+        put(tmp_path / "in/a.txt", "a")
+        os.mkfifo(tmp_path / "in/pipe.txt")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(tmp_path / "in/listening.csv"))
+            assert texts(tmp_path / "in") == ["a"]
+        [note] = found(tmp_path / "in").notes
+        assert note == f"{tmp_path / 'in'}: left out what is no regular file: listening.csv, pipe.txt"
+        assert "is no regular file; give a stream through standard input" in message(tmp_path / "in/pipe.txt")
+
+    def test_a_folder_that_may_not_be_listed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(tmp_path / "in/a.txt", "a")
+        put(tmp_path / "in/closed/b.txt", "b")
+        forbid(monkeypatch, tmp_path / "in" / "closed")
+        assert texts(tmp_path / "in") == ["a"]
+        assert found(tmp_path / "in").notes == (
+            f"{tmp_path / 'in'}: left out folders that cannot be listed: closed (Permission denied)",
+        )
+        assert message(tmp_path / "in" / "closed") == f"{tmp_path / 'in/closed'}: cannot be listed: Permission denied"
+
+    def test_a_file_that_may_not_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(tmp_path / "in/a.txt", "a")
+        closed = put(tmp_path / "in/b.txt", "b")
+        open_path = Path.open
+
+        def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+            if path == closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return open_path(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", refuse)
+        assert [(text, error) for text, _, error in rows(tmp_path / "in")] == [
+            ("a", None),
+            ("", f"{closed}: cannot be read: Permission denied"),
+        ]
+        assert message(tmp_path / "in", lines=True) == f"{closed}: cannot be read: Permission denied"
+
+    def test_a_link_to_itself(self, tmp_path: Path) -> None:
+        put(tmp_path / "in/a.txt", "a")
+        (tmp_path / "in/b.txt").symlink_to("b.txt")
+        assert texts(tmp_path / "in") == ["a"]
+        assert found(tmp_path / "in").notes == (f"{tmp_path / 'in'}: left out links to nothing: b.txt",)
+        assert "\n" not in message(tmp_path / "in/b.txt")
+
+    @pytest.mark.parametrize("name", ["d", "a_long_name"])
+    def test_folders_1500_deep(self, tmp_path: Path, name: str) -> None:
+        """As deep as a path may be long they are read; what is deeper is noted."""
+        put(tmp_path / "a.txt", "a")
+        here = os.open(tmp_path, os.O_RDONLY)
+        for _ in range(1500):
+            os.mkdir(name, dir_fd=here)  # a path would be too long
+            deeper = os.open(name, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = deeper
+        os.close(os.open("b.txt", os.O_CREAT, dir_fd=here))
+        os.close(here)
+        try:
+            read, notes = texts(tmp_path), found(tmp_path).notes
+        finally:
+            subprocess.run(["rm", "-rf", tmp_path / name], check=True)  # Python's own is recursive
+        if name == "d":
+            assert (read, notes) == (["a", ""], ())
+        else:
+            assert read == ["a"]
+            assert "left out folders that cannot be listed: a_long_name/" in notes[0]
+            assert len(notes[0]) < 500
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the system refuse to list a folder, which it does for everyone but root."""
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+class TestStandardInput:
+    def given(self, monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data.encode())))
+
+    @pytest.mark.parametrize(
+        ("format", "data"),
+        [
+            ("lines", "one\ntwo\n"),
+            ("jsonl", '{"text": "one"}\n\n{"text": "two"}'),
+            ("csv", '\ntext;n\n"one";1\ntwo;2\n'),
+            ("tsv", "text\tn\none\t1\ntwo\t2\n"),
+        ],
+    )
+    def test_formats(self, monkeypatch: pytest.MonkeyPatch, format: str, data: str) -> None:
+        self.given(monkeypatch, data)
+        assert texts("-", input_format=format) == ["one", "two"]
+
+    def test_faults_name_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given(monkeypatch, "text;n\none;1\n")
+        assert found("-", input_format="csv").notes == ("standard input: its fields are separated by ';'",)
+        self.given(monkeypatch, "text,n\none,1\ntwo\n")
+        inputs = found("-", input_format="csv")
+        [block] = inputs.blocks()
+        assert str(block.error(1)).startswith("standard input, row 3: 1 field where the first row has 2")
+        self.given(monkeypatch, "txt\none\n")
+        assert message("-", input_format="csv").startswith("standard input: there is no column 'text'")
+
+    def test_is_none_of_the_formats(self) -> None:
+        assert message("-", input_format="xml") == "xml: is no format of standard input; there are lines, jsonl, csv, tsv"
+
+    @pytest.mark.parametrize(
+        ("data", "noted"),
+        [('{"text": "one"}\n', True), ("{\n", False), ('["text"]\n', False), ("7\n", False), ("[" * 99999, False)],
+    )
+    def test_lines_that_seem_to_be_json_are_noted(self, monkeypatch: pytest.MonkeyPatch, data: str, noted: bool) -> None:
+        self.given(monkeypatch, data)
+        inputs = found("-")
+        assert any("--input-format jsonl" in note for note in inputs.notes) is noted
+        assert [text for block in inputs.blocks() for text in block.texts] == data.splitlines()
+
+    @pytest.mark.parametrize("format", ["lines", "jsonl", "csv", "tsv"])
+    def test_is_answered_as_its_rows_arrive(self, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+        rows = {"lines": "{}\n", "jsonl": '{{"text": "{}"}}\n', "csv": '"{}"\n', "tsv": '"{}"\n'}[format]
+        reader, writer = os.pipe()
+        with os.fdopen(reader, "rb") as binary, os.fdopen(writer, "wb", buffering=0) as sender:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(binary))
+            sender.write(("text\n" if format in {"csv", "tsv"} else "").encode() + rows.format("one").encode())
+            blocks = found("-", input_format=format).blocks()
+            for text in ("one", "two", "three"):
+                block = next(blocks)  # would wait for ever if it wanted more than there is
+                assert block.texts == [text]
+                sender.write(rows.format({"one": "two", "two": "three"}.get(text, "four")).encode())
+            sender.close()
+            assert [text for block in blocks for text in block.texts] == ["four"]

@@ -234,6 +234,16 @@ def test_rejected_lines_that_cannot_be_parsed_are_kept(tmp_path: Path, ending: s
     assert [row["raw"] for row in read_back(tmp_path / f"r.{ending}")] == ["own", '{"text": "a", ', "[7]"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_rejected_rows_of_csv_that_cannot_be_parsed_keep_their_lines(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / "a.csv", b'text,n\r\n"a\r\nb",1,2\r\nc,3\r\n"d"e,4\r\nf\xff\r\n')
+    _, summary = classify(path, rejects=tmp_path / f"r.{ending}")
+    assert summary.errors == 3
+    found = read_back(tmp_path / f"r.{ending}")
+    assert [row["raw"] for row in found] == ['"a\r\nb",1,2', '"d"e,4', "f\ufffd"]
+    assert [row["text"] for row in found] == ["a\r\nb", "", "f\ufffd"]  # as far as they could be read
+
+
 def test_places_for_rejected_rows_that_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text\na\n")
     there = write(tmp_path / "there.csv", "kept")
@@ -363,6 +373,18 @@ def test_lone_surrogates_come_back_in_json(tmp_path: Path) -> None:
     assert predictor.seen == [["ü\ufffd"]]
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet", "jsonl"])
+def test_rows_in_which_a_format_cannot_write_lone_surrogates_are_counted(tmp_path: Path, ending: str) -> None:
+    values = ["\ud800", "fine", "\U0001f600", "\udfff and \ud800"]
+    path = write(tmp_path / "a.jsonl", "".join(json.dumps({"text": value}) + "\n" for value in values))
+    summary = classify_files(ByLength(), [path], tmp_path / f"o.{ending}")
+    found = [row["text"] for row in read_back(tmp_path / f"o.{ending}")]
+    if ending == "jsonl":
+        assert (summary.replaced, found) == (0, values)
+    else:
+        assert (summary.replaced, found) == (2, ["\ufffd", "fine", "\U0001f600", "\ufffd and \ufffd"])
+
+
 def test_compressed_output_does_not_depend_on_time_and_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "a")
     classify_files(ByLength(), [path], tmp_path / "o.csv.gz")
@@ -440,6 +462,26 @@ def test_a_growing_file_is_answered_line_by_line(tmp_path: Path, kind: str) -> N
     assert min(waits) < 0.05
 
 
+def test_a_growing_file_that_is_replaced_is_answered_from_its_start(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "a"}\n')
+    hear, answers = os.pipe()
+    with os.fdopen(hear, "rb", buffering=0) as reader, ThreadPoolExecutor(1) as pool, os.fdopen(answers, "w") as stream:
+        running = pool.submit(classify_files, ByLength(), [path], stream=stream, follow=True)
+        assert json.loads(reader.read(999))["text"] == "a"
+        write(tmp_path / "b.jsonl", '{"text": "bb"}\n').rename(path)
+        assert json.loads(reader.read(999))["text"] == "bb"
+        os.truncate(path, 0)
+        time.sleep(0.05)
+        path.write_text('{"text": "ccc"}\n')
+        assert json.loads(reader.read(999))["text"] == "ccc"
+        reader.close()
+        path.write_text('{"text": "d"}\n{"text": "d"}\n')
+        with pytest.raises(BrokenPipeError):
+            running.result(10)
+        with suppress(BrokenPipeError):
+            stream.close()
+
+
 def test_what_cannot_be_followed(tmp_path: Path) -> None:
     table, lines = write(tmp_path / "a.csv", "text\n"), write(tmp_path / "a.txt", "a")
     for inputs in ([table], [lines, lines], [write(tmp_path / "a.txt.gz", gzip.compress(b"a", mtime=0))]):
@@ -491,6 +533,19 @@ def test_a_run_that_fails_leaves_nothing_and_the_old_output(tmp_path: Path) -> N
     write(tmp_path / "in/b.txt.gz", gzip.compress(os.urandom(999))[:500])
     there = write(tmp_path / "o.jsonl", "old")
     assert "cut short" in message([tmp_path / "in"], there, lines=True, force=True)
+    assert there.read_text() == "old"
+    assert names_in(tmp_path) == ["in", "o.jsonl"]
+
+
+def test_an_input_that_vanishes_or_is_cut_meanwhile_is_told_as_itself(tmp_path: Path) -> None:
+    first = write(tmp_path / "in/a.txt", ("a" * 999 + "\n") * 6000)
+    second = write(tmp_path / "in/b.csv", "text\na\n")
+    there = write(tmp_path / "o.jsonl", "old")
+    options: dict[str, Any] = {"lines": True, "force": True}
+    fault = message([first, second], there, progress=lambda *_: second.unlink(missing_ok=True), **options)
+    assert fault == f"{second}: cannot be read: No such file or directory"
+    fault = message([first], there, progress=lambda *_: os.truncate(first, 2_100_000), **options)
+    assert fault.startswith(f"{first}: was cut short while it was read: 6,000,000 bytes were there at the start")
     assert there.read_text() == "old"
     assert names_in(tmp_path) == ["in", "o.jsonl"]
 

@@ -21,6 +21,7 @@ from textcls.errors import DataError, InputError, named
 
 INPUT_FORMATS = ("lines", "jsonl", "csv", "tsv")  # of standard input
 _NAMED = 5
+_SHOWN = 60  # characters of each end of a long name, in notes
 # What is left out of a folder.
 _OTHERS, _HIDDEN, _DEAD = "files of other kinds", "hidden files", "links to nothing"
 _FOLDERS, _SPECIAL = "links to folders, which are not followed", "what is no regular file"
@@ -211,7 +212,7 @@ def _below(folder: Path, notes: list[str]) -> Iterator[tuple[Path, str]]:
         except OSError as error:  # no right to list it, or a path that is too long
             if parent == folder:
                 raise InputError(f"{folder}: cannot be listed: {error.strerror}") from None
-            closed.append(f"{relative[:-1]} ({error.strerror})")
+            closed.append(f"{_short(relative[:-1])} ({error.strerror})")
             continue
         for entry in entries:
             name = f"{relative}{entry.name}"
@@ -221,6 +222,10 @@ def _below(folder: Path, notes: list[str]) -> Iterator[tuple[Path, str]]:
                 waiting.append((Path(entry.path), f"{name}/"))
     if closed:
         notes.append(f"{folder}: left out folders that cannot be listed: {named(sorted(closed), _NAMED)}")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 2 * _SHOWN else f"{name[:_SHOWN]}…{name[-_SHOWN:]}"
 
 
 def _of_folder(
@@ -234,13 +239,13 @@ def _of_folder(
         size, nature = _size_and_nature(path)
         kind = _kind(path)
         if nature == _FOLDERS:
-            names[nature].append(relative)
+            names[nature].append(_short(relative))
         elif glob and not _matches(relative, glob):
             continue
         elif kind is None or path.name.startswith("."):
             kinds[_HIDDEN if path.name.startswith(".") else _OTHERS][path.suffix or path.name] += 1
         elif nature:
-            names[nature].append(relative)
+            names[nature].append(_short(relative))
         else:
             source = Source(path, relative if alone else path.as_posix(), kind, size)
             found.append((PurePosixPath(relative).parts, source))
