@@ -18,7 +18,7 @@ from textcls.inference.writers import CsvWriter
 
 TABLE = b"text,label\nhello,a\nbye,b\n"
 RECORDS = [(2, {"text": "hello", "label": "a"}), (3, {"text": "bye", "label": "b"})]
-ONLY = {"only": ("text", "label")}
+ONLY: dict[str, Any] = {"only": ("text", "label")}
 
 
 class TestValues:
@@ -60,6 +60,8 @@ class TestRows:
 
     def test_old_macintosh_line_ends(self, tmp_path: Path) -> None:
         assert records(tmp_path / "a.csv", TABLE.replace(b"\n", b"\r")) == RECORDS
+        path = put(tmp_path / "a.tsv", 'text\tlabel\rhe said "bye"\ta\r"so" he said\tb\r')
+        assert texts(path) == ['he said "bye"', '"so" he said']
 
     def test_no_line_end_at_the_end(self, tmp_path: Path) -> None:
         assert records(tmp_path / "a.csv", TABLE.rstrip()) == RECORDS
@@ -158,10 +160,20 @@ class TestNames:
         path = put(tmp_path / "a.csv", "note,text,note,note.2,note\n1,t,2,3,4\n")
         assert records(path) == [(2, {"note": "1", "text": "t", "note.3": "2", "note.2": "3", "note.4": "4"})]
 
-    def test_trailing_separators_are_no_fault(self, tmp_path: Path) -> None:
-        path = put(tmp_path / "a.csv", "text,label\na,x,\nb,y,,\nc,z\n")
-        assert [list(columns.values()) for _, columns, _ in rows(path)] == [["a", "x"], ["b", "y"], ["c", "z"]]
-        assert errors(path) == [None] * 3
+    @pytest.mark.parametrize(
+        "content", ["text,label\na,x,\nb,y,,\n", "text,label,\na,x,\nb,y\n", "\ntext,label,,\n\na,x\nb,y,,,\n"]
+    )
+    def test_trailing_separators_are_no_fault(self, tmp_path: Path, content: str) -> None:
+        path = put(tmp_path / "a.csv", content)
+        assert [list(columns.values())[:2] for _, columns, _ in rows(path)] == [["a", "x"], ["b", "y"]]
+        assert errors(path) == [None] * 2
+
+    def test_a_separator_more_that_other_rows_do_not_have_is_one(self, tmp_path: Path) -> None:
+        """It may be the end of a text."""
+        path = put(tmp_path / "a.csv", "label,text\nham,Hello\nspam,Hello,\n")
+        assert "row 3: 3 fields where the first row has 2" in str(errors(path)[1])
+        path = put(tmp_path / "a.csv", "text\nHello\nHello,\n")
+        assert "row 3: 2 fields where the first row has 1" in str(errors(path)[1])
 
     def test_a_name_that_a_number_would_take_is_left_alone(self, tmp_path: Path) -> None:
         assert list(records(put(tmp_path / "a.csv", "text,,column_2\na,b,c\n"))[0][1]) == ["text", "column_3", "column_2"]
@@ -260,8 +272,10 @@ class TestDelimiter:
     def test_is_not_looked_for_without_a_header(self, tmp_path: Path) -> None:
         path = put(tmp_path / "a.csv", "one; a\ntwo; b\n")
         assert texts(path, header=False, text="0") == ["one; a", "two; b"]
-        assert found(path, header=False, text="0").notes == ()
+        [note] = found(path, header=False, text="0").notes
+        assert note == f"{path}: each row is one field, but ';' would split all evenly: set data.delimiter (--delimiter)"
         assert texts(path, header=False, text="0", delimiter=";") == ["one", "two"]
+        assert found(put(path, "one; a\ntwo\n"), header=False, text="0").notes == ()
 
     def test_that_splits_unevenly_is_not_taken_and_the_setting_named(self, tmp_path: Path) -> None:
         content = b"text;label\none;a\ntwo; three;b\n"
@@ -338,10 +352,12 @@ class TestEncodings:
         assert f"row 3: is not all {encoding.upper()}; name the file's encoding" in str(two)
         assert texts(path, encoding=encoding, encoding_errors="replace") == ["a", "b\ufffdc", "d"]
 
-    def test_utf16_without_its_mark_can_be_named(self, tmp_path: Path) -> None:
-        for order in ("le", "be"):
-            data = "text,label\nhello,a\nbye,b\n".encode(f"utf-16-{order}")
-            assert records(tmp_path / "a.csv", data, encoding="utf-16") == RECORDS
+    @pytest.mark.parametrize("order", ["le", "be"])
+    def test_utf16_without_its_mark_is_seen(self, tmp_path: Path, order: str) -> None:
+        path = put(tmp_path / "a.csv", "text,label\nhello,a\nbye,b\n".encode(f"utf-16-{order}"))
+        for encoding in ("utf-8", "utf-16", f"utf-16-{order}"):
+            assert records(path, encoding=encoding) == RECORDS
+            assert len(found(path, encoding=encoding).notes) == (encoding == "utf-8")
 
 
 cells = st.text(st.characters(codec="utf-8") | st.sampled_from('\t\n\r",;|a'), max_size=8)

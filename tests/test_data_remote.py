@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from textcls.data.unlabelled import Inputs, find_inputs
 
 from textcls.data.blocks import Reading
 from textcls.data.inputs import Inputs, find_inputs

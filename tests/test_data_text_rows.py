@@ -6,9 +6,10 @@ import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reading import errors, put, rows, texts
+from reading import errors, found, put, rows, texts
 
 NAME_THE_ENCODING = "name the file's encoding in data.encoding (--encoding)"
 
@@ -48,12 +49,38 @@ def test_a_text_file_that_cannot_be_read_is_a_row_with_an_error(tmp_path: Path) 
     assert str(third).startswith(f"{tmp_path / 'c.txt.gz'}: its gzip data is cut short")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "gbk"])
+def test_other_encodings(tmp_path: Path, encoding: str) -> None:
+    word = "\u4e2d\u6587" if encoding == "gbk" else "\u00fcber"
+    given = {} if encoding in {"utf-8-sig", "utf-16", "utf-32"} else {"encoding": encoding}
+    for content in (f"one\n{word} two\n", f"one\n{word} two"):
+        path = put(tmp_path / "a.txt", content.encode(encoding))
+        assert texts(path, **given) == [content]
+        assert texts(path, lines=True, **given) == content.splitlines()
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf16_without_its_mark_is_seen(tmp_path: Path, order: str) -> None:
+    path = put(tmp_path / "a.txt", "one\ntwo\n".encode(f"utf-16-{order}"))
+    assert texts(path) == ["one\ntwo\n"]
+    assert texts(path, lines=True) == ["one", "two"]
+    [note] = found(path, lines=True).notes
+    assert note == f"{path}: is UTF-16-{order.upper()} text, by the zeros in it, which data.encoding (--encoding) does not say"
+
+
+def test_a_file_in_another_encoding_says_which_was_tried(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.txt", b"one \xff\n")
+    assert f"{path}: is not all GBK; {NAME_THE_ENCODING}" in str(errors(path, encoding="gbk")[0])
+    assert f"{path}, row 1: is not all GBK; {NAME_THE_ENCODING}" in str(errors(path, encoding="gbk", lines=True)[0])
+    assert texts(path, encoding="gbk", encoding_errors="replace") == ["one \ufffd\n"]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b" "))), st.integers(1, 5))
 def test_every_line_of_bytes_is_one_row(tmp_path: Path, lines: Sequence[bytes], block_rows: int) -> None:
     lines = [b"a first line that is no other format's", *lines]
     path = put(tmp_path / "a.txt", b"".join(line + b"\n" for line in lines))
-    found = rows(path, lines=True, block_rows=block_rows)
-    assert [columns["line"] for _, columns, _ in found] == list(range(1, len(lines) + 1))
-    for line, (_, _, error) in zip(lines, found, strict=True):
+    read = rows(path, lines=True, block_rows=block_rows)
+    assert [columns["line"] for _, columns, _ in read] == list(range(1, len(lines) + 1))
+    for line, (_, _, error) in zip(lines, read, strict=True):
         assert (error is None) == (line.decode("utf-8", "ignore").encode() == line)

@@ -108,6 +108,7 @@ class Dialect:
         quoted: Whether double quotes hold fields together, as in csv; else they are characters like others.
         guessed: Whether `quoted` was found out, and not given: then a row that speaks against it is an error of the file.
         skipped: Lines before the header.
+        padded: Whether rows end in separators that the header does not have.
         layout: Of JSON: an object a line, an array of them, or one object that holds columns.
     """
 
@@ -116,6 +117,7 @@ class Dialect:
     quoted: bool = True
     guessed: bool = False
     skipped: int = 0
+    padded: bool = False
     layout: Literal["lines", "array", "columns"] = "lines"
 
 
@@ -230,9 +232,13 @@ def with_columns(source: Source, header: Sequence[str]) -> tuple[Source, tuple[s
             name = next(new for new in (f"{start}{number}" for number in numbers) if new not in taken)
             taken.add(name)
         names[name] = None
-    named = max((place for place, name in enumerate(header, start=1) if name.strip()), default=len(header))
     repeated = tuple(name for name, count in Counter(header).items() if count > 1 and name.strip())
-    return replace(source, columns=tuple(names), named=named), repeated
+    return replace(source, columns=tuple(names), named=filled(header)), repeated
+
+
+def filled(header: Sequence[str]) -> int:
+    """Return how many fields a line of names has up to the last that is a name; all, where none is."""
+    return max((place for place, name in enumerate(header, start=1) if name.strip()), default=len(header))
 
 
 def check_columns(wanted: Iterable[str], source: Source, repeated: Collection[str] = (), hint: str = "") -> None:

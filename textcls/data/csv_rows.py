@@ -10,13 +10,14 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from textcls.data.blocks import BLOCK_CHARACTERS, Block, Dialect, Reading, Source, check_columns, with_columns
+from textcls.data.blocks import BLOCK_CHARACTERS, Block, Dialect, Reading, Source, check_columns, filled, with_columns
 from textcls.data.text_rows import block_of, decoded_lines, settle, texts_of
 from textcls.errors import DataError
 
 SEPARATORS: Final = {".csv": ",", ".tsv": "\t"}
 _OTHERS: Final = (",", "\t", ";", "|")
 _SEP_LINE: Final = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n?|\n|$)', re.IGNORECASE)  # which Excel writes and reads
+_GOES_ON: Final = "is longer than what is read of a file to find its columns; is a double quote never closed?"
 _ALL_QUOTED: Final = re.compile(r'"(?:[^"]|"")*"(?:\t"(?:[^"]|"")*")*\r?\n?')
 _ALL_QUOTED_SO_FAR: Final = re.compile(r'(?:"(?:[^"]|"")*"\t)*"(?:[^"]|"")*')
 
@@ -39,25 +40,32 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
     csv.field_size_limit(min(reading.longest, 2**31 - 1))  # the default of 128 KiB is less than a long article
     notes = []
     first = _SEP_LINE.match(sample)
-    named = reading.delimiter or (first[1] if first else None)
-    dialect = replace(source.dialect, delimiter=named or SEPARATORS[source.kind], skipped=1 if first else 0)
     sample = sample[first.end() :] if first else sample
-    if not named and reading.header and (other := _other_delimiter(sample, whole, dialect, reading)):
-        dialect = replace(dialect, delimiter=other)
-        notes.append(f"its fields are separated by {_shown(other)}")
-    if reading.quoting != "auto":
-        dialect = replace(dialect, quoted=reading.quoting == "csv")
-    elif dialect.delimiter == "\t":
-        dialect = replace(dialect, quoted=_is_quoted(sample, whole), guessed=True)
+    given = reading.delimiter or (first[1] if first else None)
+    dialect = replace(source.dialect, delimiter=given or SEPARATORS[source.kind], quoted=reading.quoting != "none")
+    shape = _shape(sample, whole, dialect)
+    if not given and (other := _other_delimiter(sample, whole, shape.header, reading)):
+        if reading.header:
+            dialect = replace(dialect, delimiter=other)
+            shape = _shape(sample, whole, dialect)
+            notes.append(f"its fields are separated by {_shown(other)}")
+        else:
+            notes.append(f"each row is one field, but {_shown(other)} would split all evenly: set data.delimiter (--delimiter)")
+    if dialect.delimiter == "\t" and reading.quoting == "auto":
+        dialect = replace(dialect, guessed=True, quoted=shape.even or '"' not in sample)
         if not dialect.quoted:
+            shape = _shape(sample, whole, dialect)
             notes.append(
                 "double quotes are characters like others there; if they hold fields together, set data.quoting (--quoting) to csv"
             )
-    source = replace(source, dialect=dialect)
-    header = _first_row(source, sample, whole)
-    source, repeated = with_columns(source, header if reading.header else [str(number) for number in range(len(header))])
-    if header or reading.only:  # an empty file to classify has no rows to lack anything
-        check_columns(reading.wanted, source, repeated, _hint(header, reading))
+    skipped = 1 if first else 0
+    if shape.fault:
+        raise DataError(f"{source.place}, row {shape.start + skipped}: {shape.fault}")
+    source = replace(source, dialect=replace(dialect, skipped=skipped, padded=shape.padded))
+    names = shape.header if reading.header else [str(number) for number in range(len(shape.header))]
+    source, repeated = with_columns(source, names)
+    if names or reading.only:  # an empty file to classify has no rows to lack anything
+        check_columns(reading.wanted, source, repeated, _hint(shape.header, reading))
     return source, notes
 
 
@@ -123,9 +131,9 @@ class _Rows:
             yield start, fields, error
 
     def _line_lists(self) -> Iterator[list[str]]:
-        r"""Yield the lines of each piece; where there are quotes a lone `\r`, an old Macintosh's line end, ends one too."""
+        r"""Yield the lines of each piece; a lone `\r`, an old Macintosh's line end, ends one too."""
         for text, clean in self._pieces:
-            found = list(io.StringIO(text, newline="" if self._dialect.quoted else "\n"))
+            found = list(io.StringIO(text, newline=""))
             self._lines = [*self._lines[self.end - self._before :], *found]
             self._before = self.end
             self.clean &= clean
@@ -161,7 +169,7 @@ def _next_rows(rows: _Rows, source: Source, reading: Reading) -> _Some | None:
                 continue
             if guessed:
                 _check_guess(rows, fields, error, source)
-            fitting = None if error else fitted(fields, width, source.named)
+            fitting = None if error else _fitted(fields, source)
             if fitting is None:
                 some.faults[len(some.fields)] = csv_fault(error) if error else _misfit(fields, source)
                 some.raw[len(some.fields)] = rows.raw().rstrip("\r\n")
@@ -187,17 +195,12 @@ def _settle_all(some: _Some, columns: Mapping[str, list[str]], source: Source, r
     return len(replaced)
 
 
-def fitted(fields: list[str], width: int, named: int) -> list[str] | None:
-    """Return a row with the number of fields that it should have, None where that cannot be.
-
-    Args:
-        fields: The row.
-        width: How many fields the first row has; more are fine at the end where they are empty.
-        named: How many a row must have; those behind are nameless, and may be missing.
-    """
+def _fitted(fields: list[str], source: Source) -> list[str] | None:
+    """Return a row with the number of fields that it should have, None where that cannot be."""
+    width = len(source.columns)
     if len(fields) > width:
-        return None if any(fields[width:]) else fields[:width]
-    return [*fields, *[""] * (width - len(fields))] if len(fields) >= named or width == 1 else None
+        return fields[:width] if source.dialect.padded and not any(fields[width:]) else None
+    return [*fields, *[""] * (width - len(fields))] if len(fields) >= source.named or width == 1 else None
 
 
 def _check_guess(rows: _Rows, fields: Sequence[str], error: csv.Error | None, source: Source) -> None:
@@ -214,69 +217,69 @@ def _check_guess(rows: _Rows, fields: Sequence[str], error: csv.Error | None, so
         )
 
 
-def _swallowed(fields: Sequence[str], width: int, raw: str) -> bool:
+def _swallowed(fields: Sequence[str], width: int, raw: str, *, cut: bool = False) -> bool:
     """Whether some lines between tabs that quotes hold together as one row look like several rows.
 
     That is one with another number of fields, or a field with a tab and a new line in it, but where every field is in quotes.
     """
     several = any("\t" in field and "\n" in field for field in fields)
+    if cut:
+        return several and not _ALL_QUOTED_SO_FAR.fullmatch(raw)
     return len(fields) != width or (several and not _ALL_QUOTED.fullmatch(raw))
 
 
-def _is_quoted(sample: str, whole: bool) -> bool:
-    """Whether a sample between tabs is csv with quotes: read as such it has no fault, and no quotes hold rows together."""
-    return '"' not in sample or _even_width(sample, whole, Dialect(delimiter="\t")) > 0
+class _Shape(NamedTuple):
+    """What the start of a file looks like in a dialect.
+
+    Attributes:
+        header: The fields of the first row.
+        start: The line on which it starts.
+        fault: What is wrong with it, if anything.
+        even: Whether no row has a fault, all have as many fields, and no quotes between tabs hold several rows together.
+        padded: Whether rows go on behind the last field of the first one, and none ends there.
+    """
+
+    header: list[str]
+    start: int
+    fault: str
+    even: bool
+    padded: bool
 
 
-def _even_width(sample: str, whole: bool, dialect: Dialect) -> int:
-    """Return into how many fields a dialect splits every row of a sample; 0 where not every row has as many, or one has a fault."""
+def _shape(sample: str, whole: bool, dialect: Dialect) -> _Shape:
+    """Look at the start of a file in a dialect."""
     rows = _Rows([(sample, True)], dialect)
-    tabs, width = dialect.delimiter == "\t", 0
-    for _, fields, error in rows:
-        if error and _is_unfinished(error) and not whole:  # it goes on behind the sample
-            *_, begun = csv.reader(io.StringIO(rows.raw(), newline=""), delimiter=dialect.delimiter)
-            several = tabs and any("\t" in field and "\n" in field for field in begun)
-            return 0 if several and not _ALL_QUOTED_SO_FAR.fullmatch(rows.raw()) else max(width, len(begun))
-        width = width or len(fields)
-        if error or (fields and fitted(fields, width, width) is None):
-            return 0
-        if tabs and rows.end > rows.start and _swallowed(fields, width, rows.raw()):
-            return 0
-    return width
+    header, begin, fault, even, lengths = list[str](), 1, "", True, set[int]()
+    for start, fields, error in rows:
+        cut = not whole and rows.would_wait() and (_is_unfinished(error) if error else not sample.endswith("\n"))
+        if error and cut:  # the row as far as it can be seen
+            *_, fields = csv.reader(io.StringIO(rows.raw(), newline=""), delimiter=dialect.delimiter)
+        if not header:
+            header, begin = fields or (rows.raw().split(dialect.delimiter) if error else []), start
+            fault = _GOES_ON if cut else csv_fault(error) if error else ""
+        elif fields and not cut:
+            lengths.add(len(fields))
+        several = dialect.delimiter == "\t" and rows.end > start and _swallowed(fields, len(header), rows.raw(), cut=cut)
+        even = even and not several and (cut or not error) and not any(fields[len(header) :])
+    padded = bool(lengths) and max(lengths) > len(header) and len(header) not in lengths
+    fits = all(filled(header) <= length <= len(header) or padded for length in lengths)
+    return _Shape(header, begin, fault, even and fits, padded)
 
 
-def _other_delimiter(sample: str, whole: bool, usual: Dialect, reading: Reading) -> str | None:
-    """Return another separator than the usual one, where the header has one column and that one splits all rows evenly."""
-    rows = _Rows([(sample, True)], usual)
-    header, error = next(((fields, error) for _, fields, error in rows if fields or error), ([], None))
-    if error:
-        header = rows.raw().split(usual.delimiter)
-    if len(header) != 1 or {*reading.wanted} <= {*header}:
+def _other_delimiter(sample: str, whole: bool, header: Sequence[str], reading: Reading) -> str | None:
+    """Return another separator than the usual one, where the first row has one field and that one splits all rows evenly."""
+    if len(header) != 1 or (reading.header and {*reading.wanted} <= {*header}):
         return None
     widths = {}
     for other in _OTHERS:
-        if other in header[0]:
-            dialect = Dialect(delimiter=other, quoted=other != "\t" or _is_quoted(sample, whole))
-            widths[other] = _even_width(sample, whole, dialect)
-    best = max(widths.values(), default=0)
+        dialect = Dialect(delimiter=other, quoted=reading.quoting != "none")
+        shape = _shape(sample, whole, dialect)
+        if not shape.even and other == "\t" and reading.quoting == "auto":
+            shape = _shape(sample, whole, replace(dialect, quoted=False))
+        widths[other] = len(shape.header) if shape.even else 0
+    best = max(widths.values())
     found = [other for other, width in widths.items() if width == best > 1]
     return found[0] if len(found) == 1 else None
-
-
-def _first_row(source: Source, sample: str, whole: bool) -> list[str]:
-    """Return the fields of the first row, which are the names of the columns or as many."""
-    rows = _Rows([(sample, True)], source.dialect)
-    for _, fields, error in rows:
-        place = f"{source.place}, row {rows.start + source.dialect.skipped}"
-        if not whole and (_is_unfinished(error) if error else rows.would_wait() and not sample.endswith("\n")):
-            raise DataError(
-                f"{place}: is longer than what is read of a file to find its columns; is a double quote never closed?"
-            )
-        if error:
-            raise DataError(f"{place}: {csv_fault(error)}")
-        if fields:
-            return fields
-    return []
 
 
 def _is_unfinished(error: csv.Error) -> bool:

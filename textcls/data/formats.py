@@ -74,7 +74,9 @@ def _encoding_notes(source: Source, data: bytes, asked: str) -> list[str]:
     """Say where another encoding is read than was asked for, and where what was asked for is unlikely."""
     found = source.dialect.encoding
     if found != asked:
-        return [] if found == "utf-8" else [f"is {found.upper()} text, by the mark at its start"]
+        zeros = "the zeros in it, which data.encoding (--encoding) does not say"
+        why = zeros if found.endswith(("-le", "-be")) else "the mark at its start"
+        return [] if found == "utf-8" or found.startswith(f"{asked}-") else [f"is {found.upper()} text, by {why}"]
     lines = data[: data.rfind(b"\n") + 1] or data
     if codecs.lookup(found).name.startswith("utf") or lines.isascii():
         return []

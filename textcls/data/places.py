@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import stat
 import time
 import zlib
@@ -34,6 +35,8 @@ _BYTE_ORDER_MARKS: Final = {  # the longer ones first: one starts with another
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# A text in UTF-16 that has no mark, but letters of Latin.
+_ZEROS: Final = {re.compile(rb"(?:[^\0]\0){2,}"): "utf-16-le", re.compile(rb"(?:\0[^\0]){2,}"): "utf-16-be"}
 # First bytes of what people give a text ending by mistake; none of them can start a sensible text.
 _SIGNATURES: Final = {
     b"PAR1": "a Parquet file",
@@ -192,8 +195,10 @@ class _Growing:
 
 
 def encoding_of(first: bytes, given: str) -> str:
-    """Return the encoding that the first bytes of a text have by their byte order mark, else the one that was given."""
-    return next((name for mark, name in _BYTE_ORDER_MARKS.items() if first.startswith(mark)), given)
+    """Return the encoding that a text has by its first bytes, a byte order mark or UTF-16's zeros, else the one that was given."""
+    marked = (name for mark, name in _BYTE_ORDER_MARKS.items() if first.startswith(mark))
+    seen = (name for zeros, name in _ZEROS.items() if zeros.fullmatch(first, 0, min(len(first) & ~1, 16)))
+    return next(chain(marked, seen), given)
 
 
 def as_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
