@@ -6,9 +6,9 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, Literal, NamedTuple
 
 from textcls.data.blocks import BLOCK_CHARACTERS, MISSING, Block, Reading, Source, check_columns
@@ -44,6 +44,23 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object)
 
 
+def parse_json(text: str) -> Any:
+    """Return a JSON value; see `repeated_key` for objects.
+
+    Raises:
+        ValueError: It is none, or cannot be read.
+    """
+    try:
+        return _DECODER.decode(text)
+    except RecursionError as error:  # brackets thousands deep
+        raise ValueError(str(error)) from None
+
+
+def repeated_key(value: Mapping[Any, Any]) -> str | None:
+    """Return a key that stands twice in an object; None where there is none."""
+    return min(value.repeated) if isinstance(value, _RepeatedKeys) else None
+
+
 class _Row(NamedTuple):
     number: int  # the line, or the item of an array
     value: dict[str, Any]
@@ -64,21 +81,52 @@ def look_at_json(source: Source, sample: str, whole: bool, reading: Reading) -> 
         The source with its layout and the columns of its first rows, and what the user should know of them.
 
     Raises:
-        DataError: It lacks a column.
+        DataError: It lacks a column, or is one object that is no table.
     """
-    start = sample.lstrip()
-    layout: Literal["lines", "array", "columns"]
-    if start.startswith("["):
-        layout, first = "array", _first_items(start)
-    else:
-        lines = [line for line in start.split("\n", _PEEKED_ROWS)[:_PEEKED_ROWS] if line.strip()]
-        first = [row.value for row in (_row(0, line, reading) for line in lines) if row.fault is None]
-        alone = (whole and len(lines) == 1) or not first
-        layout = "columns" if alone and (_OF_COLUMNS.match(start) or lines[:1] == ["{"]) else "lines"
-    source = replace(source, columns=tuple(dict.fromkeys(chain.from_iterable(first))))
-    if source.columns and layout != "columns":  # an empty file has no rows to lack anything; a damaged one says so row by row
-        check_columns(reading.wanted, source)
-    return replace(source, dialect=replace(source.dialect, layout=layout)), []
+    lines = [line for line in sample.split("\n") if line.strip()]
+    values = _values(lines)
+    layout: Literal["lines", "array", "columns"] = "lines"
+    if sample.lstrip().startswith("[") and (len(lines) == 1 or not isinstance(values[0], list) or _objects(values[0])):
+        layout, values = "array", _values(_Array(source, iter([sample]), reading).items())
+    elif _OF_COLUMNS.match(sample) or lines[:1] == ["{"]:
+        alone = whole or _is_one_line(source, reading) if len(lines) == 1 else not _objects(values)
+        layout = "columns" if alone else "lines"
+    source = replace(source, dialect=replace(source.dialect, layout=layout))
+    if layout == "columns":
+        return replace(source, columns=tuple(_columns(sample, source, reading)) if whole else ()), []
+    rows = _objects(values)
+    source = replace(source, columns=tuple(dict.fromkeys(chain.from_iterable(rows))))
+    if source.columns:  # an empty file has no rows to lack anything; a damaged one says so row by row
+        nested = whole and len(lines) == 1 and any(isinstance(value, dict | list) for value in rows[0].values())
+        check_columns(reading.wanted, source, hint=f"; {_RECORDS}" if nested else "")
+    return source, []
+
+
+def _objects(values: Iterable[Any]) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)]
+
+
+def _is_one_line(source: Source, reading: Reading) -> bool:
+    """Whether nothing follows the first line of a file, which is longer than a sample."""
+    if source.is_stream:  # what was read of it is gone; a table as one object is a file of its own
+        return False
+    with source.open() as opened:
+        texts = (text.strip() for text, _ in decoded_lines(opened, source, reading))
+        return "\n" not in next(texts, "") and not any(texts)
+
+
+def _values(texts: Iterable[str]) -> list[Any]:
+    """Parse the first texts, those that are no JSON as null."""
+    found = []
+    try:
+        for text in islice(texts, _PEEKED_ROWS):
+            try:
+                found.append(parse_json(text))
+            except ValueError:
+                found.append(None)
+    except DataError:  # of an array of which this is not all
+        pass
+    return found
 
 
 def json_blocks(source: Source, reading: Reading) -> Iterator[Block]:
@@ -87,116 +135,122 @@ def json_blocks(source: Source, reading: Reading) -> Iterator[Block]:
     Raises:
         DataError: It is an array that is damaged, or one object that is no table.
     """
+    read = {"lines": _line_blocks, "array": _item_blocks, "columns": _column_blocks}[source.dialect.layout]
     while True:
         with source.open(follow=reading.follow and not source.is_stream) as opened:
-            if source.dialect.layout == "columns":
-                yield from _column_blocks(opened, source, reading)
-            else:
-                find = _item_rows if source.dialect.layout == "array" else _line_rows
-                for rows, replaced in find(opened, source, reading):
-                    yield _block(rows, source, reading, opened.position(), replaced)
+            yield from read(opened, source, reading)
         if not reading.follow or source.is_stream:
             return
 
 
-def _line_rows(opened: Opened, source: Source, reading: Reading) -> Iterator[tuple[list[_Row], int]]:
-    """Yield rows of an object a line, as they can be had without waiting, and how many of them had bytes replaced."""
+def _line_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
+    """Read an object a line, as they can be had without waiting."""
     done = 0
     for text, clean in decoded_lines(opened, source, reading):
         lines = split_lines(text)
-        faults, replaced = ({}, set()) if clean else settle(lines, source, reading)
+        faults, replaced = ({}, set[int]()) if clean else settle(lines, source, reading)
         rows = [
-            _row(number, line, reading, faults.get(number - done - 1))
-            for number, line in enumerate(lines, start=done + 1)
-            if (line and not line.isspace()) or number - done - 1 in faults
+            _row(done + place + 1, line, reading, faults.get(place))
+            for place, line in enumerate(lines)
+            if place in faults or (line and not line.isspace())
         ]
         done += len(lines)
         for start in range(0, len(rows), reading.block_rows):
-            yield rows[start : start + reading.block_rows], len(replaced) if not start else 0
+            some = rows[start : start + reading.block_rows]
+            yield _block(some, source, reading, opened.position(), 0 if start else len(replaced))
 
 
-def _item_rows(opened: Opened, source: Source, reading: Reading) -> Iterator[tuple[list[_Row], int]]:
-    """Yield rows of an array."""
+def _item_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
+    """Read an array; memory holds a few of its items."""
     rows: list[_Row] = []
     characters = replaced = 0
-    for number, item in enumerate(_items(opened, source, reading), start=1):
-        text = [item]
-        faults, others = settle(text, source, reading)
+    for number, item in enumerate(_Array(source, _decoded(opened, source), reading).items(), start=1):
+        texts = [item]
+        faults, others = settle(texts, source, reading)
+        if len(item) > reading.longest:
+            faults[0] = f"longer than data.max_row_bytes, {reading.longest:,}"
         replaced += len(others)
-        rows.append(_row(number, text[0], reading, faults.get(0)))
-        characters += len(item)
+        rows.append(_row(number, texts[0], reading, faults.get(0)))
+        characters += len(texts[0])
         if len(rows) == reading.block_rows or characters > BLOCK_CHARACTERS:
-            yield rows, replaced
+            yield _block(rows, source, reading, opened.position(), replaced)
             rows, characters, replaced = [], 0, 0
     if rows:
-        yield rows, replaced
+        yield _block(rows, source, reading, opened.position(), replaced)
 
 
-def _items(opened: Opened, source: Source, reading: Reading) -> Iterator[str]:
-    """Yield the JSON of each item of an array; memory holds a few of them."""
-    texts = _decoded(as_utf8(opened.chunks(), source.dialect.encoding))
-    rest, place, number = next(texts, "").lstrip().removeprefix("["), 0, 0
-    while True:
-        place = _end_of_blank(rest, place)
-        if number and rest[place : place + 1] == ",":
-            place = _end_of_blank(rest, place + 1)
-        elif rest[place : place + 1] == "]" or (number and place < len(rest)):
-            break
-        fault = "the array is cut short"
-        if place < len(rest):
+class _Array:
+    """Takes the items off an array that is read bit by bit."""
+
+    def __init__(self, source: Source, texts: Iterator[str], reading: Reading) -> None:
+        self._source, self._texts, self._longest = source, texts, reading.longest
+        self._rest, self._start, self._number = "", 0, 0
+
+    def items(self) -> Iterator[str]:
+        """Yield each item as it is written.
+
+        Raises:
+            DataError: The array is damaged, or an item is so long that its end is not looked for.
+        """
+        self._take("[")
+        while not self._take("]"):
+            if self._number and not self._take(","):
+                raise self._damaged(
+                    "not valid JSON: a comma is missing behind it" if self._next() else "the array is cut short"
+                )
+            self._number += 1
+            yield self._item()
+        if self._next():
+            raise self._damaged("not valid JSON: the array has ended, but the file goes on")
+
+    def _item(self) -> str:
+        while self._next():
             try:
-                _, end = _DECODER.raw_decode(rest, place)
-                yield rest[place:end]
-                place, number = end, number + 1
-                continue
-            except json.JSONDecodeError as error:  # or what is there of the item is not all of it
-                fault = f"not valid JSON: {error.msg}"
+                value, end = _DECODER.raw_decode(self._rest, self._start)
+            except json.JSONDecodeError as error:  # or this is not all of it
+                if not self._read_on():
+                    raise self._damaged(f"not valid JSON: {error.msg}") from None
             except (ValueError, RecursionError) as error:  # a number with thousands of digits, brackets thousands deep
-                raise DataError(f"{source.place}, row {number + 1}: JSON that cannot be read: {error}") from None
-        if len(rest) - place > reading.longest:
-            raise DataError(f"{source.place}, row {number + 1}: longer than data.max_row_bytes, {reading.longest:,}")
-        more = _at_least(texts, len(rest) - place)
-        if not more:
-            raise DataError(f"{source.place}, row {number + 1}: {fault}")
-        rest, place = rest[place:] + more, 0
-    if rest[place] != "]" or _end_of_blank(rest, place + 1) < len(rest) or any(map(str.strip, texts)):
-        raise DataError(f"{source.place}, behind row {number}: not valid JSON: the array goes on without a comma, or has ended")
+                raise self._damaged(f"JSON that cannot be read: {error}") from None
+            else:
+                if end < len(self._rest) or not isinstance(value, int | float) or not self._read_on():  # a number may go on
+                    text, self._start = self._rest[self._start : end], end
+                    return text
+        raise self._damaged("the array is cut short")
+
+    def _take(self, character: str) -> bool:
+        found = self._next() == character
+        self._start += found
+        return found
+
+    def _next(self) -> str:
+        """Return the next character that is not blank; "" where there is none."""
+        while True:
+            self._start = _BLANK.match(self._rest, self._start).end()  # type: ignore[union-attr]
+            if self._start < len(self._rest) or not self._read_on():
+                return self._rest[self._start : self._start + 1]
+
+    def _read_on(self) -> bool:
+        """Read more, as much as is waiting or more: so that what is long is not parsed anew for each piece of it."""
+        waiting = len(self._rest) - self._start
+        if waiting > self._longest:
+            raise self._damaged(f"longer than data.max_row_bytes, {self._longest:,}")
+        pieces, length = [self._rest[self._start :]], 0
+        while length <= waiting and (piece := next(self._texts, None)) is not None:
+            pieces.append(piece)
+            length += len(piece)
+        self._rest, self._start = "".join(pieces), 0
+        return length > 0
+
+    def _damaged(self, fault: str) -> DataError:
+        return DataError(f"{self._source.place}, row {self._number}: {fault}")
 
 
-def _decoded(chunks: Iterable[bytes]) -> Iterator[str]:
+def _decoded(opened: Opened, source: Source) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    for chunk in chunks:
+    for chunk in as_utf8(opened.chunks(), source.dialect.encoding):
         yield decoder.decode(chunk)
     yield decoder.decode(b"", final=True)
-
-
-def _at_least(texts: Iterator[str], length: int) -> str:
-    """Return more text, as much as is waiting or more: so that what is long is not parsed anew for each piece."""
-    pieces = [next(texts, "")]
-    have = len(pieces[0])
-    while have < length and (piece := next(texts, "")):
-        pieces.append(piece)
-        have += len(piece)
-    return "".join(pieces)
-
-
-def _end_of_blank(text: str, start: int) -> int:
-    match = _BLANK.match(text, start)
-    return match.end() if match else start
-
-
-def _first_items(start: str) -> list[dict[str, Any]]:
-    """Return the first objects of an array, as far as they stand in its start."""
-    found, place = [], 1
-    for _ in range(_PEEKED_ROWS):
-        place = _end_of_blank(start, place)
-        try:
-            item, place = _DECODER.raw_decode(start, place)
-        except (ValueError, RecursionError):
-            break
-        found += [item] if isinstance(item, dict) else []
-        place = _end_of_blank(start, place) + 1
-    return found
 
 
 def _column_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
@@ -205,29 +259,34 @@ def _column_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator
     faults, replaced = settle(text, source, reading)
     if faults:
         raise DataError(f"{source.place}: {faults[0]}")
-    try:
-        value = _DECODER.decode(text[0])
-    except json.JSONDecodeError as error:
-        raise DataError(f"{source.place}, row {error.lineno}: not valid JSON: {error.msg}; {_RECORDS}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{source.place}: JSON that cannot be read: {error}") from None
-    columns = _table(value, source, reading)
+    columns = _columns(text[0], source, reading)
     count = len(next(iter(columns.values())))
     for start in range(0, count, reading.block_rows):
-        numbers = range(start + 1, min(count, start + reading.block_rows) + 1)
+        numbers = range(start + 1, min(start + reading.block_rows, count) + 1)
         some = {name: values[start : start + reading.block_rows] for name, values in columns.items()}
         faults = {}
         texts = texts_of(some, reading.text, len(numbers), faults)
-        yield block_of(texts, some, numbers, source, faults, opened.position(), replaced=len(replaced) * (not start))
+        some = some if reading.only is None else {name: some[name] for name in reading.only}
+        yield block_of(texts, some, numbers, source, faults, opened.position(), replaced=0 if start else len(replaced))
 
 
-def _table(value: Any, source: Source, reading: Reading) -> dict[str, list[Any]]:
-    """Return the columns that an object holds: lists of equal length, or objects with the same keys."""
-    if not isinstance(value, dict) or not value or isinstance(value, _RepeatedKeys):
-        raise DataError(f"{source.place}: is {in_words(value)}, and no table; {_RECORDS}")
+def _columns(text: str, source: Source, reading: Reading) -> dict[str, list[Any]]:
+    """Return the columns that an object holds: lists of equal length, or objects with the same keys; or those of a single row.
+
+    Raises:
+        DataError: It is no JSON, or no table, or lacks a column.
+    """
+    try:
+        value = parse_json(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{source.place}, row {error.lineno}: not valid JSON: {error.msg}; {_RECORDS}") from None
+    except ValueError as error:
+        raise DataError(f"{source.place}: JSON that cannot be read: {error}") from None
+    if (twice := repeated_key(value)) is not None:
+        raise DataError(f"{source.place}: the key {twice!r} stands twice in it; {_RECORDS}")
     inner = list(value.values())
     if all(isinstance(one, list) and len(one) == len(inner[0]) for one in inner):
-        columns = value
+        columns: dict[str, list[Any]] = value
     elif all(isinstance(one, dict) and one.keys() == inner[0].keys() for one in inner):
         columns = {name: list(one.values()) for name, one in value.items()}
     elif any(isinstance(value.get(name), dict | list) for name in reading.text):
@@ -235,24 +294,24 @@ def _table(value: Any, source: Source, reading: Reading) -> dict[str, list[Any]]
     else:  # a single row, over several lines
         columns = {name: [one] for name, one in value.items()}
     check_columns(reading.wanted, replace(source, columns=tuple(columns)), hint=f"; {_RECORDS}")
-    return columns if reading.only is None else {name: columns[name] for name in reading.only}
+    return columns
 
 
-def _row(number: int, line: str, reading: Reading, fault: str | None = None) -> _Row:
+def _row(number: int, text: str, reading: Reading, fault: str | None = None) -> _Row:
     """Parse a row; a fault that is known already stays."""
-    value: Any = {}
+    value: Any = None
     try:
-        value = _DECODER.decode(line.rstrip())
+        value = parse_json(text.rstrip())
+        twice = value.repeated & {*reading.wanted} if isinstance(value, _RepeatedKeys) else None
         if not isinstance(value, dict):
-            wrong: str | None = f"not a JSON object but {in_words(value)}"
-        else:
-            twice = value.repeated & {*reading.wanted} if isinstance(value, _RepeatedKeys) else ()
-            wrong = f"the key {min(twice)!r} stands twice in it" if twice else None
+            fault = fault or f"not a JSON object but {in_words(value)}"
+        elif twice:
+            fault = fault or f"the key {min(twice)!r} stands twice in it"
     except json.JSONDecodeError as error:
-        wrong = f"not valid JSON: {error.msg} (column {error.colno})"
-    except (ValueError, RecursionError) as error:
-        wrong = f"JSON that cannot be read: {error}"
-    return _Row(number, value if isinstance(value, dict) else {}, fault or wrong, line)
+        fault = fault or f"not valid JSON: {error.msg} (column {error.colno})"
+    except ValueError as error:
+        fault = fault or f"JSON that cannot be read: {error}"
+    return _Row(number, value if isinstance(value, dict) else {}, fault, text)
 
 
 def _block(rows: Sequence[_Row], source: Source, reading: Reading, bytes_read: int, replaced: int) -> Block:
