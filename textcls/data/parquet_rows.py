@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -12,9 +13,12 @@ from textcls.data.remote import Place, RemoteFile
 from textcls.data.text_rows import block_of, texts_of
 from textcls.errors import DataError
 
-_DECODED_ROWS: Final = 256  # at once: a few bytes on disk may be a thousand rows of a megabyte each
+_MOST_ROWS: Final = 8192  # decoded at once
+_MOST_NESTED: Final = 64  # with lists and objects, of which a few bytes on disk may be millions
 _BLOCK_BYTES: Final = 16 << 20
 _BUFFER: Final = 1 << 20  # bytes of a column that are read at once; without it a whole group of rows is
+_BYTES: Final = ("binary", "large_binary", "binary_view", "fixed_size_binary")
+_TEXTS: Final = ("string", "large_string", "string_view", *_BYTES)
 
 
 def look_at_parquet(source: Source, reading: Reading) -> tuple[Source, list[str]]:
@@ -28,7 +32,7 @@ def look_at_parquet(source: Source, reading: Reading) -> tuple[Source, list[str]
     check_columns(reading.wanted, source, repeated)
     for column in reading.text:
         found = schema.field(source.columns.index(column)).type
-        if not _may_be_text(found):
+        if not _is(found, (*_TEXTS, "null")):
             raise DataError(f"{source.place}: the column {column!r} holds {found}, not text; name the column of the text")
     return source, []
 
@@ -39,23 +43,24 @@ def parquet_schema(path: Place) -> Any:
     Raises:
         DataError: It is none.
     """
-    with _readable(path) as file:
+    with open_parquet(path) as file:
         return file.schema_arrow
 
 
 def class_names(schema: Any) -> dict[str, list[str]]:
     """Return the names of classes that `datasets` left in a schema, by column: those of a class label, or of lists of them."""
-    found = {}
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        for column, feature in features.items():
-            while isinstance(feature, dict) and "names" not in feature and "feature" in feature:
-                feature = feature["feature"]
-            feature = feature[0] if isinstance(feature, list) and feature else feature
-            if isinstance(feature, dict) and isinstance(feature.get("names"), list):
-                found[column] = list(map(str, feature["names"]))
-    except (KeyError, ValueError, TypeError, AttributeError):  # of another version, or another program
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"].items()
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # of another version, or another program
         return {}
+    found = {}
+    for column, feature in features:
+        try:
+            while isinstance(feature, list) or feature["_type"] != "ClassLabel":
+                feature = feature[0] if isinstance(feature, list) else feature["feature"]
+            found[column] = list(map(str, feature["names"]))
+        except (KeyError, IndexError, TypeError):
+            continue
     return found
 
 
@@ -67,15 +72,20 @@ def parquet_blocks(source: Source, reading: Reading) -> Iterator[Block]:
     """
     import pyarrow as pa
 
+    with open_parquet(source.path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+        paths = Counter(file.schema.column(place).path for place in range(metadata.num_columns))
+    # Texts come as dictionaries, as they lie on disk: a thousand equal ones of a megabyte are one until they are taken apart.
+    texts = [field.name for field in schema if _is(field.type, _TEXTS) and paths[field.name] == 1]
+    plain = tuple(schema.names) == source.columns  # else names are ours, and columns are found by their places
+    wanted = list(reading.only) if reading.only is not None and plain else None
     done = 0
-    with _readable(source.path) as file:
-        count = max(1, file.metadata.num_rows)
-        plain = tuple(file.schema_arrow.names) == source.columns  # else names are ours, and columns are found by their places
-        wanted = list(reading.only) if reading.only is not None and plain else None
+    with open_parquet(source.path, metadata=metadata, read_dictionary=texts) as file:
+        batches = file.iter_batches(_rows_at_once(schema, metadata), columns=wanted)
         try:
-            for block in table_blocks(file.iter_batches(_DECODED_ROWS, columns=wanted), source, reading):
+            for block in table_blocks(batches, source, reading, schema):
                 done += len(block)
-                block.bytes_read = source.size * done // count
+                block.bytes_read = source.size * done // max(1, metadata.num_rows)
                 yield block
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, MemoryError):
@@ -83,38 +93,48 @@ def parquet_blocks(source: Source, reading: Reading) -> Iterator[Block]:
             raise DataError(f"{source.place}: cannot be read after row {done}: {str(error).splitlines()[0]}") from None
 
 
-def table_blocks(batches: Iterable[Any], source: Source, reading: Reading) -> Iterator[Block]:
-    """Read Arrow batches, which have the columns of a source in their order, or some of them by name."""
+def table_blocks(batches: Iterable[Any], source: Source, reading: Reading, schema: Any = None) -> Iterator[Block]:
+    """Read Arrow batches, which have the columns of a source in their order, or some of them by name.
+
+    Args:
+        batches: The batches.
+        source: What they are of.
+        reading: How to read.
+        schema: The types of all columns, where a batch may have texts as dictionaries instead.
+    """
     done = 0
-    for table in _gathered(batches, reading.block_rows):
-        columns = dict(zip(table.schema.names, _arrays(table), strict=True))
-        if len(table.schema.names) == len(source.columns):
-            columns = dict(zip(source.columns, _arrays(table), strict=True))
+    for batch in _gathered(batches, reading.block_rows, schema):
+        names = source.columns if batch.num_columns == len(source.columns) else batch.schema.names
+        columns: dict[str, Any] = dict(zip(names, batch.columns, strict=True))
         if reading.only is not None:
             columns = {name: columns[name] for name in reading.only}
-        faults: dict[int, str] = {}
+        columns |= {name: _as_text(columns[name]) for name in reading.wanted}
         damaged = _take_out_damage(columns)
-        if reading.encoding_errors == "strict":
-            faults = {row: f"{name!r} is not UTF-8; save the file as UTF-8" for row, name in damaged.items()}
-        texts = texts_of(columns, reading.text, table.num_rows, faults)
+        strict = reading.encoding_errors == "strict"
+        faults = {row: f"{name!r} is not UTF-8; save the file as UTF-8" for row, name in damaged.items() if strict}
+        texts = texts_of(columns, reading.text, batch.num_rows, faults)
         for row, text in enumerate(texts):
             if len(text) > reading.longest:
                 faults[row] = f"longer than data.max_row_bytes, {reading.longest:,}"
-        numbers = range(done + 1, done + table.num_rows + 1)
-        done += table.num_rows
-        yield block_of(texts, columns, numbers, source, faults, 0, replaced=0 if faults else len(damaged))
+        numbers = range(done + 1, done + batch.num_rows + 1)
+        done += batch.num_rows
+        yield block_of(texts, columns, numbers, source, faults, 0, replaced=0 if strict else len(damaged))
 
 
 @contextmanager
-def _readable(path: Place) -> Iterator[Any]:
-    """Open a Parquet file."""
+def open_parquet(path: Place, **options: Any) -> Iterator[Any]:
+    """Open a Parquet file as a `pyarrow.parquet.ParquetFile`, with options of that.
+
+    Raises:
+        DataError: It is none, or cannot be read.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         place = path.open_random() if isinstance(path, RemoteFile) else path
         # Through a buffer: a column of a group of rows, often a million of them, would be read as a whole.
-        file = parquet.ParquetFile(place, buffer_size=_BUFFER, pre_buffer=False)
+        file = parquet.ParquetFile(place, buffer_size=_BUFFER, pre_buffer=False, **options)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.strerror and error.errno:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
@@ -123,45 +143,78 @@ def _readable(path: Place) -> Iterator[Any]:
         yield file
 
 
-def _gathered(batches: Iterable[Any], most: int) -> Iterator[Any]:
-    """Yield tables of at most so many rows, or bytes: of a single row perhaps more."""
+def _rows_at_once(schema: Any, metadata: Any) -> int:
+    """Return how many rows to decode at once, by the bytes of those of the group with the longest ones."""
+    import pyarrow as pa
+
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    longest = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
+    most = _MOST_NESTED if any(map(pa.types.is_nested, schema.types)) else _MOST_ROWS
+    return max(1, min(most, _BLOCK_BYTES // max(1, longest)))
+
+
+def _gathered(batches: Iterable[Any], most: int, schema: Any) -> Iterator[Any]:
+    """Cut and join batches, so that each has at most so many rows, and bytes: of a single row perhaps more."""
     import pyarrow as pa
 
     waiting: list[Any] = []
     rows = size = 0
     for batch in batches:
-        step = batch.num_rows if batch.nbytes <= _BLOCK_BYTES else max(1, batch.num_rows * _BLOCK_BYTES // batch.nbytes)
+        step = max(1, min(most, _BLOCK_BYTES * batch.num_rows // max(1, _size(batch))))
         for start in range(0, batch.num_rows, step):
-            piece = batch.slice(start, min(step, batch.num_rows - start))
-            while piece.num_rows:
-                taken = piece.slice(0, most - rows)
-                piece = piece.slice(taken.num_rows)
-                waiting.append(taken)
-                rows, size = rows + taken.num_rows, size + taken.nbytes
-                if rows == most or size > _BLOCK_BYTES:
-                    yield pa.Table.from_batches(waiting)
-                    waiting, rows, size = [], 0, 0
-    if waiting:
-        yield pa.Table.from_batches(waiting)
+            piece = _as_typed(batch.slice(start, step), schema)
+            more = _size(piece)
+            if waiting and (rows + piece.num_rows > most or size + more > _BLOCK_BYTES):
+                yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+                waiting, rows, size = [], 0, 0
+            waiting.append(piece)
+            rows, size = rows + piece.num_rows, size + more
+    if rows:
+        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
 
 
-def _arrays(table: Any) -> list[Any]:
-    """Return each column as one array."""
+def _size(batch: Any) -> int:
+    """Return the bytes of a batch, at most, where each row has its own text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = 0
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and _is(column.type, _TEXTS) and len(column.dictionary):
+            size += len(column) * pc.max(pc.binary_length(column.dictionary)).as_py()
+        else:
+            size += column.nbytes
+    return size
+
+
+def _as_typed(batch: Any, schema: Any) -> Any:
+    """Return a batch with the types of a schema, which has its columns by name, or all of them in their order."""
     import pyarrow as pa
 
-    found = []
-    for column in table.columns:
-        whole = column.combine_chunks()
-        found.append(whole if isinstance(whole, pa.Array) else whole.chunk(0))
-    return found
+    if schema is None:
+        return batch
+    fields = list(schema) if batch.num_columns == len(schema) else [schema.field(name) for name in batch.schema.names]
+    columns = [
+        column if column.type == field.type else column.dictionary_decode().cast(field.type)
+        for column, field in zip(batch.columns, fields, strict=True)
+    ]
+    return pa.record_batch(columns, schema=pa.schema(fields))
 
 
-def _may_be_text(type_: Any) -> bool:
+def _is(type_: Any, kinds: Sequence[str]) -> bool:
+    """Whether a type, or that of a dictionary's values, is one of some."""
     import pyarrow as pa
 
-    kind = type_.value_type if pa.types.is_dictionary(type_) else type_
-    texts = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "fixed_size_binary", "null")
-    return any(getattr(pa.types, f"is_{text}")(kind) for text in texts)
+    type_ = type_.value_type if pa.types.is_dictionary(type_) else type_
+    return any(getattr(pa.types, f"is_{kind}")(type_) for kind in kinds)
+
+
+def _as_text(column: Any) -> Any:
+    """Return a column of bytes as one of text, which may not be UTF-8; another one as it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return column.cast(options=pc.CastOptions(pa.string(), allow_invalid_utf8=True)) if _is(column.type, _BYTES) else column
 
 
 def _take_out_damage(columns: dict[str, Any]) -> dict[int, str]:
