@@ -226,7 +226,7 @@ def test_thresholds_that_do_not_fit_are_refused(many: bool, thresholds: Any, fou
 
 READ = [["a", "b"], [], ["b"]]
 FILES = {
-    "list.jsonl": '{"text": "x", "tags": ["a", "b"]}\n{"text": "y", "tags": []}\n{"text": "z", "tags": ["b", "b"]}\n',
+    "list.jsonl": '{"text": "x", "tags": ["a", "b"]}\n{"text": "y", "tags": []}\n{"text": "z", "tags": ["b"]}\n',
     "null.jsonl": '{"text": "x", "tags": ["a", "b"]}\n{"text": "y", "tags": null}\n{"text": "z", "tags": "b"}\n',
     "json.csv": 'text,tags\nx,"[""a"", ""b""]"\ny,[]\nz,"[""b""]"\n',
     "separated.csv": 'text,tags\nx,"a, b"\ny,\nz,b\n',

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import ast
-import json
-import math
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from textcls.config import DataSettings
 from textcls.data.blocks import MISSING, Block, column_values, without_surrogates
+from textcls.data.json_rows import repeated_key
+from textcls.data.label_lists import labels_in
 from textcls.data.labels import Label, label_text
 from textcls.data.text_rows import in_words
 from textcls.errors import DataError
 
-# Separators of several labels in one text field; labels that hold one of these are written as a JSON list.
-_SEPARATORS: Final = re.compile(r"[,;|]")
-_NO_COMMA: Final = re.compile(r"""['"]\s+['"]""")  # as numpy writes a list, which Python would read as one text
 _TRUE: Final = frozenset({"1", "1.0", "true"})
 _FALSE: Final = frozenset({"0", "0.0", "false"})
-_ONE_HOT: Final = (
-    'seems to be 0 or 1 for each label; write the labels\' names, or an object such as {"a": 1, "b": 0}, '
-    "or name columns of 0 and 1, as data.labels: [a, b]"
+_LARGEST: Final = 2**53  # as a float, a larger number may have lost digits
+_INSTEAD: Final = (
+    'write the names of the labels, or an object such as {"a": 1, "b": 0}, or name columns of 0 and 1, as data.labels: [a, b]'
 )
 
 Found: TypeAlias = Label | list[Label] | None  # None: the label is missing
@@ -37,17 +33,19 @@ class LabelCells:
 
     Attributes:
         columns: The columns to read.
+        many: Whether each row has a list of labels.
         stripped: Rows of each label that had blanks around it, as it stood there.
     """
 
     def __init__(self, settings: DataSettings) -> None:
-        self._labels = settings.labels
         self._strip = settings.strip_labels
+        self._by_column = isinstance(settings.labels, tuple)
         self.many = settings.labels is not None
-        named = settings.labels or settings.label or "label"
-        self.columns = (named,) if isinstance(named, str) else named
+        names = settings.labels or settings.label or "label"
+        self.columns = (names,) if isinstance(names, str) else names
+        self._place = f"column {self.columns[0]!r}"
         self.stripped: Counter[str] = Counter()
-        self._lists: set[int] = set()  # the lengths of lists of 0 and 1; -1 for another one
+        self._shapes: Counter[int] = Counter()
 
     def read(self, block: Block, names: Mapping[str, Sequence[str]]) -> tuple[list[Found], dict[int, str]]:
         """Return the label of each row, or its labels, and by row what is wrong with it.
@@ -57,15 +55,10 @@ class LabelCells:
             names: By column, the names of classes that are numbers there.
         """
         columns = [column_values(block.columns[name]) for name in self.columns]
-        if isinstance(self._labels, tuple):
-            cells: list[Any] = list(zip(*columns, strict=True))
-            read: Callable[[Any], Found] = self._of_columns
-        else:
-            cells = columns[0]
-            known = names.get(self.columns[0])
-            if known is not None:
-                cells = [_named(value, known) for value in cells]
-            read = self._list if self.many else self._label
+        cells: Iterable[Any] = zip(*columns, strict=True) if self._by_column else columns[0]
+        read: Callable[[Any], Found] = self._of_columns
+        if not self._by_column:
+            read = partial(self._list if self.many else self._class, names=names.get(self.columns[0], ()))
         found: list[Found] = []
         faults: dict[int, str] = {}
         for row, cell in enumerate(cells):
@@ -80,83 +73,115 @@ class LabelCells:
         """Look at all that was read.
 
         Raises:
-            DataError: Every list has as many labels, all of them 0 or 1.
+            DataError: Every list has as many values, all of them 0 or 1.
         """
-        if len(self._lists) == 1 and self._lists != {-1}:
-            raise DataError(
-                f"data.labels: each list in column {self.columns[0]!r} has as many labels, all 0 or 1: it {_ONE_HOT}"
-            )
+        refuse_one_hot(self._shapes, f"data.labels: each list in {self._place}")
+
+    def _class(self, value: Any, names: Sequence[str]) -> Label | None:
+        return self._label(self._named(value, names) if names else value)
 
     def _label(self, value: Any) -> Label | None:
         """Return one label; None where there is none."""
+        if isinstance(value, bytes):
+            try:
+                value = value.decode()
+            except UnicodeDecodeError:
+                raise _BadLabelError(f"the label in {self._place} is bytes that are not UTF-8 text") from None
         if isinstance(value, str):
-            label = value.strip()
-            if not label:
-                return None
-            if self._strip and label != value:
+            stripped = value.strip()
+            if stripped != value and stripped and self._strip:
                 self.stripped[value] += 1
-            return without_surrogates(label if self._strip else value)
-        if value is None or value is MISSING or (isinstance(value, float) and math.isnan(value)):
+                value = stripped
+            return without_surrogates(value) if stripped else None
+        if value is MISSING or _is_null(value):
             return None
-        if isinstance(value, float) and value.is_integer():
+        if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST:
             return int(value)  # JSON's 1 and 1.0 are one number
         if isinstance(value, bool | int | float):
             return value
-        if isinstance(value, bytes):
-            return self._label(value.decode("utf-8", "replace"))
-        hint = "; for several labels a text set data.labels" if isinstance(value, list | dict) else ""
-        raise _BadLabelError(f"the label in column {self.columns[0]!r} is {in_words(value)}{hint}")
+        hint = "; for several labels a text set data.labels" if isinstance(value, list | dict) and not self.many else ""
+        raise _BadLabelError(f"the label in {self._place} is {in_words(value)}{hint}")
 
-    def _list(self, value: Any) -> list[Label]:
+    def _list(self, value: Any, names: Sequence[str]) -> list[Label] | None:
         """Return the labels of one cell: a list, an object of 0 and 1, either of them as text, or text with separators."""
         if value is MISSING:
-            raise _BadLabelError(f"there is no {self.columns[0]!r}")
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return None
+        if _is_null(value):
             return []
-        if isinstance(value, str):
-            value = self._parsed(value)
+        if names:
+            value = [self._named(one, names) for one in (value if isinstance(value, list) else [value])]
+            if None in value:
+                return None
+        elif isinstance(value, str):
+            try:
+                value = labels_in(value.strip())
+            except ValueError:
+                raise _BadLabelError(f'the labels in {self._place} are no JSON list, such as ["a", "b"]') from None
+        numbers_are_names = names or isinstance(value, dict)
         if isinstance(value, dict):
-            return [label for label, has in value.items() if _truth(has, label)]
-        if not isinstance(value, list | tuple | set):
-            raise _BadLabelError(f"the labels in column {self.columns[0]!r} are {in_words(value)}, not a list")
-        labels = [self._label(label) for label in value]
-        texts = [label_text(label) for label in labels if label is not None]
-        if len(texts) < len(labels):
-            raise _BadLabelError(f"a label in column {self.columns[0]!r} is missing")
-        zero_or_one = {*texts} <= {"0", "1"}
-        if labels:
-            self._lists.add(len(labels) if zero_or_one and len(labels) > 1 else -1)
-        if len({*texts}) < len(texts):
-            twice = next(text for text in texts if texts.count(text) > 1)
-            hint = f"the list {_ONE_HOT}" if zero_or_one else "name each once"
-            raise _BadLabelError(f"the labels in column {self.columns[0]!r} name {twice!r} twice; {hint}")
-        return [label for label in labels if label is not None]
+            value = self._having(value)
+        if not isinstance(value, list | tuple):
+            raise _BadLabelError(f"the labels in {self._place} are {in_words(value)}, not a list")
+        labels = [label for label in map(self._label, value) if label is not None]
+        if len(labels) < len(value):
+            raise _BadLabelError(f"a label in {self._place} is missing")
+        shape = 0 if numbers_are_names else shape_of(labels)
+        self._shapes[shape] += bool(labels)
+        if twice := next((text for text, count in Counter(map(label_text, labels)).items() if count > 1), None):
+            self._refuse_twice(twice, f"the list seems to be 0 or 1 for each label; {_INSTEAD}" if shape else "name each once")
+        return labels
 
-    def _parsed(self, text: str) -> Any:
-        start = text.lstrip()[:1]
-        if start not in {"[", "{"}:
-            return [part.strip() for part in _SEPARATORS.split(text)] if text.strip() else []
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            pass
-        try:  # as Python writes it, which pandas does in `to_csv`
-            if _NO_COMMA.search(text):
-                raise ValueError
-            return ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise _BadLabelError(f'the labels in column {self.columns[0]!r} are no JSON list, such as ["a", "b"]') from None
+    def _having(self, value: dict[Any, Any]) -> list[Any]:
+        """Return the labels that an object has 1 for; null is 0: where rows share a type, it stands for a label not named."""
+        if (twice := repeated_key(value)) is not None:
+            self._refuse_twice(twice, "name each once")
+        return [name for name, has in value.items() if has is not None and _truth(has, name)]
 
     def _of_columns(self, values: Sequence[Any]) -> list[Label] | None:
         """Return the names of the columns that hold 1; None where one of them is missing, or -1, which stands for that."""
-        texts = ["" if value is None or value is MISSING or value != value else label_text(value).strip() for value in values]
+        texts = ["" if value is MISSING or _is_null(value) else label_text(value).strip() for value in values]
         if any(text in {"", "-1", "-1.0"} for text in texts):
             return None
         return [name for name, text in zip(self.columns, texts, strict=True) if _truth(text, name)]
 
+    def _named(self, value: Any, names: Sequence[str]) -> Any:
+        """Return the name of a class from its number; None for -1, which stands for a label that is missing."""
+        number = int(value) if isinstance(value, float) and value.is_integer() else value
+        if not isinstance(number, int):
+            return value
+        if not -1 <= number < len(names):
+            raise _BadLabelError(
+                f"the label in {self._place} is {number}, but its {len(names)} classes have the numbers from 0 to {len(names) - 1}"
+            )
+        return None if number == -1 else names[number]
+
+    def _refuse_twice(self, label: str, hint: str) -> None:
+        raise _BadLabelError(f"the labels in {self._place} name {label!r} twice; {hint}")
+
 
 class _BadLabelError(Exception):
     """A value that cannot be a label; the caller knows its place."""
+
+
+def shape_of(labels: Sequence[Label]) -> int:
+    """Return how many values a list has that may be 0 or 1 for each label there is; 0 for another list."""
+    zeros_and_ones = len(labels) > 1 and {label_text(label).lower() for label in labels} <= _TRUE | _FALSE
+    return len(labels) if zeros_and_ones else 0
+
+
+def refuse_one_hot(shapes: Counter[int], what: str) -> None:
+    """Make sure that lists of labels, given how many of them have each shape, are not 0 or 1 for each label.
+
+    Raises:
+        DataError: They are; the message starts with what they are.
+    """
+    (shape, count), *others = (+shapes).most_common(2) or [(0, 0)]
+    if shape and count > 1 and not others:
+        raise DataError(f"{what} has {shape} values, all 0 or 1: it seems to be 0 or 1 for each label; {_INSTEAD}")
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def _truth(value: Any, label: str) -> bool:
@@ -165,12 +190,3 @@ def _truth(value: Any, label: str) -> bool:
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     raise _BadLabelError(f"the value of the label {label!r} is {value!r}; it must be 0 or 1")
-
-
-def _named(value: Any, names: Sequence[str]) -> Any:
-    """Return the name of a class, or of each of a list of them, from its number; -1 stands for one that is missing."""
-    if isinstance(value, list):
-        return [_named(one, names) for one in value]
-    if not isinstance(value, int) or value < 0:
-        return None if isinstance(value, int) else value
-    return names[value] if value < len(names) else value

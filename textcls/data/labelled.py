@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from textcls.config import DataSettings
 from textcls.data.blocks import Block, Reading, Source, check_columns, with_columns
 from textcls.data.formats import ENDINGS, described, look_at, read_blocks
 from textcls.data.label_cells import Found, LabelCells
+from textcls.data.parquet_rows import class_names, parquet_schema, table_blocks
 from textcls.data.places import COMPRESSIONS
 from textcls.data.rows import ReadReport, Rows, RowsBuilder, label_notes
 from textcls.data.sources import ClassFolder, Labelled, Role, StoredDataset, resolve
 from textcls.data.text_rows import file_blocks
-from textcls.errors import DataError, named
+from textcls.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,6 +27,8 @@ FASTTEXT_PREFIX: Final = "__label__"
 _FASTTEXT_LABEL: Final = re.compile(rf"{FASTTEXT_PREFIX}(\S*?),*(?:\s+|$|(?<=,)(?={FASTTEXT_PREFIX}))")
 _BATCH_ROWS: Final = 1000  # of a `Dataset`
 _SHOWN: Final = 3  # places of rows without a label
+
+_Labelled: TypeAlias = tuple[Block, list[Found], dict[int, str]]  # rows, the label of each, by row what is wrong with it
 
 
 def read_labelled(source: str | Path | Sequence[str] | Dataset, settings: DataSettings, role: Role = "train") -> Rows:
@@ -43,7 +47,7 @@ def read_labelled(source: str | Path | Sequence[str] | Dataset, settings: DataSe
         source = str(source)
     if isinstance(source, str | tuple | list):
         return read_sources(resolve(source, role), settings)
-    return rows_from_dataset(cast("Dataset", source), settings)
+    return rows_from_dataset(source, settings)
 
 
 def rows_from_dataset(dataset: Dataset, settings: DataSettings) -> Rows:
@@ -52,6 +56,11 @@ def rows_from_dataset(dataset: Dataset, settings: DataSettings) -> Rows:
     Raises:
         DataError: It is not a `Dataset` (but, say, a dictionary of splits), or a column or a value is not as it should be.
     """
+    import datasets
+
+    if not isinstance(dataset, datasets.Dataset):
+        hint = "; pass one of its splits" if isinstance(dataset, dict) else ""
+        raise DataError(f"dataset: expected a datasets.Dataset, not a {type(dataset).__name__}{hint}")
     return read_sources([StoredDataset(dataset, "dataset", None, None)], settings)
 
 
@@ -83,9 +92,12 @@ class _Reader:
         for number, source in enumerate(sources):
             before = len(self._rows) + self._report.missing
             for block, labels, faults in self._blocks(source):
-                self._take(number, source, block, labels, faults)
+                if wrong := faults | block.faults:
+                    row = min(wrong)
+                    raise DataError(f"{source.place}, row {block.numbers[row]}: {wrong[row]}" if block.name else wrong[row])
+                self._take(number, source, block, labels)
             if len(self._rows) + self._report.missing == before:
-                raise DataError(f"{_place(source)}: there are no rows in it")
+                raise DataError(f"{source.place}: there are no rows in it")
         self._cells.check_all()
         if self._report.missing:
             self._tell_missing()
@@ -93,114 +105,101 @@ class _Reader:
         rows = self._rows.finish(tuple(name for _, name in self._names), report=self._report)
         return replace(rows, notes=(*self._notes, *self._report.notes(), *label_notes(rows)))
 
-    def _blocks(self, source: Labelled) -> Iterator[tuple[Block, list[Found], dict[int, str]]]:
-        """Yield blocks with the label of each row, and by row what is wrong with it."""
+    def _blocks(self, source: Labelled) -> Iterator[_Labelled]:
         if isinstance(source, ClassFolder):
             yield from self._of_folder(source)
         elif isinstance(source, StoredDataset):
-            for block in _dataset_blocks(source, self._reading):
-                yield block, *self._cells.read(block, _class_names(source.dataset))
-        elif source.kind not in ENDINGS:
-            shown = "".join(Path(source.path.name).suffixes[-2:]) or "nothing"
-            tables = f"these can: {', '.join(ENDINGS[1:])}, text formats also {', '.join(COMPRESSIONS)}"
-            raise DataError(f"{source.place}: a file that ends in {shown} cannot be read as a table; {tables}")
-        else:
+            yield from self._of_table(_dataset_blocks(source, self._reading), source.dataset.features.arrow_schema)
+        elif source.kind in ENDINGS:
             looked, notes = look_at(source, self._reading)
             self._notes += [f"{looked.name}: {note}" for note in notes]
             self._report.files.append(described(looked))
-            names = _names_in_parquet(source) if source.kind == ".parquet" else {}
-            of_fasttext = _FastText(source, self._cells.many)
-            for block in read_blocks(looked, self._reading):
-                if source.kind == ".txt":
-                    yield of_fasttext.read(block)
-                else:
-                    yield block, *self._cells.read(block, names)
+            blocks = read_blocks(looked, self._reading)
+            if source.kind == ".txt":
+                yield from _fasttext(blocks, source, self._cells.many)
+            else:
+                yield from self._of_table(blocks, parquet_schema(source.path) if source.kind == ".parquet" else None)
+        else:
+            shown = "".join(Path(source.path.name).suffixes[-2:]) or "nothing"
+            tables = f"these can: {', '.join(ENDINGS[1:])}, text formats also {', '.join(COMPRESSIONS)}"
+            raise DataError(f"{source.place}: a file that ends in {shown} cannot be read as a table; {tables}")
 
-    def _of_folder(self, folder: ClassFolder) -> Iterator[tuple[Block, list[Found], dict[int, str]]]:
-        done = 0
+    def _of_table(self, blocks: Iterable[Block], schema: Any) -> Iterator[_Labelled]:
+        names = class_names(schema) if schema is not None else {}
+        return ((block, *self._cells.read(block, names)) for block in blocks)
+
+    def _of_folder(self, folder: ClassFolder) -> Iterator[_Labelled]:
+        names: Iterator[Found] = ([label] if self._cells.many else label for label, _ in folder.texts)
         for block in file_blocks([source for _, source in folder.texts], self._reading):
-            names = [label for label, _ in folder.texts[done : done + len(block)]]
-            done += len(block)
-            yield block, [[name] if self._cells.many else name for name in names], {}
+            yield block, list(islice(names, len(block))), {}
         if folder.skipped:
             kinds = ", ".join(sorted({path.suffix for path in folder.skipped}))
             self._notes.append(
                 f"{folder.name}: files left out because their ending is not .txt: {len(folder.skipped)} ({kinds})"
             )
 
-    def _take(self, number: int, source: Labelled, block: Block, labels: list[Found], faults: dict[int, str]) -> None:
-        """Take the rows of a block; those without a label are counted, and the first fault ends it all."""
-        if wrong := faults | block.faults:
-            row = min(wrong)
-            raise DataError(f"{_place(source)}, row {block.numbers[row]}: {wrong[row]}" if block.name else wrong[row])
-        name = f"{source.name} {source.split}" if isinstance(source, StoredDataset) and source.split else source.name
+    def _take(self, number: int, source: Labelled, block: Block, labels: list[Found]) -> None:
+        """Take the rows of a block; those without a label are counted."""
+        name = source.place if isinstance(source, StoredDataset) else source.name
         files = block.columns["file"] if isinstance(source, ClassFolder) else [name] * len(block)
-        ids = [self._names.setdefault((number, file), len(self._names)) for file in files]
         self._report.replaced += block.replaced
-        texts, numbers = block.texts, list(block.numbers)
-        if None in labels:
-            lost = [row for row, label in enumerate(labels) if label is None]
-            self._report.missing += len(lost)
-            self._report.missing_at += [
-                f"{files[row]}, row {numbers[row]}" for row in lost[: _SHOWN - len(self._report.missing_at)]
-            ]
-            kept = [row for row, label in enumerate(labels) if label is not None]
-            ids, numbers = [ids[row] for row in kept], [numbers[row] for row in kept]
-            texts, labels = [texts[row] for row in kept], [labels[row] for row in kept]
-        self._rows.extend(ids, numbers, texts, labels)
+        lost = [row for row, label in enumerate(labels) if label is None]
+        self._report.missing += len(lost)
+        room = _SHOWN - len(self._report.missing_at)
+        self._report.missing_at += [f"{files[row]}, row {block.numbers[row]}" for row in lost[:room]]
+        kept = [row for row, label in enumerate(labels) if label is not None] if lost else range(len(labels))
+        self._rows.extend(
+            [self._names.setdefault((number, files[row]), len(self._names)) for row in kept],
+            [block.numbers[row] for row in kept],
+            [block.texts[row] for row in kept],
+            [labels[row] for row in kept],
+        )
 
     def _tell_missing(self) -> None:
         """Stop where rows have no label, or note that they are left out.
 
         Raises:
-            DataError: `data.missing_labels` is `error`.
+            DataError: `data.missing_labels` is `error`, or no row has a label.
         """
         columns = " or ".join(map(repr, self._cells.columns))
-        what = f"{self._report.missing:,} row{'s' * (self._report.missing != 1)} without a label in column {columns}"
-        where = named(self._report.missing_at, _SHOWN)
-        if self._report.missing > len(self._report.missing_at):
-            where += ", …"
+        count, places = self._report.missing, "; ".join(self._report.missing_at)
+        what = f"{count:,} row{'s' * (count != 1)} without a label in column {columns}"
+        where = f"{places}; …" if count > len(self._report.missing_at) else places
         if self._settings.missing_labels == "error":
             raise DataError(f"{what} ({where}); fill them in, or set data.missing_labels to skip to leave such rows out")
+        if not len(self._rows):
+            raise DataError(f"{what} ({where}), and none with one")
         self._notes.append(f"{what}, left out ({where})")
 
 
-class _FastText:
-    """Reads fastText's lines, `__label__a __label__b the text`; blank lines are no rows."""
-
-    def __init__(self, source: Source, many: bool) -> None:
-        self._source, self._many = source, many
-        self._begun = False
-
-    def read(self, block: Block) -> tuple[Block, list[Found], dict[int, str]]:
-        """Return the rows among some lines with the labels of each, and by row what is wrong with it."""
-        texts: list[str] = []
+def _fasttext(blocks: Iterable[Block], source: Source, many: bool) -> Iterator[_Labelled]:
+    """Read fastText's lines, `__label__a __label__b the text`; blank lines are no rows."""
+    begun = False
+    for block in blocks:
+        lines = [line for line, text in enumerate(block.texts) if line in block.faults or text.strip()]
         labels: list[Found] = []
-        lines: list[int] = []
         faults: dict[int, str] = {}
-        wrong: dict[int, str] = {}
-        for line, text in enumerate(map(str.strip, block.texts)):
-            if line in block.faults:
-                faults[len(texts)] = block.faults[line]
-            elif not text:
-                continue
-            elif not self._begun and not text.startswith(FASTTEXT_PREFIX):
+        texts = []
+        for row, line in enumerate(lines):
+            found, text = fasttext_line(block.texts[line].strip())
+            if not (begun or found or line in block.faults):
                 raise DataError(
-                    f"{self._source.place}: a .txt file has labels only as fastText lines, {FASTTEXT_PREFIX}name and then the "
+                    f"{source.place}: a .txt file has labels only as fastText lines, {FASTTEXT_PREFIX}name and then the "
                     "text; for one text a file make a folder per class"
                 )
-            self._begun = self._begun or bool(text)
-            found, rest = fasttext_line(text)
-            if FASTTEXT_PREFIX in rest:
-                wrong[len(texts)] = f"{FASTTEXT_PREFIX} inside the text; labels stand at the start of the line"
+            begun = True
+            if line in block.faults:
+                faults[row] = block.faults[line]
+            elif FASTTEXT_PREFIX in text:
+                faults[row] = f"{FASTTEXT_PREFIX} inside the text; labels stand at the start of the line"
             elif "" in found:
-                wrong[len(texts)] = f"a label without a name; write {FASTTEXT_PREFIX}name"
-            elif len(found) > 1 and not self._many:
-                wrong[len(texts)] = f"{len(found)} labels; set data.labels to train on texts with several"
-            texts.append(rest)
-            labels.append(list(dict.fromkeys(found)) if self._many else found[0] if found else None)
-            lines.append(block.numbers[line])
-        return Block(texts, {}, lines, block.name, faults, replaced=block.replaced), labels, wrong
+                faults[row] = f"a label without a name; write {FASTTEXT_PREFIX}name"
+            elif len(found) > 1 and not many:
+                faults[row] = f"{len(found)} labels; set data.labels to train on texts with several"
+            texts.append(text)
+            labels.append(list(dict.fromkeys(found)) if many else found[0] if found else None)
+        numbers = [block.numbers[line] for line in lines]
+        yield Block(texts, {}, numbers, block.name, replaced=block.replaced), labels, faults
 
 
 def fasttext_line(line: str) -> tuple[list[str], str]:
@@ -214,41 +213,8 @@ def fasttext_line(line: str) -> tuple[list[str], str]:
 
 def _dataset_blocks(source: StoredDataset, reading: Reading) -> Iterator[Block]:
     """Read a data set of the `datasets` library."""
-    import datasets
-
-    from textcls.data.parquet_rows import table_blocks
-
-    dataset = source.dataset
-    if not isinstance(dataset, datasets.Dataset):
-        hint = "; pass one of its splits" if isinstance(dataset, dict) else ""
-        raise DataError(f"{source.name}: expected a datasets.Dataset, not a {type(dataset).__name__}{hint}")
-    place, repeated = with_columns(Source(Path(source.name), source.name, ""), dataset.column_names)
+    place, repeated = with_columns(Source(Path(source.place), source.place, ""), source.dataset.column_names)
     check_columns(reading.wanted, place, repeated)
-    plain = dataset.select_columns(list(reading.wanted)).with_format("arrow")
+    plain = source.dataset.select_columns(list(reading.wanted)).with_format("arrow")
     tables = (plain[start : start + _BATCH_ROWS] for start in range(0, len(plain), _BATCH_ROWS))
     return table_blocks((batch for table in tables for batch in table.to_batches()), place, reading)
-
-
-def _class_names(dataset: Any) -> dict[str, list[str]]:
-    """Return the names of classes of a data set, by column: those of a class label, or of lists of them."""
-    import datasets
-
-    found = {}
-    for column, feature in dataset.features.items():
-        inner = getattr(feature, "feature", feature[0] if isinstance(feature, list) else feature)
-        if isinstance(inner, datasets.ClassLabel):
-            found[column] = list(inner.names)
-    return found
-
-
-def _names_in_parquet(source: Source) -> dict[str, list[str]]:
-    from textcls.data.parquet_rows import class_names, parquet_schema
-
-    return class_names(parquet_schema(source.path))
-
-
-def _place(source: Labelled) -> str:
-    """Return what messages call a source."""
-    if isinstance(source, StoredDataset):
-        return f"{source.name} {source.split}" if source.split else source.name
-    return str(source.path)

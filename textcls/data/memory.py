@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textcls.config import DataSettings
+from textcls.data.label_cells import refuse_one_hot, shape_of
 from textcls.data.labelled import rows_from_dataset
 from textcls.data.labels import Label, label_text
 from textcls.data.rows import Rows
@@ -15,6 +17,8 @@ from textcls.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_SEVERAL = (list, tuple, set, frozenset)
 
 
 def rows_from_memory(
@@ -46,8 +50,8 @@ def rows_from_memory(
     if not plain:
         raise DataError("there are no rows")
     if many is None:
-        many = all(isinstance(value, list | tuple | set | frozenset) for value in found)
-    checked: list[Any] = [_label_list(value, place) if many else _label(value, place) for place, value in enumerate(found)]
+        many = all(isinstance(value, _SEVERAL) for value in found)
+    checked: list[Any] = [_label(value, place) for place, value in enumerate(found)] if not many else _lists(found)
     return Rows.of(plain, checked)
 
 
@@ -58,11 +62,18 @@ def _label(value: Any, place: int) -> Label:
     return value
 
 
-def _label_list(values: Any, place: int) -> list[Label]:
-    """Return the labels of one text, each once."""
-    if not isinstance(values, list | tuple | set | frozenset):
-        raise DataError(f"the labels at index {place} are {values!r}: give a list of labels for each text")
-    return list({label_text(label): label for label in (_label(value, place) for value in values)}.values())
+def _lists(found: Sequence[Any]) -> list[list[Label]]:
+    """Return the labels of each text, each once."""
+    lists = []
+    shapes: Counter[int] = Counter()
+    for place, values in enumerate(found):
+        if not isinstance(values, _SEVERAL):
+            raise DataError(f"the labels at index {place} are {values!r}: give a list of labels for each text")
+        labels = [_label(value, place) for value in values]
+        shapes[shape_of(labels)] += bool(labels)
+        lists.append(list({label_text(label): label for label in labels}.values()))
+    refuse_one_hot(shapes, "each list of labels")
+    return lists
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:

@@ -18,8 +18,10 @@ from textcls.storage import GrowingArray, stored
 
 _BLOCK = 8192  # rows at once
 _NAMED = 5  # labels that a note names before it only counts
-_MANY_NUMBERS = 10  # labels that are numbers, from which it may be that a number is to be predicted
+_FEW, _STEPS = 9, 20  # different numbers that are labels in a small data set, and fractions that are in a large one
 _NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+_LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_NOTHING = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>"})  # as pandas and others write a missing value into text
 
 
 @dataclass
@@ -155,7 +157,7 @@ class RowsBuilder:
 
 
 def label_notes(rows: Rows) -> list[str]:
-    """Say what is odd about the labels: that they differ in case alone, or are numbers that hardly repeat."""
+    """Say what is odd about the labels, as far as their spelling tells."""
     counts = rows.label_counts()
     notes = []
     spellings: dict[str, list[str]] = {}
@@ -164,9 +166,11 @@ def label_notes(rows: Rows) -> list[str]:
     if alike := [texts for texts in spellings.values() if len(texts) > 1]:
         shown = [" and ".join(f"{text!r} ({counts[text]:,})" for text in texts) for texts in alike]
         notes.append(f"labels that differ in upper and lower case alone: {named(shown, _NAMED)}")
-    numbers = [text for text in counts if _NUMBER.fullmatch(text)]
-    if len(counts) >= _MANY_NUMBERS and len(numbers) == len(counts) and len(counts) > len(rows) / 2:
-        notes.append(
-            f"{len(counts):,} different numbers as labels of {len(rows):,} rows: a classifier does not predict numbers"
-        )
+    if nothing := [f"{text!r} ({counts[text]:,})" for text in counts if text in _NOTHING]:
+        notes.append(f"labels that may stand for a missing one: {named(nothing, _NAMED)}")
+    if counts and all(map(_LIST.fullmatch, counts)) and not rows.many:
+        notes.append(f"each label looks like a list, such as {next(iter(counts))!r}: for several labels a text set data.labels")
+    fewest = min(len(rows) / 2, _STEPS) if any("." in text for text in counts) else len(rows) / 2
+    if len(counts) > max(fewest, _FEW) and all(map(_NUMBER.fullmatch, counts)):
+        notes.append(f"{len(counts):,} different numbers as labels of {len(rows):,} rows: is this a number to predict?")
     return notes

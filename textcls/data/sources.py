@@ -50,6 +50,11 @@ class ClassFolder:
     texts: tuple[tuple[str, Source], ...]
     skipped: tuple[Path, ...]
 
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return str(self.path)
+
     def fingerprint(self) -> dict[str, object]:
         """Return one SHA-256 over the sorted names and sums of the texts, their number and their size in bytes."""
         digest, total = hashlib.sha256(), 0
@@ -68,6 +73,11 @@ class StoredDataset:
     name: str
     config: str | None
     split: str | None
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return f"{self.name} {self.split}" if self.split else self.name
 
     def fingerprint(self) -> dict[str, object]:
         """Return the name, configuration and split with the fingerprint that `datasets` keeps of the content."""
