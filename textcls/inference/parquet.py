@@ -6,21 +6,24 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import NoneType
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from textcls.data.blocks import MISSING, without_surrogates
 from textcls.data.formats import read_blocks
 from textcls.data.inputs import Inputs
 from textcls.data.labels import Label
-from textcls.data.parquet_rows import parquet_schema
+from textcls.data.parquet_rows import open_parquet
+from textcls.data.remote import Place
 from textcls.errors import DataError
 from textcls.inference.writers import Columns, Sink, cell, plain_values
 
 _GROUP_ROWS, _GROUP_BYTES = 1 << 16, 32 << 20
 _TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+_LARGEST: Final = 2**53  # a float may not hold a larger integer
 
 
 class ParquetWriter:
@@ -63,72 +66,114 @@ class ParquetWriter:
         self._batches, self._rows, self._bytes = [], 0, 0
 
 
+class ColumnType(NamedTuple):
+    """What a column holds in a file, or in a block.
+
+    Attributes:
+        type: Its type; null where it has no value.
+        long: Whether it has, or may have, integers of more digits than a float holds.
+    """
+
+    type: pa.DataType
+    long: bool = False
+
+
 def column_types(inputs: Inputs) -> dict[str, pa.DataType]:
-    """Return the type of each column of the inputs, in order; jsonl files are read through for theirs.
+    """Return the type of each column of the inputs, in order; JSON files are read through for theirs.
 
     A column whose values have no type in common becomes text, as in csv, and so does one of JSON objects.
     """
     return common_types(block_types(inputs))
 
 
-def block_types(inputs: Inputs) -> Iterator[dict[str, pa.DataType]]:
-    """Yield the types of the columns of every file, or of every block of a jsonl file; null where a block has no value."""
+def block_types(inputs: Inputs) -> Iterator[dict[str, ColumnType]]:
+    """Yield what the columns hold of every file, or of every block of a JSON file."""
     for source in inputs.sources:
         if source.kind == ".parquet":
-            types = [field.type for field in parquet_schema(source.path)]
-            yield dict(zip(source.columns, types, strict=True))
+            yield dict(zip(source.columns, _file_types(source.path), strict=True))
         elif source.kind in {".json", ".jsonl"} and not source.is_stream:
             for block in read_blocks(source, inputs.reading):
                 yield {name: value_type(values) for name, values in block.columns.items()}
         else:
             counted = {"line"} if source.kind == ".txt" else set()
-            yield {name: pa.int64() if name in counted else pa.string() for name in inputs.names_of(source)}
+            yield {name: ColumnType(pa.int64() if name in counted else pa.string()) for name in inputs.names_of(source)}
 
 
-def common_types(parts: Iterable[Mapping[str, pa.DataType]]) -> dict[str, pa.DataType]:
+def _file_types(path: Place) -> list[ColumnType]:
+    """Return what the columns of a Parquet file hold, by its footer."""
+    long: set[str] = set()
+    with open_parquet(path) as file:
+        schema, groups = file.schema_arrow, list(map(file.metadata.row_group, range(file.metadata.num_row_groups)))
+        for number in range(file.metadata.num_columns):
+            leaf = file.schema.column(number)
+            whole = leaf.physical_type == "INT64" and leaf.logical_type.type in {"NONE", "INT"}
+            if whole and any(_may_be_long(group.column(number).statistics) for group in groups):
+                inside = {name for name in schema.names if leaf.path.startswith(f"{name}.")}
+                long |= {leaf.path} if leaf.path in schema.names else inside
+    return [ColumnType(field.type, field.name in long) for field in schema]
+
+
+def _may_be_long(statistics: Any) -> bool:
+    if statistics is None or not statistics.has_min_max:
+        return statistics is None or statistics.num_values > 0
+    return bool(max(abs(statistics.min), abs(statistics.max)) > _LARGEST)
+
+
+def common_types(parts: Iterable[Mapping[str, ColumnType]]) -> dict[str, pa.DataType]:
     """Return for each column the type that holds the values of all blocks."""
-    types: dict[str, pa.DataType] = {}
+    types: dict[str, ColumnType] = {}
     for part in parts:
-        types |= {name: _common(types.get(name, pa.null()), type_) for name, type_ in part.items()}
-    return {name: pa.string() if pa.types.is_null(type_) else type_ for name, type_ in types.items()}
+        types |= {name: _common(types.get(name, ColumnType(pa.null())), found) for name, found in part.items()}
+    return {name: pa.string() if pa.types.is_null(found.type) else found.type for name, found in types.items()}
 
 
 def answer_types(names: Sequence[str], labels: Sequence[Label]) -> dict[str, pa.DataType]:
     """Return the type of each column that classifying adds: that of the labels, or one for probabilities or remarks."""
-    kinds = {"label": value_type(labels), "confidence": pa.float64(), "score": pa.float64()}
+    kinds = {"label": value_type(labels).type, "confidence": pa.float64(), "score": pa.float64()}
     kinds |= {"labels": pa.list_(kinds["label"]), "confidences": pa.list_(pa.float64())}
     return {name: kinds.get(re.split("[:_]", name)[0], pa.string()) for name in names}
 
 
-def value_type(values: Sequence[Any]) -> pa.DataType:
+def value_type(values: Sequence[Any]) -> ColumnType:
     """Return the Arrow type that holds some Python values unchanged, as text where there is no other; null for no values."""
     kinds = set(map(type, values)) - {NoneType, type(MISSING)}
     if not kinds:
-        return pa.null()
-    try:
-        if kinds == {int, float}:
-            return pa.array([None if value is MISSING else value for value in values], pa.float64()).type
-        if kinds == {list} or kinds == {int}:
-            found = pa.array([None if value is MISSING else value for value in values]).type
-            return found if kinds == {int} or not _has_objects(found) else pa.string()
-    except (pa.ArrowException, UnicodeEncodeError, OverflowError):
-        return pa.string()
-    return _TYPES.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
+        return ColumnType(pa.null())
+    if kinds <= {int, float} or kinds == {list}:
+        given = [None if value is MISSING else value for value in values]
+        try:
+            array = pa.array(given, pa.float64() if float in kinds else None)
+        except (pa.ArrowException, UnicodeEncodeError, OverflowError):
+            return ColumnType(pa.string())
+        return ColumnType(pa.string() if _has_objects(array.type) else array.type, _is_long(array))
+    return ColumnType(_TYPES.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string())
 
 
 def _has_objects(type_: pa.DataType) -> bool:
     return pa.types.is_struct(type_) or (pa.types.is_list(type_) and _has_objects(type_.value_type))
 
 
-def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def _is_long(array: pa.Array) -> bool:
+    """Whether a column of numbers, or of lists of them, has integers of more digits than a float holds."""
+    while pa.types.is_list(array.type):
+        array = array.flatten()
+    bounds = pc.min_max(array).as_py() if pa.types.is_integer(array.type) else {}
+    return any(value is not None and abs(value) > _LARGEST for value in bounds.values())
+
+
+def _common(one: ColumnType, other: ColumnType) -> ColumnType:
     """Return a type that holds the values of both: text where no other does."""
-    if one == other:
-        return one
-    schemas = [pa.schema([("", one)]), pa.schema([("", other)])]
+    long = one.long or other.long
+    if one.type == other.type:
+        return ColumnType(one.type, long)
+    schemas = [pa.schema([("", found.type)]) for found in (one, other)]
     try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        type_ = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except pa.ArrowException:
-        return pa.string()
+        return ColumnType(pa.string())
+    rounded = pa.types.is_floating(type_) and any(pa.types.is_decimal(found.type) for found in (one, other))
+    kept = all(found.type == type_ for found in (one, other) if found.long) and not rounded
+    return ColumnType(type_ if kept else pa.string(), long)
 
 
 def _array(column: Any, type_: pa.DataType, replaced: set[int]) -> pa.Array:
