@@ -136,7 +136,7 @@ class TestArrays:
         content = json.dumps([{"text": "é"}, {"text": "😀"}], ensure_ascii=False)
         assert texts(put(tmp_path / "a.json", content.encode(encoding))) == ["é", "😀"]
 
-    @pytest.mark.parametrize("chunk", [1, 7, 1000])
+    @pytest.mark.parametrize("chunk", [2, 7, 1000])
     def test_it_makes_no_difference_where_pieces_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
         monkeypatch.setattr("textcls.data.places.CHUNK", chunk)
         items = [{"text": 'a \\ " ] } é'}, {"text": "b", "n": [1, {"k": -1.5e3}]}, None, 12, True, "s", [], {"text": "c"}]

@@ -171,7 +171,7 @@ class TestLoading:
         with (folder / "train.csv").open("ab") as stream:
             stream.write(b"\xa3,a\n")
         notes = load(folder, train="train.csv", encoding_errors="replace").notes
-        assert "train: rows with bytes that are not UTF-8, replaced by U+FFFD: 1" in notes
+        assert "train: rows with bytes that cannot be decoded, replaced by U+FFFD: 1" in notes
 
     def test_train_is_needed(self) -> None:
         with pytest.raises(ConfigError, match=r"data\.train is not set"):
