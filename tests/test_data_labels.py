@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from textcls.data import Label, LabelSet, label_text
+from textcls import storage
+from textcls.data import Label, LabelSet, Rows, label_text
 from textcls.data.labels import require_known
 from textcls.data.rows import RowsBuilder
 from textcls.errors import DataError
@@ -81,3 +84,14 @@ def test_no_known_label_names_those_of_both_sides() -> None:
     )
     with pytest.raises(DataError, match="the data have none, "):
         require_known([], known, "row", "the model knows", "look")
+
+
+@pytest.mark.parametrize("labels", [["b", 1, "a", "1", "other"], [["b", "a"], [], ["a"], ["a", "b"], ["other", 1]]])
+def test_targets_by_blocks_are_those_of_each_row(labels: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    known, rows = LabelSet(("a", "b", 1)), Rows.of("vwxyz", labels)
+    expected = known.encode_many(labels) if rows.many else known.encode(labels)
+    for values in (1 << 23, 7, 1):
+        monkeypatch.setattr(storage, "_MOST_WORKED_ON", values)
+        found = rows.targets(known)
+        assert (found.dtype, found.tolist()) == (expected.dtype, expected.tolist())
+        assert rows.select([]).targets(known).shape == (0, *expected.shape[1:])

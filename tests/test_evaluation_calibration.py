@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from textcls.evaluation.calibration import fit_mixture, fit_temperature, fit_temperature_multi, sigmoid, softmax
+from textcls import storage
+from textcls.evaluation.calibration import (
+    fit_mixture,
+    fit_temperature,
+    fit_temperature_multi,
+    probabilities_of,
+    sigmoid,
+    softmax,
+)
 
 GRID = np.exp(np.linspace(np.log(0.05), np.log(20), 101))
 
@@ -157,3 +167,23 @@ def test_a_useless_first_classifier_leaves_probabilities_as_they_should_be() -> 
     mixed = first * logits + second * others + intercepts
     assert fit_temperature_multi(mixed, targets) == pytest.approx(1, abs=0.1)
     assert sigmoid(mixed).mean() == pytest.approx(targets.mean(), abs=0.01)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), values=st.integers(1, 20), right=st.booleans())
+def test_blocks_of_rows_change_no_temperature(seed: int, values: int, right: bool) -> None:
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(0, 3, (9, 4)).astype(np.float32)
+    targets = logits.argmax(axis=1) if right else draw.integers(-1, 5, 9)
+    having = logits > 0 if right else draw.random((9, 4)) < 0.4
+
+    def figures() -> tuple[float, float, list[Any]]:
+        probabilities = [probabilities_of(logits, 1.7, many=many).tolist() for many in (False, True)]
+        return fit_temperature(logits, targets), fit_temperature_multi(logits, having), probabilities
+
+    single, multi, probabilities = figures()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "_MOST_WORKED_ON", values)
+        in_blocks = figures()
+    assert (in_blocks[0], in_blocks[2]) == (single, probabilities)
+    assert in_blocks[1] == pytest.approx(multi, rel=1e-9)

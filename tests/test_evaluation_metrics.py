@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
+from textcls import storage
 from textcls.errors import DataError
 from textcls.evaluation.metrics import (
     confusion_matrix,
+    evaluate,
     evaluate_multi,
     evaluate_predictions,
     evaluate_single,
@@ -138,3 +140,22 @@ def test_no_rows_is_a_clear_error() -> None:
         evaluate_single(none, np.zeros(0, np.int64), labels)
     with pytest.raises(DataError, match="no rows to evaluate"):
         evaluate_multi(none, none.astype(bool), labels, np.full(2, 0.5))
+
+
+@settings(max_examples=40, deadline=None)
+@given(**sizes, many=st.booleans(), values=st.integers(1, 20))
+def test_blocks_of_rows_change_no_figure(n: int, known: int, unseen: int, seed: int, many: bool, values: int) -> None:
+    draw = np.random.default_rng(seed)
+    probabilities = draw.random((n, known), np.float32) if many else random_rows(seed, n, known)
+    targets: Any = draw.random((n, known + unseen)) < 0.4 if many else draw.integers(0, known + unseen, n)
+    labels, thresholds = [str(i) for i in range(known + unseen)], draw.random(known) if many else None
+    whole, bins = evaluate(probabilities, targets, labels, thresholds), reliability_bins(probabilities, targets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "_MOST_WORKED_ON", values)
+        blocks, other = evaluate(probabilities, targets, labels, thresholds), reliability_bins(probabilities, targets)
+    if many:  # sums over all labels of all rows, in another order
+        for name in ("log_loss", "expected_calibration_error"):
+            assert blocks.pop(name) == pytest.approx(whole.pop(name), rel=1e-12, abs=1e-12)
+    assert blocks == whole
+    assert (bins.count == other.count).all()
+    np.testing.assert_allclose([bins.confidence, bins.accuracy], [other.confidence, other.accuracy], atol=1e-12)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from textcls import storage
 from textcls.errors import TextclsError
-from textcls.storage import GrowingArray, stored
+from textcls.storage import GrowingArray, row_blocks, rows_at_once, stored
 
 NUMBERS = st.integers(-(2**31), 2**31 - 1)
 
@@ -55,3 +55,14 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     with pytest.raises(TextclsError, match="cannot be written: No space left on device; make room there"):
         stored(np.zeros(10_000_000, np.int8))
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
+def test_blocks_hold_every_row_once_and_not_too_many_values(rows: int, columns: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "_MOST_WORKED_ON", most)
+        blocks, size = list(row_blocks(rows, columns)), rows_at_once(columns)
+    assert [row for block in blocks for row in range(rows)[block]] == list(range(rows))
+    assert all(block.stop - block.start in {size, rows % size} for block in blocks)
+    assert size == 1 or size * columns <= most
+    assert len(blocks) >= 1

@@ -1,9 +1,10 @@
-"""Large arrays in unnamed temporary files that the system maps into memory, so that millions of rows need little of it."""
+"""Large arrays in little memory: in unnamed temporary files that the system maps into it, and worked on in blocks of rows."""
 
 from __future__ import annotations
 
 import mmap
 import tempfile
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from textcls.errors import TextclsError
 
 _MOST_HELD = 1 << 22  # bytes of one array that stay in memory; a file is not worth its while below
 _MOST_WAITING = 8192  # single values
+_MOST_WORKED_ON = 1 << 23  # values of a matrix that are worked on at once: 64 MB in double precision
 
 
 class GrowingArray:
@@ -91,3 +93,15 @@ def stored(array: NDArray[Any]) -> NDArray[Any]:
     growing = GrowingArray(array.dtype)
     growing.extend(array.reshape(-1))
     return growing.finish().reshape(array.shape)
+
+
+def rows_at_once(columns: int) -> int:
+    """Return how many rows of a matrix with so many columns to work on at once, so that many columns do not fill the memory."""
+    return max(1, _MOST_WORKED_ON // max(1, columns))
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Yield the blocks of rows in which to work on a matrix; one, which is empty, where there are no rows."""
+    size = rows_at_once(columns)
+    for start in range(0, max(1, rows), size):
+        yield slice(start, min(rows, start + size))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from textcls.data.columns import Labels, LabelsBuilder, Texts, TextsBuilder
 from textcls.data.labels import Label, LabelSet, label_text
 from textcls.errors import named
-from textcls.storage import GrowingArray, stored
+from textcls.storage import GrowingArray, rows_at_once, stored
 
 _BLOCK = 8192  # rows at once
 _NAMED = 5  # labels that a note names before it only counts
@@ -111,11 +111,13 @@ class Rows:
         Labels that are not in the set are -1, or left out.
         """
         values: Any = self.labels.values
-        table = labels.encode_many(values) if self.many else labels.encode(values)
-        targets = GrowingArray(table.dtype)
-        for start in range(0, len(self), _BLOCK):
-            targets.extend(table[self.labels.codes[start : start + _BLOCK]].reshape(-1))
-        return targets.finish().reshape(len(self), *table.shape[1:])
+        encode: Any = labels.encode_many if self.many else labels.encode
+        targets = GrowingArray(np.bool_ if self.many else np.int64)
+        size = min(_BLOCK, rows_at_once(len(labels)))
+        for start in range(0, len(self), size):
+            codes, places = np.unique(self.labels.codes[start : start + size], return_inverse=True)
+            targets.extend(encode([values[code] for code in codes.tolist()])[places].reshape(-1))
+        return targets.finish().reshape(len(self), *([len(labels)] if self.many else []))
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Rows:
         """Return the rows at `indices`, in that order."""

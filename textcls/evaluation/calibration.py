@@ -7,12 +7,14 @@ and bisection finds the minimum surely. All arithmetic is float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import exp, log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from textcls.storage import row_blocks
 
 Floats = NDArray[np.floating[Any]]
 
@@ -51,8 +53,11 @@ def sigmoid(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
 
 
 def probabilities_of(logits: Floats, temperature: float = 1.0, *, many: bool) -> NDArray[np.float64]:
-    """Return the probabilities of logits: sigmoids with many labels a text, else a softmax. Float64 of the same shape."""
-    return sigmoid(logits, temperature) if many else softmax(logits, temperature)
+    """Return the probabilities of logits, float [n, K]: sigmoids with many labels a text, else a softmax. Float64 of the same shape."""
+    probabilities = np.empty(logits.shape, np.float64)
+    for rows in row_blocks(*logits.shape):
+        probabilities[rows] = sigmoid(logits[rows], temperature) if many else softmax(logits[rows], temperature)
+    return probabilities
 
 
 def fit_temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
@@ -67,17 +72,26 @@ def fit_temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
         right the loss falls for ever as the temperature does: one more row, half of it wrong, then stands against it.
     """
     known = (targets >= 0) & (targets < logits.shape[1])
-    logits, targets = _double(logits[known]), targets[known]
+    if not known.all():
+        logits, targets = logits[known], targets[known]
     if not len(targets):
         return 1.0
-    true = np.take_along_axis(logits, targets[:, None], axis=1)
-    margin = logits - true  # of every label over the true one (n, K)
-    if not margin.any():
+
+    def margins() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Yield the logits of some rows, and the margin of every label over the true one, [rows, K]."""
+        for rows in row_blocks(*logits.shape):
+            some = _double(logits[rows])
+            yield some, some - np.take_along_axis(some, targets[rows, None], axis=1)
+
+    bounds = [(margin.min(), margin.max()) for _, margin in margins()]
+    if not np.any(bounds):
         return 1.0
-    doubt = _doubt(len(targets)) / (logits.shape[1] - 1) if (margin <= 0).all() else 0.0  # probability of each wrong label
+    right = all(highest <= 0 for _, highest in bounds)
+    doubt = _doubt(len(targets)) / (logits.shape[1] - 1) if right else 0.0  # probability of each wrong label
 
     def slope(inverse: float) -> float:
-        return float(((softmax(logits, 1 / inverse) - doubt) * margin).sum(axis=1).mean())
+        slopes = [((softmax(some, 1 / inverse) - doubt) * margin).sum(axis=1) for some, margin in margins()]
+        return float(np.concatenate(slopes).mean())
 
     return _temperature_where_zero(slope)
 
@@ -92,14 +106,18 @@ def fit_temperature_multi(logits: Floats, targets: NDArray[np.bool_]) -> float:
     Returns:
         A temperature in 0.05..20, or 1.0 where the data cannot tell, as for `fit_temperature`.
     """
-    logits = _double(logits)
     if not logits.any():
         return 1.0
-    doubt = _doubt(len(logits)) if (np.where(targets, logits, -logits) >= 0).all() else 0.0
-    wanted = np.where(targets, 1 - doubt, doubt)
+    blocks = list(row_blocks(*logits.shape))
+    right = all((np.where(targets[rows], logits[rows], -logits[rows]) >= 0).all() for rows in blocks)
+    doubt = _doubt(len(logits)) if right else 0.0
 
     def slope(inverse: float) -> float:
-        return float(((sigmoid(logits, 1 / inverse) - wanted) * logits).mean())
+        total = 0.0
+        for rows in blocks:
+            some, wanted = _double(logits[rows]), np.where(targets[rows], 1 - doubt, doubt)
+            total += float(((sigmoid(some, 1 / inverse) - wanted) * some).sum())
+        return total / logits.size
 
     return _temperature_where_zero(slope)
 

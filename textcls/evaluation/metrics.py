@@ -7,7 +7,7 @@ Figures equal scikit-learn's with `labels` given and `zero_division=0`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.errors import DataError
+from textcls.storage import row_blocks
 
 Floats = NDArray[np.floating[Any]]
 Targets: TypeAlias = NDArray[np.int64] | NDArray[np.bool_]
@@ -52,9 +53,31 @@ def evaluate(
     Raises:
         DataError: There are no rows.
     """
+    return evaluate_blocks(_blocks(probabilities, targets), labels, thresholds)
+
+
+def evaluate_blocks(
+    blocks: Iterable[tuple[Floats, Targets]], labels: Sequence[str], thresholds: Floats | None = None
+) -> dict[str, Any]:
+    """Evaluate as `evaluate` does, block by block: the probabilities of many rows and labels together would fill the memory.
+
+    Args:
+        blocks: Probabilities and targets of some rows, in order.
+        labels: The labels, as for the other functions.
+        thresholds: With many labels a text those of the known labels, float [K].
+
+    Raises:
+        DataError: There are no rows.
+    """
     if thresholds is None:
-        return evaluate_single(probabilities, cast("NDArray[np.int64]", targets), labels)
-    return evaluate_multi(probabilities, cast("NDArray[np.bool_]", targets), labels, thresholds)
+        return _evaluate_single(cast("Iterable[tuple[Floats, NDArray[np.int64]]]", blocks), labels)
+    return _evaluate_multi(cast("Iterable[tuple[Floats, NDArray[np.bool_]]]", blocks), labels, thresholds)
+
+
+def _blocks(probabilities: Floats, targets: Targets) -> Iterator[tuple[Floats, Targets]]:
+    """Yield the blocks of rows that are worked on at once."""
+    for rows in row_blocks(*probabilities.shape):
+        yield probabilities[rows], targets[rows]
 
 
 def evaluate_single(probabilities: Floats, targets: NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
@@ -79,13 +102,23 @@ def evaluate_single(probabilities: Floats, targets: NDArray[np.int64], labels: S
         >>> report["accuracy"], report["per_class"]["no"]["precision"]
         (0.5, 0.5)
     """
-    _require_rows(targets)
-    known = targets < probabilities.shape[1]
+    return evaluate(probabilities, targets, labels)
+
+
+def _evaluate_single(blocks: Iterable[tuple[Floats, NDArray[np.int64]]], labels: Sequence[str]) -> dict[str, Any]:
+    """Keep three numbers of each row: the predicted label, its probability, and if it is known the loss of the true label."""
+    rows = []
+    for probabilities, targets in blocks:
+        known = targets < probabilities.shape[1]
+        predicted = probabilities.argmax(axis=1)
+        losses = -np.log(_clipped(probabilities[np.flatnonzero(known), targets[known]]))
+        rows.append((targets, predicted, probabilities.max(axis=1), losses))
+    targets, predicted, confidence, losses = map(np.concatenate, zip(*rows, strict=True))
     return {
-        **evaluate_predictions(probabilities.argmax(axis=1), targets, labels),
-        "log_loss": _log_loss(probabilities[known], targets[known]),
-        "expected_calibration_error": reliability_bins(probabilities, targets).error,
-        "unseen_label_rows": int((~known).sum()),
+        **evaluate_predictions(predicted, targets, labels),
+        "log_loss": float(losses.mean()) if len(losses) else None,
+        "expected_calibration_error": _Bins.of(confidence, predicted == targets).reliability().error,
+        "unseen_label_rows": len(targets) - len(losses),
     }
 
 
@@ -103,7 +136,7 @@ def evaluate_predictions(predicted: NDArray[np.int64], targets: NDArray[np.int64
     Raises:
         DataError: There are no rows.
     """
-    _require_rows(targets)
+    _require_rows(len(targets))
     correct = predicted == targets
     true_positives = np.bincount(targets[correct], minlength=len(labels))
     n_predicted = np.bincount(predicted, minlength=len(labels))
@@ -135,20 +168,36 @@ def evaluate_multi(
     Raises:
         DataError: There are no rows.
     """
-    _require_rows(targets)
-    n_known = probabilities.shape[1]
-    predicted = np.zeros(targets.shape, dtype=np.bool_)
-    predicted[:, :n_known] = probabilities >= thresholds
+    return evaluate(probabilities, targets, labels, thresholds)
+
+
+def _evaluate_multi(
+    blocks: Iterable[tuple[Floats, NDArray[np.bool_]]], labels: Sequence[str], thresholds: Floats
+) -> dict[str, Any]:
+    """Add up, over the blocks, counts of each label, the loss, and the bins."""
+    known = len(thresholds)
+    counts = np.zeros((3, len(labels)), np.int64)
+    rows, right, unseen, loss, bins = 0, 0, 0, 0.0, _Bins.of(np.empty(0), np.empty(0))
+    for probabilities, targets in blocks:
+        predicted = np.zeros(targets.shape, dtype=np.bool_)
+        predicted[:, :known] = probabilities >= thresholds
+        counts += [(predicted & targets).sum(axis=0), predicted.sum(axis=0), targets.sum(axis=0)]
+        rows += len(targets)
+        right += int((predicted == targets).all(axis=1).sum())
+        unseen += int(targets[:, known:].any(axis=1).sum())
+        loss += _binary_log_loss(probabilities, targets[:, :known])
+        bins += _Bins.of(probabilities.ravel(), targets[:, :known].ravel())
+    _require_rows(rows)
     report: dict[str, Any] = {
-        "rows": len(targets),
-        "accuracy": float((predicted == targets).all(axis=1).mean()),
-        **_f1_report((predicted & targets).sum(axis=0), predicted.sum(axis=0), targets.sum(axis=0), labels),
-        "log_loss": _binary_log_loss(probabilities, targets[:, :n_known]),
-        "expected_calibration_error": reliability_bins(probabilities, targets).error,
-        "unseen_label_rows": int(targets[:, n_known:].any(axis=1).sum()),
+        "rows": rows,
+        "accuracy": right / rows,
+        **_f1_report(counts[0], counts[1], counts[2], labels),
+        "log_loss": loss / (rows * known),
+        "expected_calibration_error": bins.reliability().error,
+        "unseen_label_rows": unseen,
     }
     for column, scores in enumerate(report["per_class"].values()):
-        scores["threshold"] = float(thresholds[column]) if column < n_known else None
+        scores["threshold"] = float(thresholds[column]) if column < known else None
     return report
 
 
@@ -173,23 +222,51 @@ def reliability_bins(probabilities: Floats, targets: Targets) -> ReliabilityBins
         probabilities: float [n, K].
         targets: int64 [n], or bool [n, K + U] for many labels a text.
     """
-    if targets.ndim == 1:
-        confidence, came_true = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
-    else:
-        confidence, came_true = probabilities.ravel(), targets[:, : probabilities.shape[1]].ravel()
-    confidence = confidence.astype(np.float64)
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1).astype(np.int64)
-    count = np.bincount(bins, minlength=CALIBRATION_BINS)
-    some = np.maximum(count, 1)
-    return ReliabilityBins(
-        count,
-        np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS) / some,
-        np.bincount(bins, weights=came_true, minlength=CALIBRATION_BINS) / some,
-    )
+    bins = _Bins.of(np.empty(0), np.empty(0))
+    for some, true in _blocks(probabilities, targets):
+        if true.ndim == 1:
+            bins += _Bins.of(some.max(axis=1), some.argmax(axis=1) == true)
+        else:
+            bins += _Bins.of(some.ravel(), true[:, : some.shape[1]].ravel())
+    return bins.reliability()
 
 
-def _require_rows(targets: NDArray[Any]) -> None:
-    if not len(targets):
+@dataclass(frozen=True)
+class _Bins:
+    """Sums over the predictions in each bin.
+
+    Attributes:
+        count: How many there are, int64 [bins].
+        confidence: Their probabilities, float64 [bins].
+        came_true: How many of them came true, float64 [bins].
+    """
+
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    came_true: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, confidence: Floats, came_true: NDArray[Any]) -> _Bins:
+        """Sort predictions by their probability, float [n]."""
+        confidence = confidence.astype(np.float64)
+        bins = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1).astype(np.int64)
+        return cls(
+            np.bincount(bins, minlength=CALIBRATION_BINS),
+            np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS).astype(np.float64),
+            np.bincount(bins, weights=came_true, minlength=CALIBRATION_BINS).astype(np.float64),
+        )
+
+    def __add__(self, other: _Bins) -> _Bins:
+        """Return the sums over the predictions of both."""
+        return _Bins(self.count + other.count, self.confidence + other.confidence, self.came_true + other.came_true)
+
+    def reliability(self) -> ReliabilityBins:
+        some = np.maximum(self.count, 1)
+        return ReliabilityBins(self.count, self.confidence / some, self.came_true / some)
+
+
+def _require_rows(rows: int) -> None:
+    if not rows:
         raise DataError("there are no rows to evaluate; give data with at least one labelled row")
 
 
@@ -214,17 +291,10 @@ def _ratio(numerator: Any, denominator: Any) -> NDArray[np.float64]:
     return np.asarray(numerator / np.maximum(denominator, 1), dtype=np.float64)
 
 
-def _log_loss(probabilities: Floats, targets: NDArray[np.int64]) -> float | None:
-    """Mean negative log probability of the true label; None without rows."""
-    if not len(targets):
-        return None
-    return float(-np.log(_clipped(probabilities)[np.arange(len(targets)), targets]).mean())
-
-
 def _binary_log_loss(probabilities: Floats, targets: NDArray[np.bool_]) -> float:
-    """Mean binary cross-entropy over all rows and labels."""
+    """Return the binary cross-entropy, summed over all rows and labels."""
     probabilities = _clipped(probabilities)
-    return float(-np.log(np.where(targets, probabilities, 1 - probabilities)).mean())
+    return float(-np.log(np.where(targets, probabilities, 1 - probabilities)).sum())
 
 
 def _clipped(probabilities: Floats) -> NDArray[np.float64]:

@@ -29,8 +29,8 @@ def choose_thresholds(probabilities: NDArray[np.floating[Any]], targets: NDArray
     Returns:
         float64 [K], 0.5 for a label that no row has.
     """
-    columns = zip(np.asarray(probabilities, dtype=np.float64).T, targets.T, strict=True)
-    return np.array([_best_threshold(scores, truth) for scores, truth in columns], dtype=np.float64)
+    columns = zip(probabilities.T, targets.T, strict=True)
+    return np.array([_best_threshold(scores.astype(np.float64), truth) for scores, truth in columns], dtype=np.float64)
 
 
 def _best_threshold(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:

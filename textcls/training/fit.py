@@ -19,9 +19,10 @@ from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings, available_cores
 from textcls.data import LabelSet, Rows
 from textcls.errors import ConfigError, InputError, TrainingError
-from textcls.evaluation import Targets, evaluate, fit_temperature, fit_temperature_multi, probabilities_of
+from textcls.evaluation import Targets, evaluate_blocks, fit_temperature, fit_temperature_multi, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
+from textcls.storage import row_blocks
 from textcls.text import PAD, UNK, Encoder, Vocabulary
 from textcls.text.vectors import PretrainedVectors
 from textcls.training.batches import LabelledSplit
@@ -205,7 +206,8 @@ def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[n
 
 def _report(probabilities: NDArray[np.float64], split: LabelledSplit, thresholds: NDArray[np.float32] | None) -> dict[str, Any]:
     """Evaluate in single precision, as a loaded model gives its probabilities: the log loss of a sure error depends on it."""
-    return evaluate(probabilities.astype(np.float32), split.targets, split.labels, thresholds)
+    blocks = ((probabilities[rows].astype(np.float32), split.targets[rows]) for rows in row_blocks(*probabilities.shape))
+    return evaluate_blocks(blocks, split.labels, thresholds)
 
 
 def _temperature(logits: NDArray[np.float32], split: LabelledSplit) -> float:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from textcls.config import TrainingSettings
 from textcls.errors import ConfigError, TrainingError
-from textcls.evaluation import Targets, choose_thresholds, evaluate, in_single_precision, probabilities_of
+from textcls.evaluation import Targets, choose_thresholds, evaluate_blocks, in_single_precision, probabilities_of
 from textcls.model import Network, pack
 from textcls.model.device import autocast, full_precision, reduced_precision
 from textcls.model.packing import batches_of_tokens
+from textcls.storage import row_blocks
 from textcls.text import Encoded
 from textcls.training.batches import LabelledSplit, TrainingBatch, made_ahead, make_batch
 from textcls.training.checkpoint import Checkpoints, TrainingState
@@ -310,8 +311,10 @@ def validation_metrics(network: Network, validation: LabelledSplit) -> dict[str,
     logits = score(network, validation.encoded)
     if not np.isfinite(logits).all():
         raise TrainingError("the logits of validation rows are no longer finite numbers: lower training.learning_rate")
-    probabilities = probabilities_of(logits, many=validation.many)
-    report = evaluate(probabilities, validation.targets, validation.labels, best_thresholds(probabilities, validation))
+    many, targets = validation.many, validation.targets
+    thresholds = best_thresholds(probabilities_of(logits, many=True), validation) if many else None
+    blocks = ((probabilities_of(logits[rows], many=many), targets[rows]) for rows in row_blocks(*logits.shape))
+    report = evaluate_blocks(blocks, validation.labels, thresholds)
     return {name: value for name, value in report.items() if name != "per_class"}
 
 
