@@ -60,6 +60,14 @@ def test_learns_and_answers(trained: TextClassifier) -> None:
     assert list(report["per_class"]) == ["neg", "pos", "neutral"]
 
 
+def test_predicts_by_blocks_what_it_predicts_at_once(trained: TextClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = trained.predict(TEXTS)
+    monkeypatch.setattr("textcls.storage._MOST_WORKED_ON", 14)
+    monkeypatch.setattr(trained, "predict_proba", None)  # the probabilities of all texts are never there at once
+    assert trained.predict(TEXTS).tolist() == expected.tolist()
+    assert trained.predict(TEXTS).dtype == expected.dtype
+
+
 def test_no_texts_give_no_answers(trained: TextClassifier) -> None:
     assert trained.predict([]).shape == (0,)
     assert trained.predict_proba([]).shape == (0, 2)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from textcls.data import Label, LabelSet, Rows, load_splits, read_labelled, spli
 from textcls.data.labels import require_known
 from textcls.data.memory import checked_texts, rows_from_memory
 from textcls.errors import ModelError
-from textcls.evaluation import evaluate as evaluate_probabilities
+from textcls.evaluation import Mistake, Targets, evaluate_blocks, mistakes
 from textcls.inference.hub import PREFIX, fetch_model
 from textcls.inference.predictor import Predictor
+from textcls.storage import row_blocks
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -103,15 +105,16 @@ class TextClassifier:
 
         With many labels a text: a tuple of them for each text, in the order of `classes_`, in an object array [n].
         """
-        predictor = self._trained()
-        if predictor.thresholds is not None:
-            selected = self.predict_proba(texts) >= predictor.thresholds
-            found = np.empty(len(selected), object)
-            for row, has in enumerate(selected):
-                found[row] = tuple(predictor.labels[column] for column in np.flatnonzero(has))
-            return found
-        chosen: NDArray[Any] = self.classes_[self.predict_proba(texts).argmax(axis=1)]
-        return chosen
+        predictor, given = self._trained(), checked_texts(texts)
+        parts = row_blocks(len(given), len(predictor.labels))
+        blocks = (predictor.predict(given[rows]).probabilities for rows in parts)
+        if predictor.thresholds is None:
+            chosen: NDArray[Any] = self.classes_[np.concatenate([block.argmax(axis=1) for block in blocks])]
+            return chosen
+        found = np.empty(len(given), object)
+        for row, has in enumerate(chain.from_iterable(block >= predictor.thresholds for block in blocks)):
+            found[row] = tuple(predictor.labels[column] for column in np.flatnonzero(has))
+        return found
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the calibrated probability of each label for each text, float32 [n, classes].
@@ -352,45 +355,27 @@ def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], lis
     """
     if found := rows.labels.distinct:
         require_known(found, LabelSet(predictor.labels), "row", "the model knows", "check which column holds the label")
-    together = LabelSet(predictor.labels).extended(rows.labels.distinct)
-    targets = rows.targets(together)
-    probabilities = predictor.predict(rows.texts).probabilities
-    report = evaluate_probabilities(probabilities, targets, together.texts, predictor.thresholds)
-    true: list[Any]
-    predicted: list[Any]
-    if predictor.thresholds is None:
-        true = [together.texts[number] for number in targets.tolist()]
-        predicted = [together.texts[column] for column in probabilities.argmax(axis=1)]
-        confidence = probabilities.max(axis=1)
-    else:
-        selected = np.zeros(targets.shape, bool)
-        selected[:, : len(predictor.labels)] = probabilities >= predictor.thresholds
-        true, predicted = _label_lists(targets, together), _label_lists(selected, together)
-        confidence = _surest_error(probabilities, selected, selected != targets)
-    wrong = [i for i in np.argsort(-confidence, kind="stable").tolist() if true[i] != predicted[i]]
+    together = LabelSet(predictor.labels).extended(found)
+    wrong: list[Mistake] = []
+
+    def blocks() -> Iterator[tuple[NDArray[np.float32], Targets]]:
+        for some in row_blocks(len(rows), len(together)):
+            part = rows.select(np.arange(some.start, some.stop))
+            probabilities, targets = predictor.predict(part.texts).probabilities, part.targets(together)
+            wrong.extend(mistakes(probabilities, targets, together.texts, predictor.thresholds, some.start))
+            yield probabilities, targets
+
+    report = evaluate_blocks(blocks(), together.texts, predictor.thresholds)
+    wrong.sort(key=lambda one: -one.confidence)
     errors = [
         {
-            "file": rows.sources[rows.source[i]],
-            "row": int(rows.row[i]),
-            "text": rows.texts[i],
-            "label": true[i],
-            "predicted": predicted[i],
-            "confidence": round(float(confidence[i]), 6),
+            "file": rows.sources[rows.source[one.row]],
+            "row": int(rows.row[one.row]),
+            "text": rows.texts[one.row],
+            "label": one.label,
+            "predicted": one.predicted,
+            "confidence": round(one.confidence, 6),
         }
-        for i in wrong
+        for one in wrong
     ]
     return report, errors
-
-
-def _label_lists(has: NDArray[Any], labels: LabelSet) -> list[list[str]]:
-    """Return the labels of each row in the order of the set, from bool [n, labels]."""
-    return [[labels.texts[column] for column in np.flatnonzero(row)] for row in has]
-
-
-def _surest_error(
-    probabilities: NDArray[np.float32], selected: NDArray[np.bool_], wrong: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Return how sure a model was of its surest wrong decision on each row, [n]; of a label it does not know, that it is not there."""
-    given = np.zeros(selected.shape, np.float32)
-    given[:, : probabilities.shape[1]] = probabilities
-    return np.asarray((np.where(selected, given, 1 - given) * wrong).max(axis=1))

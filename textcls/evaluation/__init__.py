@@ -17,9 +17,11 @@ from textcls.evaluation.metrics import (
     evaluate_predictions,
     evaluate_single,
 )
+from textcls.evaluation.mistakes import Mistake, mistakes
 from textcls.evaluation.thresholds import choose_thresholds, in_single_precision
 
 __all__ = [
+    "Mistake",
     "Targets",
     "choose_thresholds",
     "confusion_matrix",
@@ -32,6 +34,7 @@ __all__ = [
     "fit_temperature",
     "fit_temperature_multi",
     "in_single_precision",
+    "mistakes",
     "probabilities_of",
     "sigmoid",
     "softmax",
