@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from textcls import storage
 from textcls.data.labels import Label
 from textcls.errors import DataError, InputError
 from textcls.inference.answers import Summary
@@ -107,6 +108,21 @@ def test_the_input_comes_back_with_labels_beside_it(tmp_path: Path) -> None:
         {"id": "8", "text": "t\nwo!", "label": "odd", "confidence": 0.75},
     ]
     assert (summary.rows, summary.counts, summary.errors, summary.notes) == (2, {"even": 0, "odd": 2}, 0, ())
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_models_with_many_labels_get_smaller_blocks_and_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    path = write(tmp_path / "a.csv", "text\n" + "".join(f"{'x' * (row % 13)}\n" for row in range(100)))
+    contents = []
+    for values in (1 << 23, 230, 1):
+        monkeypatch.setattr(storage, "_MOST_WORKED_ON", values)
+        predictor, output = ByLength(*range(10)), tmp_path / f"{values}.{ending}"
+        classify_files(predictor, [path], output, top_k=3, all_scores=True)
+        assert max(map(len, predictor.seen)) == min(100, max(1, values // 10))
+        contents.append(output.read_bytes())
+    assert contents[0] == contents[1] == contents[2]
 
 
 def test_files_and_lines_are_named(tmp_path: Path) -> None:

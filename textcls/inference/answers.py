@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from textcls.data.blocks import MISSING, Block
 from textcls.data.labels import Label, label_text
 from textcls.errors import InputError
+from textcls.storage import rows_at_once
 
 _DIGITS = 6  # of a probability; float32 holds about seven
+_MOST_ROWS = 8192  # of a block
 
 
 class SomePredictions(Protocol):
@@ -118,6 +121,11 @@ class Answers:
         self._score_names = [f"score:{text}" for text in self.label_texts] if all_scores else []
         self.names = [*self.list_names, *self.label_names, *self._score_names, "note", "error"]
 
+    @property
+    def block_rows(self) -> int:
+        """The most rows of a block: each takes memory for every label."""
+        return min(_MOST_ROWS, rows_at_once(len(self.labels)))
+
     def columns(self, predictions: SomePredictions, block: Block, summary: Summary) -> dict[str, list[Any]]:
         """Return the columns for a block and count its rows; `note` and `error` are there where a row has one."""
         probabilities = np.round(predictions.probabilities.astype(np.float64), _DIGITS)
@@ -167,10 +175,12 @@ class Answers:
         """Return the columns of lists, where rows may have many labels."""
         if not self.list_names:
             return {}
-        chosen = [[index for index in row if has[index]] for row, has in zip(order.tolist(), selected.tolist(), strict=True)]
-        labels = [[self.labels[index] for index in row] for row in chosen]
-        confidences = [[scores[index] for index in row] for row, scores in zip(chosen, probabilities.tolist(), strict=True)]
-        return dict(zip(self.list_names, (labels, confidences), strict=True))
+        rows, ranks = np.take_along_axis(selected, order, axis=1).nonzero()  # by row, the most probable first
+        chosen = order[rows, ranks]
+        labels, confidences = [self.labels[index] for index in chosen.tolist()], probabilities[rows, chosen].tolist()
+        bounds = list(pairwise(np.searchsorted(rows, np.arange(len(order) + 1)).tolist()))
+        lists = ([values[start:end] for start, end in bounds] for values in (labels, confidences))
+        return dict(zip(self.list_names, lists, strict=True))
 
 
 def _check(top_k: int, min_confidence: float | None, unsure_label: str, labels: Sequence[str], *, many: bool) -> None:

@@ -117,6 +117,7 @@ def classify_files(
         quoting=quoting,
         encoding=encoding,
         longest=max_row_bytes,
+        block_rows=answers.block_rows,
         follow=follow,
     )
     if resume:

@@ -138,6 +138,7 @@ def classify_with_ray(
         quoting=quoting,
         encoding=encoding,
         longest=max_row_bytes,
+        block_rows=answers.block_rows,
     )
     found = find_inputs(inputs, reading, glob=glob, or_text=text is None)
     format = _format(format, output)
