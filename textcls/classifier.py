@@ -318,6 +318,7 @@ def evaluate(
     quoting: str | None = None,
     encoding: str | None = None,
     encoding_errors: str | None = None,
+    missing_labels: str | None = None,
 ) -> Evaluation:
     """Evaluate a model folder or an exported file on labelled files.
 
@@ -331,6 +332,7 @@ def evaluate(
         quoting: `auto`, `csv` or `none`; as in training where not given.
         encoding: Of text files without a byte order mark; as in training where not given.
         encoding_errors: `strict` or `replace`; as in training where not given.
+        missing_labels: `error` or `skip` rows without a label; as in training where not given.
 
     Raises:
         InputError: The model or the rows cannot be read, or the model knows no label of the rows.
@@ -338,7 +340,7 @@ def evaluate(
     predictor = Predictor.load(model)
     column = "labels" if predictor.many else "label"
     given = {"text": text, column: label, "header": header, "encoding_errors": encoding_errors}
-    given |= {"delimiter": delimiter, "quoting": quoting, "encoding": encoding}
+    given |= {"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "missing_labels": missing_labels}
     columns = saved_data(predictor.record) | {name: value for name, value in given.items() if value is not None}
     settings = parse_config({"data": columns}, "evaluate").data
     source = data if isinstance(data, str) else tuple(data)

@@ -352,7 +352,8 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         if not equals or not name.strip():
             raise ConfigError(f"--set {item}: write it as section.name=value, for example training.epochs=3")
         try:
-            changes[name.strip()] = yaml.safe_load(value)
+            # As it stands: `|` starts a block of YAML, and a comma alone is none.
+            changes[name.strip()] = value if name.strip() == "data.delimiter" and len(value) == 1 else yaml.safe_load(value)
         except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"--set {item}: the value is not valid YAML; quote it") from error
     return changes

@@ -45,6 +45,12 @@ def evaluate(
     delimiter: DelimiterOption = None,
     quoting: QuotingOption = None,
     encoding: EncodingOption = None,
+    missing_labels: Annotated[
+        str | None,
+        typer.Option(
+            "--missing-labels", metavar="error|skip", help="What to do with rows without a label; as in training by default."
+        ),
+    ] = None,
     encoding_errors: Annotated[
         str | None,
         typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8; as in training by default."),
@@ -62,6 +68,7 @@ def evaluate(
         label=None if not label else label[0] if len(label) == 1 else tuple(label),
         header=False if no_header else None,
         encoding_errors=encoding_errors,
+        missing_labels=missing_labels,
         **reading_options(delimiter, quoting, encoding),
     )
     for note in result.notes:

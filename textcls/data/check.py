@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -166,8 +167,14 @@ def _alike(labels: Iterable[str]) -> list[list[str]]:
     """Group the labels that a person would take for one."""
     groups: dict[str, list[str]] = {}
     for label in labels:
-        groups.setdefault(meant(re.sub(r"[\s_-]+", " ", label.casefold()).strip()) or label, []).append(label)
+        groups.setdefault(_likeness(label) or label, []).append(label)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _likeness(label: str) -> str:
+    """Return what labels that look alike share: case, blanks, hyphens, underscores and what cannot be seen make no difference."""
+    seen = "".join(char for char in unicodedata.normalize("NFKC", label) if unicodedata.category(char) != "Cf")
+    return meant(re.sub(r"[\s_-]+", " ", seen.casefold()).strip())
 
 
 def _seen_once(texts: Iterable[str], tokens: Callable[[str], Iterable[str]]) -> float:

@@ -28,7 +28,18 @@ IR_VERSION = 10  # what ONNX Runtime 1.20 reads
 # Places of torch's gates in ONNX's order: LSTM i, f, g, o → i, o, f, g; GRU r, z, n → z, r, n.
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 # Settings of `data` that reading more rows needs.
-_READING = {"text", "label", "labels", "strip_labels", "header", "delimiter", "quoting", "encoding", "encoding_errors"}
+_READING = {
+    "text",
+    "label",
+    "labels",
+    "strip_labels",
+    "missing_labels",
+    "header",
+    "delimiter",
+    "quoting",
+    "encoding",
+    "encoding_errors",
+}
 TEXT_PART, LABEL_PART = "text/", "label/"
 VOCABULARY = "textcls.vocabulary"
 
