@@ -60,12 +60,13 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
             )
     skipped = 1 if first else 0
     if shape.fault:
-        raise DataError(f"{source.place}, row {shape.start + skipped}: {shape.fault}")
+        raise DataError(f"{source.place}, row {shape.start + skipped}: {shape.fault}{_delimiter_hint(shape.header, reading)}")
     source = replace(source, dialect=replace(dialect, skipped=skipped, padded=shape.padded))
     names = shape.header if reading.header else [str(number) for number in range(len(shape.header))]
     source, repeated = with_columns(source, names)
     if names or reading.only:  # an empty file to classify has no rows to lack anything
-        check_columns(reading.wanted, source, repeated, _hint(shape.header, reading))
+        hint = "; if the first row is no header, set data.header to false (--no-header)" if reading.header else ""
+        check_columns(reading.wanted, source, repeated, _delimiter_hint(shape.header, reading) or hint)
     return source, notes
 
 
@@ -255,13 +256,14 @@ def _shape(sample: str, whole: bool, dialect: Dialect) -> _Shape:
         if error and cut:  # the row as far as it can be seen
             *_, fields = csv.reader(io.StringIO(rows.raw(), newline=""), delimiter=dialect.delimiter)
         if not header:
-            header, begin = fields or (rows.raw().split(dialect.delimiter) if error else []), start
+            header, begin = fields or ([rows.raw()] if error else []), start
             fault = _GOES_ON if cut else csv_fault(error) if error else ""
         elif fields and not cut:
             lengths.add(len(fields))
         several = dialect.delimiter == "\t" and rows.end > start and _swallowed(fields, len(header), rows.raw(), cut=cut)
         even = even and not several and (cut or not error) and not any(fields[len(header) :])
-    padded = bool(lengths) and max(lengths) > len(header) and len(header) not in lengths
+    # Of a single column it is rather the end of a text that nobody put in quotes.
+    padded = bool(lengths) and max(lengths) > len(header) > 1 and len(header) not in lengths
     fits = all(filled(header) <= length <= len(header) or padded for length in lengths)
     return _Shape(header, begin, fault, even and fits, padded)
 
@@ -301,13 +303,13 @@ def _misfit(row: Sequence[str], source: Source) -> str:
     return f"{len(row)} field{'s' * (len(row) != 1)} where the first row has {len(source.columns)}; {hint}"
 
 
-def _hint(header: Sequence[str], reading: Reading) -> str:
-    """Return what the likely fault is where a column is missing."""
+def _delimiter_hint(header: Sequence[str], reading: Reading) -> str:
+    """Return that the fields may be separated otherwise, where the first row has another separator in it."""
     others = [other for other in _OTHERS if any(other in name for name in header)]
-    if others and reading.delimiter is None:
-        seem = "the fields seem to be" if len(header) == 1 else "if the fields are"
-        return f"; {seem} separated by {_shown(others[0])}: set data.delimiter (--delimiter)"
-    return "; if the first row is no header, set data.header to false (--no-header)" if reading.header else ""
+    if not others or reading.delimiter is not None:
+        return ""
+    seem = "the fields seem to be" if len(header) == 1 else "if the fields are"
+    return f"; {seem} separated by {_shown(others[0])}: set data.delimiter (--delimiter)"
 
 
 def _shown(delimiter: str) -> str:
