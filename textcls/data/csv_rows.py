@@ -42,22 +42,20 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
     first = _SEP_LINE.match(sample)
     sample = sample[first.end() :] if first else sample
     given = reading.delimiter or (first[1] if first else None)
-    dialect = replace(source.dialect, delimiter=given or SEPARATORS[source.kind], quoted=reading.quoting != "none")
-    shape = _shape(sample, whole, dialect)
-    if not given and (other := _other_delimiter(sample, whole, shape.header, reading)):
+    usual = replace(source.dialect, delimiter=given or SEPARATORS[source.kind], quoted=reading.quoting != "none")
+    dialect, shape = _quoting_found(sample, whole, usual, reading)
+    if not given and (other := _other_delimiter(sample, whole, dialect, shape.header, reading)):
+        shown = _shown(other[0].delimiter)
         if reading.header:
-            dialect = replace(dialect, delimiter=other)
-            shape = _shape(sample, whole, dialect)
-            notes.append(f"its fields are separated by {_shown(other)}")
+            dialect, shape = other
+            notes.append(f"its fields are separated by {shown}")
         else:
-            notes.append(f"each row is one field, but {_shown(other)} would split all evenly: set data.delimiter (--delimiter)")
-    if dialect.delimiter == "\t" and reading.quoting == "auto":
-        dialect = replace(dialect, guessed=True, quoted=shape.even or '"' not in sample)
-        if not dialect.quoted:
-            shape = _shape(sample, whole, dialect)
-            notes.append(
-                "double quotes are characters like others there; if they hold fields together, set data.quoting (--quoting) to csv"
-            )
+            notes.append(f"each row is one field, but {shown} would split all evenly: set data.delimiter (--delimiter)")
+    if dialect.guessed and not dialect.quoted:
+        notes.append(
+            "double quotes are characters like others there, as with data.quoting none; "
+            "if they hold fields together, set it (--quoting) to csv"
+        )
     skipped = 1 if first else 0
     if shape.fault:
         raise DataError(f"{source.place}, row {shape.start + skipped}: {shape.fault}{_delimiter_hint(shape.header, reading)}")
@@ -268,20 +266,26 @@ def _shape(sample: str, whole: bool, dialect: Dialect) -> _Shape:
     return _Shape(header, begin, fault, even and fits, padded)
 
 
-def _other_delimiter(sample: str, whole: bool, header: Sequence[str], reading: Reading) -> str | None:
-    """Return another separator than the usual one, where the first row has one field and that one splits all rows evenly."""
+def _quoting_found(sample: str, whole: bool, dialect: Dialect, reading: Reading) -> tuple[Dialect, _Shape]:
+    """Find out whether quotes between tabs hold fields together: not where there is a fault, or rows seem to be held together."""
+    shape = _shape(sample, whole, dialect)
+    if dialect.delimiter == "\t" and reading.quoting == "auto":
+        dialect = replace(dialect, guessed=True, quoted=shape.even or '"' not in sample)
+    return dialect, shape if dialect.quoted else _shape(sample, whole, dialect)
+
+
+def _other_delimiter(
+    sample: str, whole: bool, usual: Dialect, header: Sequence[str], reading: Reading
+) -> tuple[Dialect, _Shape] | None:
+    """Find another separator than the usual one, where the first row has one field and that one splits all rows evenly."""
     if len(header) != 1 or (reading.header and {*reading.wanted} <= {*header}):
         return None
-    widths = {}
-    for other in _OTHERS:
-        dialect = Dialect(delimiter=other, quoted=reading.quoting != "none")
-        shape = _shape(sample, whole, dialect)
-        if not shape.even and other == "\t" and reading.quoting == "auto":
-            shape = _shape(sample, whole, replace(dialect, quoted=False))
-        widths[other] = len(shape.header) if shape.even else 0
-    best = max(widths.values())
-    found = [other for other, width in widths.items() if width == best > 1]
-    return found[0] if len(found) == 1 else None
+    others = [other for other in _OTHERS if other != usual.delimiter and other in header[0]]
+    dialects = [replace(usual, delimiter=other, guessed=False, quoted=reading.quoting != "none") for other in others]
+    even = [found for dialect in dialects if (found := _quoting_found(sample, whole, dialect, reading))[1].even]
+    most = max((len(shape.header) for _, shape in even), default=0)
+    best = [(dialect, shape) for dialect, shape in even if len(shape.header) == most > 1]
+    return best[0] if len(best) == 1 else None
 
 
 def _is_unfinished(error: csv.Error) -> bool:
