@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reading import errors, found, looked, message, put, records, refusal, rows, texts
 
 from textcls.data.blocks import MISSING
-from textcls.data.json_rows import parse_json, repeated_key
+from textcls.data.json_values import parse_json, repeated_key
 
 ROWS = [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}, {"text": "z", "label": "a"}]
 NUMBERED = list(enumerate(ROWS, start=1))
@@ -183,6 +183,8 @@ class TestArrays:
             (json.dumps(ROWS)[:-1] + ",]", "row 4: not valid JSON: Expecting value"),
             (json.dumps(ROWS) + "x", "row 3: not valid JSON: the array has ended, but the file goes on"),
             (json.dumps(ROWS) + "\n" + json.dumps(ROWS), "row 3: not valid JSON: the array has ended, but the file goes on"),
+            (json.dumps(ROWS)[:-1] + "\0]", "row 3: not valid JSON: a comma is missing behind it"),
+            ("\n[\v" + json.dumps(ROWS)[1:], "row 1: not valid JSON: Expecting value"),
             ("[" + LINES + "]", "row 1: not valid JSON: a comma is missing behind it"),
             ('[{"text": "x"},\n{"text": "y"},\noops]', "row 3: not valid JSON: Expecting value"),
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import eq
 from typing import Any, TypeVar, overload
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.data.labels import Label
-from textcls.storage import GrowingArray, stored
+from textcls.storage import stored
 
 _BLOCK = 8192  # rows at once
 
@@ -64,13 +64,6 @@ class Texts(Column[str]):
     def __init__(self, content: NDArray[np.uint8], offsets: NDArray[np.int64], rows: NDArray[np.int64] | None = None) -> None:
         self._content, self._offsets, self._rows = content, offsets, rows
 
-    @classmethod
-    def of(cls, texts: Iterable[str]) -> Texts:
-        """Return a column with these texts."""
-        builder = TextsBuilder()
-        builder.extend(list(texts))
-        return builder.finish()
-
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self._offsets) - 1 if self._rows is None else len(self._rows)
@@ -87,27 +80,6 @@ class Texts(Column[str]):
         return Texts(self._content, self._offsets, rows if self._rows is None else stored(self._rows[rows]))
 
 
-class TextsBuilder:
-    """Collects texts."""
-
-    def __init__(self) -> None:
-        self._content, self._offsets = GrowingArray(np.uint8), GrowingArray(np.int64)
-        self._end = 0
-        self._offsets.append(0)
-
-    def extend(self, texts: Sequence[str]) -> None:
-        """Take more texts."""
-        contents = [text.encode("utf-8", "surrogatepass") for text in texts]
-        ends = self._end + np.cumsum(np.fromiter(map(len, contents), np.int64, len(contents)))
-        self._end = int(ends[-1]) if contents else self._end
-        self._offsets.extend(ends)
-        self._content.extend(np.frombuffer(b"".join(contents), np.uint8))
-
-    def finish(self) -> Texts:
-        """Return the column; nothing may be added after it."""
-        return Texts(self._content.finish(), self._offsets.finish())
-
-
 class Labels(Column[Any]):
     """Labels, or lists of labels, as numbers of the distinct ones.
 
@@ -118,13 +90,6 @@ class Labels(Column[Any]):
 
     def __init__(self, values: Sequence[Label] | Sequence[list[Label]], codes: NDArray[np.int32]) -> None:
         self.values, self.codes = values, codes
-
-    @classmethod
-    def of(cls, labels: Iterable[Label] | Iterable[list[Label]]) -> Labels:
-        """Return a column with these labels."""
-        builder = LabelsBuilder()
-        builder.extend(list(labels))
-        return builder.finish()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -149,26 +114,3 @@ class Labels(Column[Any]):
     def select(self, rows: NDArray[np.int64]) -> Labels:
         """Return the labels of some rows, int64 [m]."""
         return Labels(self.values, stored(self.codes[rows]))
-
-
-class LabelsBuilder:
-    """Collects labels, or lists of labels."""
-
-    def __init__(self) -> None:
-        self._values: list[Any] = []
-        self._code_of: dict[str, int] = {}  # by `repr`, which tells 1, True, 1.0 and "1" apart, and lists of them
-        self._codes = GrowingArray(np.int32)
-
-    def extend(self, labels: Sequence[Label | list[Label]]) -> None:
-        """Take the label, or the labels, of more rows."""
-        codes = []
-        for label in labels:
-            code = self._code_of.setdefault(repr(label), len(self._values))
-            if code == len(self._values):
-                self._values.append(label)
-            codes.append(code)
-        self._codes.extend(np.array(codes, np.int32))
-
-    def finish(self) -> Labels:
-        """Return the column; nothing may be added after it."""
-        return Labels(tuple(self._values), self._codes.finish())

@@ -6,59 +6,20 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, Final, Literal, NamedTuple
 
 from textcls.data.blocks import BLOCK_CHARACTERS, MISSING, Block, Reading, Source, check_columns
+from textcls.data.json_values import JsonArray, parse_json, repeated_key
 from textcls.data.places import Opened, as_utf8, read_whole
 from textcls.data.text_rows import block_of, decoded_lines, in_words, settle, split_lines, texts_of
 from textcls.errors import DataError
 
 _PEEKED_ROWS: Final = 100
-_BLANK: Final = re.compile(r"\s*")
 _OF_COLUMNS: Final = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\[{]')  # an object whose first value is a list or an object
 _RECORDS: Final = 'write one object a row, in pandas to_json(orient="records", lines=True)'
-
-
-class _RepeatedKeys(dict[str, Any]):
-    """An object with keys that stand twice in it: the second value of `a` is under `a.2`, as a second column of csv is."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__()
-        self.repeated: set[str] = set()
-        for key, value in pairs:
-            name, number = key, 2
-            while name in self:
-                name, number = f"{key}.{number}", number + 1
-                self.repeated.add(key)
-            self[name] = value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else _RepeatedKeys(pairs)
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object)
-
-
-def parse_json(text: str) -> Any:
-    """Return a JSON value; see `repeated_key` for objects.
-
-    Raises:
-        ValueError: It is none, or cannot be read.
-    """
-    try:
-        return _DECODER.decode(text)
-    except RecursionError as error:  # brackets thousands deep
-        raise ValueError(str(error)) from None
-
-
-def repeated_key(value: Mapping[Any, Any]) -> str | None:
-    """Return a key that stands twice in an object; None where there is none."""
-    return min(value.repeated) if isinstance(value, _RepeatedKeys) else None
 
 
 class _Row(NamedTuple):
@@ -84,10 +45,10 @@ def look_at_json(source: Source, sample: str, whole: bool, reading: Reading) -> 
         DataError: It lacks a column, or is one object that is no table.
     """
     lines = [line for line in sample.split("\n") if line.strip()]
-    values = _values(lines)
+    values = list(map(_value_or_none, lines[:_PEEKED_ROWS]))
     layout: Literal["lines", "array", "columns"] = "lines"
     if sample.lstrip().startswith("[") and (len(lines) == 1 or not isinstance(values[0], list) or _objects(values[0])):
-        layout, values = "array", _values(_Array(source, iter([sample]), reading).items())
+        layout, values = "array", _first_items(source, sample, reading)
     elif _OF_COLUMNS.match(sample) or lines[:1] == ["{"]:
         alone = whole or _is_one_line(source, reading) if len(lines) == 1 else not _objects(values)
         layout = "columns" if alone else "lines"
@@ -115,16 +76,20 @@ def _is_one_line(source: Source, reading: Reading) -> bool:
         return "\n" not in next(texts, "") and not any(texts)
 
 
-def _values(texts: Iterable[str]) -> list[Any]:
-    """Parse the first texts, those that are no JSON as null."""
+def _value_or_none(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError:
+        return None
+
+
+def _first_items(source: Source, sample: str, reading: Reading) -> list[Any]:
+    """Return the first items of an array, as far as its start has them."""
     found = []
     try:
-        for text in islice(texts, _PEEKED_ROWS):
-            try:
-                found.append(parse_json(text))
-            except ValueError:
-                found.append(None)
-    except DataError:  # of an array of which this is not all
+        for _, value in islice(JsonArray(iter([sample]), source.place, reading.longest).items(), _PEEKED_ROWS):
+            found.append(value)
+    except DataError:  # it is cut short there
         pass
     return found
 
@@ -150,7 +115,7 @@ def _line_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[B
         lines = split_lines(text)
         faults, replaced = ({}, set[int]()) if clean else settle(lines, source, reading)
         rows = [
-            _row(done + place + 1, line, reading, faults.get(place))
+            _parsed(done + place + 1, line, reading, faults.get(place))
             for place, line in enumerate(lines)
             if place in faults or (line and not line.isspace())
         ]
@@ -161,96 +126,25 @@ def _line_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[B
 
 
 def _item_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
-    """Read an array; memory holds a few of its items."""
+    """Read an array."""
+    pieces = codecs.iterdecode(as_utf8(opened.chunks(), source.dialect.encoding), "utf-8", "surrogateescape")
+    array = JsonArray(pieces, source.place, reading.longest)
     rows: list[_Row] = []
     characters = replaced = 0
-    for number, item in enumerate(_Array(source, _decoded(opened, source), reading).items(), start=1):
-        texts = [item]
-        faults, others = settle(texts, source, reading)
-        if len(item) > reading.longest:
-            faults[0] = f"longer than data.max_row_bytes, {reading.longest:,}"
+    for number, (text, value) in enumerate(array.items(), start=1):
+        long = f"longer than data.max_row_bytes, {reading.longest:,}" if len(text) > reading.longest else None
+        faults, others = ({}, set[int]()) if text.isascii() else settle(texts := [text], source, reading)
+        if faults or others:
+            rows.append(_parsed(number, texts[0], reading, long or faults.get(0)))
+        else:
+            rows.append(_row(number, value, text, reading, long))
         replaced += len(others)
-        rows.append(_row(number, texts[0], reading, faults.get(0)))
-        characters += len(texts[0])
+        characters += len(text)
         if len(rows) == reading.block_rows or characters > BLOCK_CHARACTERS:
             yield _block(rows, source, reading, opened.position(), replaced)
             rows, characters, replaced = [], 0, 0
     if rows:
         yield _block(rows, source, reading, opened.position(), replaced)
-
-
-class _Array:
-    """Takes the items off an array that is read bit by bit."""
-
-    def __init__(self, source: Source, texts: Iterator[str], reading: Reading) -> None:
-        self._source, self._texts, self._longest = source, texts, reading.longest
-        self._rest, self._start, self._number = "", 0, 0
-
-    def items(self) -> Iterator[str]:
-        """Yield each item as it is written.
-
-        Raises:
-            DataError: The array is damaged, or an item is so long that its end is not looked for.
-        """
-        self._take("[")
-        while not self._take("]"):
-            if self._number and not self._take(","):
-                raise self._damaged(
-                    "not valid JSON: a comma is missing behind it" if self._next() else "the array is cut short"
-                )
-            self._number += 1
-            yield self._item()
-        if self._next():
-            raise self._damaged("not valid JSON: the array has ended, but the file goes on")
-
-    def _item(self) -> str:
-        while self._next():
-            try:
-                value, end = _DECODER.raw_decode(self._rest, self._start)
-            except json.JSONDecodeError as error:  # or this is not all of it
-                if not self._read_on():
-                    raise self._damaged(f"not valid JSON: {error.msg}") from None
-            except (ValueError, RecursionError) as error:  # a number with thousands of digits, brackets thousands deep
-                raise self._damaged(f"JSON that cannot be read: {error}") from None
-            else:
-                if end < len(self._rest) or not isinstance(value, int | float) or not self._read_on():  # a number may go on
-                    text, self._start = self._rest[self._start : end], end
-                    return text
-        raise self._damaged("the array is cut short")
-
-    def _take(self, character: str) -> bool:
-        found = self._next() == character
-        self._start += found
-        return found
-
-    def _next(self) -> str:
-        """Return the next character that is not blank; "" where there is none."""
-        while True:
-            self._start = _BLANK.match(self._rest, self._start).end()  # type: ignore[union-attr]
-            if self._start < len(self._rest) or not self._read_on():
-                return self._rest[self._start : self._start + 1]
-
-    def _read_on(self) -> bool:
-        """Read more, as much as is waiting or more: so that what is long is not parsed anew for each piece of it."""
-        waiting = len(self._rest) - self._start
-        if waiting > self._longest:
-            raise self._damaged(f"longer than data.max_row_bytes, {self._longest:,}")
-        pieces, length = [self._rest[self._start :]], 0
-        while length <= waiting and (piece := next(self._texts, None)) is not None:
-            pieces.append(piece)
-            length += len(piece)
-        self._rest, self._start = "".join(pieces), 0
-        return length > 0
-
-    def _damaged(self, fault: str) -> DataError:
-        return DataError(f"{self._source.place}, row {self._number}: {fault}")
-
-
-def _decoded(opened: Opened, source: Source) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    for chunk in as_utf8(opened.chunks(), source.dialect.encoding):
-        yield decoder.decode(chunk)
-    yield decoder.decode(b"", final=True)
 
 
 def _column_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
@@ -297,21 +191,22 @@ def _columns(text: str, source: Source, reading: Reading) -> dict[str, list[Any]
     return columns
 
 
-def _row(number: int, text: str, reading: Reading, fault: str | None = None) -> _Row:
+def _parsed(number: int, text: str, reading: Reading, fault: str | None) -> _Row:
     """Parse a row; a fault that is known already stays."""
-    value: Any = None
     try:
-        value = parse_json(text.rstrip())
-        twice = value.repeated & {*reading.wanted} if isinstance(value, _RepeatedKeys) else None
-        if not isinstance(value, dict):
-            fault = fault or f"not a JSON object but {in_words(value)}"
-        elif twice:
-            fault = fault or f"the key {min(twice)!r} stands twice in it"
+        return _row(number, parse_json(text.rstrip()), text, reading, fault)
     except json.JSONDecodeError as error:
-        fault = fault or f"not valid JSON: {error.msg} (column {error.colno})"
+        return _Row(number, {}, fault or f"not valid JSON: {error.msg} (column {error.colno})", text)
     except ValueError as error:
-        fault = fault or f"JSON that cannot be read: {error}"
-    return _Row(number, value if isinstance(value, dict) else {}, fault, text)
+        return _Row(number, {}, fault or f"JSON that cannot be read: {error}", text)
+
+
+def _row(number: int, value: Any, text: str, reading: Reading, fault: str | None) -> _Row:
+    if not isinstance(value, dict):
+        return _Row(number, {}, fault or f"not a JSON object but {in_words(value)}", text)
+    if type(value) is not dict and (twice := repeated_key(value, reading.wanted)) is not None:
+        fault = fault or f"the key {twice!r} stands twice in it"
+    return _Row(number, value, fault, text)
 
 
 def _block(rows: Sequence[_Row], source: Source, reading: Reading, bytes_read: int, replaced: int) -> Block:

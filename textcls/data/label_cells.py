@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from textcls.config import DataSettings
 from textcls.data.blocks import MISSING, Block, column_values, without_surrogates
-from textcls.data.json_rows import repeated_key
+from textcls.data.json_values import repeated_key
 from textcls.data.label_lists import labels_in
 from textcls.data.labels import Label, label_text
 from textcls.data.text_rows import in_words
@@ -17,6 +17,7 @@ from textcls.errors import DataError
 
 _TRUE: Final = frozenset({"1", "1.0", "true"})
 _FALSE: Final = frozenset({"0", "0.0", "false"})
+_TRUTHS: Final = _TRUE | _FALSE
 _LARGEST: Final = 2**53  # as a float, a larger number may have lost digits
 _INSTEAD: Final = (
     'write the names of the labels, or an object such as {"a": 1, "b": 0}, or name columns of 0 and 1, as data.labels: [a, b]'
@@ -127,7 +128,8 @@ class LabelCells:
             raise _BadLabelError(f"a label in {self._place} is missing")
         shape = 0 if numbers_are_names else shape_of(labels)
         self._shapes[shape] += bool(labels)
-        if twice := next((text for text, count in Counter(map(label_text, labels)).items() if count > 1), None):
+        if len({*map(label_text, labels)}) < len(labels):
+            twice = Counter(map(label_text, labels)).most_common(1)[0][0]
             self._refuse_twice(twice, f"the list seems to be 0 or 1 for each label; {_INSTEAD}" if shape else "name each once")
         return labels
 
@@ -165,8 +167,8 @@ class _BadLabelError(Exception):
 
 def shape_of(labels: Sequence[Label]) -> int:
     """Return how many values a list has that may be 0 or 1 for each label there is; 0 for another list."""
-    zeros_and_ones = len(labels) > 1 and {label_text(label).lower() for label in labels} <= _TRUE | _FALSE
-    return len(labels) if zeros_and_ones else 0
+    zeros_and_ones = all(label_text(label).lower() in _TRUTHS for label in labels)
+    return len(labels) if zeros_and_ones and len(labels) > 1 else 0
 
 
 def refuse_one_hot(shapes: Counter[int], what: str) -> None:
@@ -187,6 +189,6 @@ def _is_null(value: Any) -> bool:
 def _truth(value: Any, label: str) -> bool:
     """Return whether a row has a label, from 0 or 1."""
     text = label_text(value).strip().lower() if isinstance(value, str | int | float) else in_words(value)
-    if text in _TRUE or text in _FALSE:
+    if text in _TRUTHS:
         return text in _TRUE
     raise _BadLabelError(f"the value of the label {label!r} is {value!r}; it must be 0 or 1")

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from textcls.data.json_rows import parse_json
+from textcls.data.json_values import parse_json
 
 _SEPARATORS: Final = re.compile(r"[,;|]")  # labels that hold one of these are written as a JSON list
 _ZEROS_AND_ONES: Final = re.compile(r"[01](?:\.0*)?(?:\s+[01](?:\.0*)?)+")

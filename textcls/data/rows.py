@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textcls.data.columns import Labels, LabelsBuilder, Texts, TextsBuilder
+from textcls.data.columns import Labels, Texts
 from textcls.data.labels import Label, LabelSet, label_text
 from textcls.errors import named
 from textcls.storage import GrowingArray, rows_at_once, stored
@@ -134,9 +134,12 @@ class RowsBuilder:
     """Collects rows."""
 
     def __init__(self) -> None:
-        self._texts, self._labels = TextsBuilder(), LabelsBuilder()
-        self._source, self._row = GrowingArray(np.int32), GrowingArray(np.int64)
-        self._length = 0
+        self._content, self._ends = GrowingArray(np.uint8), GrowingArray(np.int64)
+        self._codes, self._source, self._row = GrowingArray(np.int32), GrowingArray(np.int32), GrowingArray(np.int64)
+        # The distinct labels with their numbers, by `repr`, which tells 1, True, 1.0 and "1" apart, and lists of them.
+        self._labels: dict[str, tuple[int, Any]] = {}
+        self._length = self._end = 0
+        self._ends.append(0)
 
     def __len__(self) -> int:
         """Return the number of rows so far."""
@@ -146,16 +149,21 @@ class RowsBuilder:
         """Take more rows: of each the number of its source, its number there, its text, and its label or labels."""
         if len(texts) != len(labels):
             raise ValueError(f"{len(texts)} texts and {len(labels)} labels")
-        self._texts.extend(texts)
-        self._labels.extend(labels)
+        contents = [text.encode("utf-8", "surrogatepass") for text in texts]
+        codes = [self._labels.setdefault(repr(label), (len(self._labels), label))[0] for label in labels]
+        self._ends.extend(self._end + np.cumsum(list(map(len, contents)), dtype=np.int64))
+        self._content.extend(np.frombuffer(b"".join(contents), np.uint8))
+        self._codes.extend(np.array(codes, np.int32))
         self._source.extend(np.array(sources, np.int32))
         self._row.extend(np.array(rows, np.int64))
         self._length += len(texts)
+        self._end += sum(map(len, contents))
 
     def finish(self, sources: tuple[str, ...], report: ReadReport | None = None) -> Rows:
         """Return the rows; nothing may be added after it."""
-        columns = self._texts.finish(), self._labels.finish()
-        return Rows(*columns, sources, self._source.finish(), self._row.finish(), report=report)
+        texts = Texts(self._content.finish(), self._ends.finish())
+        labels = Labels([label for _, label in self._labels.values()], self._codes.finish())
+        return Rows(texts, labels, sources, self._source.finish(), self._row.finish(), report=report)
 
 
 def label_notes(rows: Rows) -> list[str]:

@@ -12,7 +12,6 @@ import importlib.util
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 from textcls.data.blocks import Source
 from textcls.data.formats import ENDINGS
 from textcls.data.places import check_regular, ending, fingerprint
-from textcls.data.remote import RemoteFile, is_remote, list_remote
+from textcls.data.remote import is_remote, list_remote
 from textcls.errors import DataError, MissingPackageError
 
 Role: TypeAlias = Literal["train", "validation", "test"]
@@ -107,69 +106,66 @@ def resolve(source: str | Sequence[str], role: Role) -> list[Labelled]:
         DataError: Something named is not there; the message gives the nearest name that is.
         MissingPackageError: A `package:` is not installed.
     """
-    found: list[Labelled] = []
+    once: dict[object, Labelled] = {}
     for item in [source] if isinstance(source, str) else source:
-        if item.startswith("hub:"):
-            found.append(_from_hub(item, role))
-            continue
-        if is_remote(item):
-            found += [Source(file, name or file.name, ending(file), file.stat().st_size) for file, name in _behind(item)]
-            continue
         try:
-            root, paths = expand(item)
-            found += [_at(path, root, role) for path in paths]
+            for one in _found(item, role):
+                key = one.dataset._fingerprint if isinstance(one, StoredDataset) else str(one.path.resolve())
+                once.setdefault(key, one)
         except OSError as error:  # a folder that may not be listed, a name too long for the system
             raise DataError(f"{item}: cannot be read: {error.strerror}") from None
-    once: dict[object, Labelled] = {}
-    for one in found:
-        once.setdefault(one.dataset._fingerprint if isinstance(one, StoredDataset) else str(one.path.resolve()), one)
     return list(once.values())
 
 
-def _behind(uri: str) -> list[tuple[RemoteFile, str]]:
-    """Return the one file that a URI names."""
-    files = list_remote(uri)
-    if len(files) != 1 or files[0][1]:
-        raise DataError(f"{uri}: {'is a folder; name its files' if files else 'there is no such file'}")
-    return files
+def _found(item: str, role: Role) -> Iterator[Labelled]:
+    """Find what one name stands for."""
+    if item.startswith("hub:"):
+        yield _from_hub(item, role)
+    elif is_remote(item):
+        files = list_remote(item)
+        if len(files) != 1 or files[0][1]:
+            raise DataError(f"{item}: {'is a folder; name its files' if files else 'there is no such file'}")
+        file = files[0][0]
+        yield Source(file, file.name, ending(file), file.stat().st_size)
+    else:
+        root, paths = _expanded(item)
+        for path in paths:
+            name = path.relative_to(root).as_posix() if path.name not in {"", ".."} else path.resolve().name
+            if not path.is_dir():
+                yield _file(path, name)
+            elif any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
+                yield _from_disk(path, name, role)
+            else:
+                yield _class_folder(path, name if name != "." else path.resolve().name)
 
 
-def expand(item: str) -> tuple[Path, list[Path]]:
-    """Find the paths that one path, glob or `package:NAME/path` names.
-
-    Returns:
-        The folder that names are told relative to, and the sorted paths.
-
-    Raises:
-        DataError: There is nothing by this name.
-        MissingPackageError: The package is not installed.
-    """
+def _expanded(item: str) -> tuple[Path, list[Path]]:
+    """Return the paths that a path, glob or `package:NAME/path` names, and the folder that their names are relative to."""
     path = _in_package(item) if item.startswith("package:") else Path(item).expanduser()
     if path.exists():
         return path.parent, [path]
     if glob.has_magic(str(path)):
-        fixed = path.parent
-        while glob.has_magic(str(fixed)):
-            fixed = fixed.parent
         # Unlike Path.glob, this leaves out hidden files.
-        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207
-        if matches:
-            return fixed, sorted(map(Path, matches))
+        if matches := glob.glob(str(path), recursive=True):  # noqa: PTH207
+            return next(folder for folder in path.parents if not glob.has_magic(str(folder))), sorted(map(Path, matches))
         raise DataError(f"{item}: no file matches this pattern")
     raise DataError(f"{item}: there is no such file or folder{_nearest(path)}")
 
 
-def class_folder(path: Path, name: str) -> ClassFolder:
+def _file(path: Path, name: str) -> Source:
+    """Return a file to read, as it is now; reading it comes to an end."""
+    check_regular(path)
+    return Source(path, name, ending(path), path.stat().st_size)
+
+
+def _class_folder(path: Path, name: str) -> ClassFolder:
     """Find the texts of a folder per class; hidden names, names with two underscores and deeper folders are left out.
 
     Text files end in `.txt` (or `.txt.gz` and the like) or have no ending at all, as in the 20 Newsgroups.
-
-    Raises:
-        DataError: It has no class folders, or there is no text file in them.
     """
     folders = [entry for entry in _visible(path) if entry.is_dir()]
     files = [(folder.name, entry) for folder in folders for entry in _visible(folder) if entry.is_file()]
-    texts = [(label, file) for label, file in files if ending(file) in {".txt", ""} or ending(file)[1:].isdigit()]
+    texts = {file: label for label, file in files if ending(file) in {".txt", ""} or ending(file)[1:].isdigit()}
     if not folders:
         table = next((ending(entry) for entry in _visible(path) if ending(entry) in ENDINGS), None)
         hint = f"; to read the {table} files in it, name them: {path}/*{table}" if table else ""
@@ -179,28 +175,8 @@ def class_folder(path: Path, name: str) -> ClassFolder:
         kinds = sorted({ending(file) for _, file in files})
         hint = f"; did you mean {deeper}?" if deeper else f"; they end in {', '.join(kinds)}" if kinds else ""
         raise DataError(f"{path}: no file in its subfolders ends in .txt{hint}")
-    chosen = {file for _, file in texts}
-    sources = tuple((label, found_file(file, f"{label}/{file.name}")) for label, file in texts)
-    return ClassFolder(path, name, sources, tuple(file for _, file in files if file not in chosen))
-
-
-def _at(path: Path, root: Path, role: Role) -> Labelled:
-    name = path.relative_to(root).as_posix() if path.name not in {"", ".."} else path.resolve().name
-    if not path.is_dir():
-        return found_file(path, name)
-    if any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
-        return _from_disk(path, name, role)
-    return class_folder(path, name if name != "." else path.resolve().name)
-
-
-def found_file(path: Path, name: str) -> Source:
-    """Return a file to read, as it is now.
-
-    Raises:
-        InputError: It is not there, or reading it may not come to an end.
-    """
-    check_regular(path)
-    return Source(path, name, ending(path), path.stat().st_size)
+    sources = tuple((label, _file(file, f"{label}/{file.name}")) for file, label in texts.items())
+    return ClassFolder(path, name, sources, tuple(file for _, file in files if file not in texts))
 
 
 def _from_disk(path: Path, name: str, role: Role) -> StoredDataset:
@@ -223,30 +199,19 @@ def _from_hub(item: str, role: Role) -> StoredDataset:
     if parts is None:
         raise DataError(f"{item}: write it as hub:owner/name, hub:owner/name:config or hub:owner/name@split")
     name, config, split = parts["name"], parts["config"], parts["split"]
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the library tells each of its attempts; ours is one line
     try:
-        with _quiet("huggingface_hub", "datasets"):  # they tell each of their attempts; ours is one line
-            loaded = datasets.load_dataset(name, config, split=split)
+        loaded = datasets.load_dataset(name, config, split=split)
     except Exception as error:  # network, names, configurations, scripts: the library documents no common class
         reason = f"cannot be loaded: {_first_line(error)}"
         raise DataError(f"{item}: {reason}; check the name and the network, or name local files instead") from None
+    finally:
+        logging.disable(before)
     if split is None:
         split = _pick_split(loaded, role, item)
         loaded = loaded[split]
     return StoredDataset(loaded, name, config, split)
-
-
-@contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Let the named libraries log errors alone for the length of a block."""
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
 
 
 def _pick_split(splits: Mapping[str, Any], role: Role, place: str) -> str:
