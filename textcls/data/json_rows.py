@@ -60,7 +60,8 @@ def look_at_json(source: Source, sample: str, whole: bool, reading: Reading) -> 
     if source.columns:  # an empty file has no rows to lack anything; a damaged one says so row by row
         nested = whole and len(lines) == 1 and any(isinstance(value, dict | list) for value in rows[0].values())
         check_columns(reading.wanted, source, hint=f"; {_RECORDS}" if nested else "")
-    return source, []
+    of_columns = bool(rows) and any(isinstance(rows[0].get(name), dict | list) for name in reading.text)
+    return source, [f"its first row holds several texts; {_RECORDS}"] if of_columns else []
 
 
 def _objects(values: Iterable[Any]) -> list[dict[str, Any]]:
@@ -182,7 +183,7 @@ def _columns(text: str, source: Source, reading: Reading) -> dict[str, list[Any]
     if all(isinstance(one, list) and len(one) == len(inner[0]) for one in inner):
         columns: dict[str, list[Any]] = value
     elif all(isinstance(one, dict) and one.keys() == inner[0].keys() for one in inner):
-        columns = {name: list(one.values()) for name, one in value.items()}
+        columns = {name: [one[key] for key in inner[0]] for name, one in value.items()}  # each may have an order of its own
     elif any(isinstance(value.get(name), dict | list) for name in reading.text):
         raise DataError(f"{source.place}: is one JSON object whose columns are of different lengths; {_RECORDS}")
     else:  # a single row, over several lines

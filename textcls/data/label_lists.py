@@ -14,6 +14,7 @@ from textcls.data.json_values import parse_json
 _SEPARATORS: Final = re.compile(r"[,;|]")  # labels that hold one of these are written as a JSON list
 _ZEROS_AND_ONES: Final = re.compile(r"[01](?:\.0*)?(?:\s+[01](?:\.0*)?)+")
 _CALL: Final = re.compile(r"(?:frozenset|set|array|dict_keys)\((.*?)(?:,\s*dtype=\w+)?\)", re.DOTALL)
+_OTHER_CALL: Final = re.compile(r"""[A-Za-z_][\w.]*\([^()]*[,'"\[][^()]*\)""")  # as other programs print lists
 _NO_COMMA: Final = re.compile(r"""['"]\s+['"]""")  # as numpy writes a list, which Python would read as one text
 _NUMPY_ITEM: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,'"\[\](){}]+""", re.DOTALL)
 
@@ -42,6 +43,8 @@ def labels_in(text: str) -> tuple[Any, ...] | dict[Any, Any]:
         if isinstance(value, list | tuple | dict | str):
             return value if isinstance(value, dict) else (value,) if isinstance(value, str) else tuple(value)
     if len(readers) > 1:
+        raise ValueError
+    if _OTHER_CALL.fullmatch(text):
         raise ValueError
     parts = text.split() if _ZEROS_AND_ONES.fullmatch(text) else _SEPARATORS.split(text)
     return tuple(map(str.strip, parts)) if text else ()

@@ -166,7 +166,9 @@ class _Reader:
         what = f"{count:,} row{'s' * (count != 1)} without a label in column {columns}"
         where = f"{places}; …" if count > len(self._report.missing_at) else places
         if self._settings.missing_labels == "error":
-            raise DataError(f"{what} ({where}); fill them in, or set data.missing_labels to skip to leave such rows out")
+            raise DataError(
+                f"{what} ({where}); fill them in, or set data.missing_labels to skip (--missing-labels skip) to leave such rows out"
+            )
         if not len(self._rows):
             raise DataError(f"{what} ({where}), and none with one")
         self._notes.append(f"{what}, left out ({where})")
@@ -192,6 +194,8 @@ def _fasttext(blocks: Iterable[Block], source: Source, many: bool) -> Iterator[_
                 faults[row] = block.faults[line]
             elif FASTTEXT_PREFIX in text:
                 faults[row] = f"{FASTTEXT_PREFIX} inside the text; labels stand at the start of the line"
+            elif any(FASTTEXT_PREFIX in label for label in found):
+                faults[row] = f"{FASTTEXT_PREFIX} inside a label; put a blank between labels"
             elif "" in found:
                 faults[row] = f"a label without a name; write {FASTTEXT_PREFIX}name"
             elif len(found) > 1 and not many:

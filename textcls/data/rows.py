@@ -19,7 +19,8 @@ from textcls.storage import GrowingArray, rows_at_once, stored
 _BLOCK = 8192  # rows at once
 _NAMED = 5  # labels that a note names before it only counts
 _FEW, _STEPS = 9, 20  # different numbers that are labels in a small data set, and fractions that are in a large one
-_NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s?%?")
+_MOST = 0.9  # of the labels are numbers where a number is to be predicted; others may stand for one that is missing
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _NOTHING = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>"})  # as pandas and others write a missing value into text
 
@@ -180,7 +181,8 @@ def label_notes(rows: Rows) -> list[str]:
         notes.append(f"labels that may stand for a missing one: {named(nothing, _NAMED)}")
     if counts and all(map(_LIST.fullmatch, counts)) and not rows.many:
         notes.append(f"each label looks like a list, such as {next(iter(counts))!r}: for several labels a text set data.labels")
-    fewest = min(len(rows) / 2, _STEPS) if any("." in text for text in counts) else len(rows) / 2
-    if len(counts) > max(fewest, _FEW) and all(map(_NUMBER.fullmatch, counts)):
-        notes.append(f"{len(counts):,} different numbers as labels of {len(rows):,} rows: is this a number to predict?")
+    numbers = [text for text in counts if _NUMBER.fullmatch(text)]
+    fewest = min(len(rows) / 2, _STEPS) if any({".", ","} & {*text} for text in numbers) else len(rows) / 2
+    if len(numbers) > max(fewest, _FEW, _MOST * len(counts)):
+        notes.append(f"{len(numbers):,} different numbers as labels of {len(rows):,} rows: is this a number to predict?")
     return notes
