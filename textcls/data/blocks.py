@@ -165,8 +165,24 @@ class Source:
             DataError: As `open_bytes`.
         """
         if self.is_stream:
-            return nullcontext(Opened(self.place, standard_input(sys.stdin)))
+            return nullcontext(Opened(standard_input(sys.stdin).chunks))
         return open_growing(Path(str(self.path))) if follow else open_bytes(self.path, self.size)
+
+    def start(self, most: int) -> tuple[bytes, bool]:
+        """Return its first bytes, at most so many, and whether they are all; of standard input what is there with the first line.
+
+        Raises:
+            DataError: As `open_bytes`.
+        """
+        if self.is_stream:
+            return standard_input(sys.stdin).start(blank=self.kind == ".txt")
+        found = b""
+        with self.open() as opened:
+            for chunk in opened.chunks():
+                found += chunk
+                if len(found) > most:
+                    break
+        return found[:most], len(found) <= most
 
     def fingerprint(self) -> dict[str, object]:
         """Return the file's name, SHA-256 and size in bytes.

@@ -34,11 +34,7 @@ def look_at(source: Source, reading: Reading) -> tuple[Source, list[str]]:
         return look_at_parquet(source, reading)
     if reading.follow and (source.kind == ".txt" or not (source.is_stream or Path(str(source.path)).is_file())):
         return replace(source, dialect=Dialect(reading.encoding)), []  # nothing to see yet, or what is seen is gone
-    with source.open() as opened:
-        if source.is_stream:
-            data, whole = opened.stream.start(blank=source.kind == ".txt"), opened.stream.ended
-        else:
-            data, whole = opened.stream.read(_SAMPLE), not opened.stream.read(1)
+    data, whole = source.start(_SAMPLE)
     encoding = encoding_of(data, reading.encoding)
     source = replace(source, dialect=replace(source.dialect, encoding=encoding))
     notes = _encoding_notes(source, data, reading.encoding)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import codecs
-import functools
 import gzip
 import hashlib
 import io
@@ -13,9 +12,10 @@ import re
 import stat
 import time
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -60,32 +60,12 @@ class Opened:
     """An open place.
 
     Attributes:
-        place: What messages call it.
-        stream: Its bytes, decompressed.
-        raw: The same before decompression; None for a stream that has no end yet.
-        size: The bytes on disk that must be there; 0 where that is not known.
+        chunks: Yields its bytes, decompressed: of a file always in the same pieces, of a stream as they can be had without waiting.
+        position: Returns how many bytes on disk were read; 0 where that cannot be told.
     """
 
-    place: object
-    stream: Any
-    raw: Any = None
-    size: int = 0
-
-    def position(self) -> int:
-        """Return how many bytes on disk were read; 0 where that cannot be told."""
-        return int(self.raw.tell()) if self.raw else 0
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes to the end: of a file always the same pieces, of a stream what can be read without waiting.
-
-        Raises:
-            DataError: The file became shorter while it was read.
-        """
-        read = self.stream.read if self.raw else self.stream.read1
-        while chunk := read(CHUNK):
-            yield chunk
-        if self.raw and self.position() < self.size:
-            raise DataError(f"{self.place}: was cut short while it was read: {self.size:,} bytes were there at the start")
+    chunks: Callable[[], Iterator[bytes]]
+    position: Callable[[], int] = lambda: 0
 
 
 @contextmanager
@@ -94,11 +74,11 @@ def open_bytes(place: Place, size: int = 0) -> Iterator[Opened]:
 
     Args:
         place: The file.
-        size: The bytes it had on disk when it was found; 0 where that is not known.
+        size: The bytes that it had on disk when it was found, and must have still; 0 where that is not known.
 
     Raises:
-        DataError: It cannot be opened, is not text at all, or its compressed bytes are damaged or cut short; this also
-            covers what is read inside the `with` block.
+        DataError: It cannot be opened, is not text at all, or its bytes are damaged or cut short; this also covers what is read
+            inside the `with` block.
     """
     suffix = place.suffix.lower()
     with _in_one_line(place, COMPRESSIONS.get(suffix)), _raw(place) as raw:
@@ -107,7 +87,13 @@ def open_bytes(place: Place, size: int = 0) -> Iterator[Opened]:
         for signature, what in _SIGNATURES.items():
             if first.startswith(signature):
                 raise DataError(f"{place}: its ending says {ending(place) or 'text'}, but it is {what}")
-        yield Opened(place, stream, raw, size)
+
+        def chunks() -> Iterator[bytes]:
+            yield from iter(partial(stream.read, CHUNK), b"")
+            if raw.tell() < size:
+                raise DataError(f"{place}: was cut short while it was read: {size:,} bytes were there at the start")
+
+        yield Opened(chunks, raw.tell)
 
 
 @contextmanager
@@ -119,8 +105,29 @@ def open_growing(path: Path) -> Iterator[Opened]:
     Raises:
         DataError: It cannot be opened or read.
     """
-    with _in_one_line(path), closing(_Growing(path)) as stream:
-        yield Opened(path, stream)
+    with _in_one_line(path), path.open("rb", buffering=0) as file:
+
+        def chunks() -> Iterator[bytes]:
+            while True:
+                over = _is_replaced(path, file)  # asked first, so that what came just before that is read
+                yield from iter(partial(file.read, CHUNK), b"")
+                if over:
+                    return
+                time.sleep(_LOOK_AGAIN)
+
+        yield Opened(chunks)
+
+
+def _is_replaced(path: Path, file: io.FileIO) -> bool:
+    """Whether a file was cut, or another one has its name."""
+    own = os.fstat(file.fileno())
+    if not stat.S_ISREG(own.st_mode):
+        return False
+    try:
+        now = path.stat()
+    except OSError:  # moved away; the next one may not be there yet
+        now = own
+    return own.st_size < file.tell() or (now.st_dev, now.st_ino) != (own.st_dev, own.st_ino)
 
 
 def check_regular(path: Path) -> None:
@@ -141,57 +148,28 @@ class StandardInput:
     """Standard input, whose start can be looked at before it is read."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._start = b""
-        self.ended = False
+        self._stream, self._start, self._ended = stream, b"", False
 
-    def start(self, *, blank: bool) -> bytes:
-        """Wait for the first line, which may be blank or not, and return what is there then; it is still read after that."""
-        while not self.ended and b"\n" not in (self._start if blank else self._start.lstrip()) and len(self._start) < CHUNK:
+    def start(self, *, blank: bool) -> tuple[bytes, bool]:
+        """Wait for the first line, which may be blank or not; return what is there then, and whether it is all."""
+        while not self._ended and b"\n" not in (self._start if blank else self._start.lstrip()) and len(self._start) < CHUNK:
             chunk = self._stream.read1(CHUNK)
             self._start += chunk
-            self.ended = not chunk
-        return self._start
+            self._ended = not chunk
+        return self._start, self._ended
 
-    def read1(self, size: int) -> bytes:
-        """Return the start, or what is there behind it."""
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the start, and what comes behind it."""
         found, self._start = self._start, b""
-        return found or bytes(self._stream.read1(size))
+        if found:
+            yield found
+        yield from iter(partial(self._stream.read1, CHUNK), b"")
 
 
-@functools.lru_cache(1)
+@lru_cache(1)
 def standard_input(stream: TextIO) -> StandardInput:
     """Return what stands for the process's standard input, the same each time."""
     return StandardInput(stream.buffer)
-
-
-class _Growing:
-    """A file that is still being written: at its end, reading waits for more; it ends where another took its name, or it was cut."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._file = path, io.FileIO(path)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def read1(self, size: int) -> bytes:
-        """Return what is there, or comes."""
-        while not (found := self._file.read(size)):
-            if self._replaced():
-                return self._file.read(size) or b""  # what came just before that
-            time.sleep(_LOOK_AGAIN)
-        return found
-
-    def _replaced(self) -> bool:
-        own = os.fstat(self._file.fileno())
-        if not stat.S_ISREG(own.st_mode):
-            return False
-        try:
-            now = self._path.stat()
-        except OSError:  # moved away; the next one may not be there yet
-            now = own
-        return own.st_size < self._file.tell() or (now.st_dev, now.st_ino) != (own.st_dev, own.st_ino)
 
 
 def encoding_of(first: bytes, given: str) -> str:
