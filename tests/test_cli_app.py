@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime.capi.onnxruntime_pybind11_state as onnxruntime_state
+import pyarrow as pa
 import pytest
 from conftest import TinyRun
 from typer.testing import CliRunner
@@ -126,6 +130,112 @@ def test_the_scripts_are_doors_to_the_commands(script: str) -> None:
     path = Path(__file__).parent.parent / "scripts" / f"{script}.py"
     done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0].startswith(f"Usage: textcls {script} ")
+
+
+def numpys_own() -> BaseException:
+    with pytest.raises(MemoryError) as caught:
+        np.empty(1 << 60, np.int8)
+    return caught.value
+
+
+NO_MEMORY = {
+    "Python": MemoryError(),
+    "numpy": numpys_own(),
+    "pyarrow": pa.lib.ArrowMemoryError("malloc of size 1000000000000 failed"),
+    "torch": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+    ),
+    "CUDA": RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    "oneDNN": RuntimeError("could not create a primitive"),
+    "ONNX Runtime": onnxruntime_state.RuntimeException(
+        "[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer"
+    ),
+    "the loader": ImportError("libarrow.so: failed to map segment from shared object"),
+    "mmap": OSError(errno.ENOMEM, "Cannot allocate memory"),
+}
+
+
+@pytest.mark.parametrize("error", NO_MEMORY.values(), ids=NO_MEMORY)
+def test_no_memory_is_one_line_that_says_what_helps(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    fail_with(monkeypatch, error)
+    result = runner.invoke(app, ["check", "data.csv"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "textcls: out of memory while reading the data: check a part of them, "
+        "or close other programs, or use a machine with more of it\n"
+    )
+
+
+def test_each_command_says_what_helps_where_there_is_no_memory() -> None:
+    assert set(sys.modules["textcls.cli.app"]._DOING) == set(COMMANDS)
+
+
+def test_endless_nesting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, RecursionError("maximum recursion depth exceeded"))
+    result = runner.invoke(app, ["check", "data.csv"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("textcls: brackets inside brackets, too many to be read, while reading the data: look into")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("could not create a primitive descriptor"), ValueError("out of memory")])
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    fail_with(monkeypatch, error)
+    assert runner.invoke(app, ["check", "data.csv"]).exception is error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "deep.yaml"], "deep.yaml: not valid settings: brackets inside brackets"),
+        (["check", "data.csv", "--set", f"data.text={'[' * 2000}"], "the value is not valid YAML; quote it"),
+        (["info", "model"], "damaged model folder: labels.json: "),
+    ],
+)
+def test_settings_and_models_that_are_nested_too_deeply_are_named(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep.yaml").write_text(f"data: {'[' * 2000}")
+    (tmp_path / "data.csv").write_text("text,label\nx,a\ny,b\n")
+    shutil.copytree(tiny_run.model, tmp_path / "model")
+    (tmp_path / "model" / "labels.json").write_text("[" * 100_000)
+    result = runner.invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_no_memory_leaves_nothing_half_written(
+    tiny_run: TinyRun, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    model, train, test = str(tiny_run.model), str(tiny_run.train), str(tiny_run.test)
+    (tmp_path / "old.jsonl").write_text("old\n")
+    monkeypatch.chdir(tmp_path)
+    # What fails is the last step before something is written, or one in the middle of it.
+    for place, arguments in (
+        (
+            "textcls.inference.files._failed_rows",
+            ["classify", model, "bad.jsonl", "-o", "old.jsonl", "--force", "--rejects", "r.csv"],
+        ),
+        ("textcls.inference.engine.pad", ["classify", str(tiny_onnx), test, "-o", "new.csv"]),
+        ("textcls.inference.engine.pad", ["evaluate", model, test, "--json", "report.json", "--errors", "wrong.csv"]),
+        ("textcls.exports.onnx_file.prove", ["export", model, "new.onnx"]),
+        ("textcls.training.prepare.LabelledSplit", ["train", train, "--run", "run"]),
+        ("onnx.load", ["info", str(tiny_onnx)]),
+        ("onnx.load", ["explain", str(tiny_onnx), "a text"]),
+    ):
+        (tmp_path / "bad.jsonl").write_text('{"text": "a text"}\nbad\n')
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fail)
+            result = runner.invoke(app, arguments)
+        assert (result.exit_code, result.stdout) == (2, ""), arguments
+        assert result.stderr.splitlines()[-1].startswith("textcls: out of memory while "), arguments
+        assert {path.name for path in tmp_path.iterdir()} == {"old.jsonl", "bad.jsonl"}, arguments
+        assert (tmp_path / "old.jsonl").read_text() == "old\n"
 
 
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from textcls.errors import TrainingError
-from textcls.training.failures import explained, is_out_of_memory, memory_for
+from textcls.errors import TrainingError, is_out_of_memory
+from textcls.training.failures import explained, memory_for
 
 LACKS = [
     MemoryError(),

@@ -234,7 +234,7 @@ def _part(path: Path, read: Callable[[Path], T]) -> T:
         raise ModelError(f"{path.parent}: damaged model folder: {path.name} is missing; train or copy it again") from error
     except KeyError as error:
         reason = f"{error} is missing"
-    except (OSError, TypeError, ValueError, SafetensorError, ConfigError) as error:
+    except (OSError, TypeError, ValueError, RecursionError, SafetensorError, ConfigError) as error:
         reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
     raise ModelError(f"{path.parent}: damaged model folder: {path.name}: {reason}; train or copy it again")
 

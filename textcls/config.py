@@ -296,6 +296,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text, so it is no settings file") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not valid settings: brackets inside brackets, too many for YAML to be read") from error
     except (yaml.YAMLError, ValueError) as error:  # a ValueError: something like a date that is none, 2020-13-45
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -354,7 +356,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         try:
             # As it stands: `|` starts a block of YAML, and a comma alone is none.
             changes[name.strip()] = value if name.strip() == "data.delimiter" and len(value) == 1 else yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"--set {item}: the value is not valid YAML; quote it") from error
     return changes
 

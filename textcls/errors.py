@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Sequence
+
+# What libraries say where there is no memory left: CUDA; torch on Linux and on Windows; oneDNN; ONNX Runtime; Linux itself.
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|can't allocate memory|not enough memory|could not create a primitive$|failed to allocate memory|bad_alloc|"
+    "cannot allocate memory|failed to map segment|can't start new thread",
+    re.IGNORECASE,
+)
 
 
 class TextclsError(Exception):
@@ -44,3 +53,13 @@ class ExportError(TextclsError):
 def named(names: Sequence[str], most: int = 3) -> str:
     """Return names as a message lists them: the first ones, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no memory left, on the CPU or on a GPU."""
+    if isinstance(error, MemoryError):  # numpy's and pyarrow's own ones too
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    native = isinstance(error, RuntimeError | ImportError) or type(error).__module__.startswith("onnxruntime.")
+    return native and bool(_OUT_OF_MEMORY.search(str(error)))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
+from traceback import clear_frames
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +26,7 @@ from textcls.cli.info import info
 from textcls.cli.output import HUNG_UP, INTERRUPTED, TERMINATED, complain
 from textcls.cli.train import train
 from textcls.cli.tune import tune
-from textcls.errors import InputError, TextclsError
+from textcls.errors import InputError, TextclsError, is_out_of_memory
 
 _EXAMPLES = """Examples:
 
@@ -35,6 +36,20 @@ _EXAMPLES = """Examples:
   textcls classify runs/reviews/model new.csv     classify files
   textcls export runs/reviews/model reviews.onnx  one file that holds it all
 """
+
+_MORE_MEMORY = "close other programs, or use a machine with more of it"
+_SMALLER = "lower training.batch_size, text.max_tokens, text.max_vocabulary or model.hidden_size"
+_DOING = {
+    "check": ("reading the data", f"check a part of them, or {_MORE_MEMORY}"),
+    "train": ("training", f"{_SMALLER}, or {_MORE_MEMORY}; a run that had begun goes on with --resume"),
+    "tune": ("searching", f"{_SMALLER}, or {_MORE_MEMORY}; a search that had begun goes on with --resume"),
+    "evaluate": ("evaluating", f"give fewer rows, or {_MORE_MEMORY}"),
+    "classify": ("classifying", f"give fewer --threads, or {_MORE_MEMORY}"),
+    "export": ("exporting the model", _MORE_MEMORY),
+    "explain": ("explaining", f"give a shorter text, or {_MORE_MEMORY}"),
+    "info": ("reading the model", _MORE_MEMORY),
+}
+"""What each command was doing, and what helps where there is no memory for it."""
 
 
 class Commands(TyperGroup):
@@ -60,8 +75,32 @@ class Commands(TyperGroup):
             raise typer.Exit(InputError.exit_code) from None
         except OSError as error:
             _drop_standard_output()
+            _end_if_exhausted(error, ctx.invoked_subcommand)
             complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
             raise typer.Exit(1) from None
+        except Exception as error:
+            _end_if_exhausted(error, ctx.invoked_subcommand)
+            raise  # a fault of our own
+
+
+def _end_if_exhausted(error: Exception, command: str | None) -> None:
+    """End a command with one line where memory is used up, or the depth to which Python nests calls; else go on.
+
+    Raises:
+        typer.Exit: It is.
+    """
+    doing, advice = _DOING.get(command or "", ("at work", _MORE_MEMORY))
+    if isinstance(error, RecursionError):
+        message = (
+            f"brackets inside brackets, too many to be read, while {doing}: look into the data, the settings and the model"
+        )
+    elif is_out_of_memory(error):
+        message = f"out of memory while {doing}: {advice}"
+    else:
+        return
+    clear_frames(error.__traceback__)  # what the command held: to say this takes memory too
+    complain(message)
+    raise typer.Exit(InputError.exit_code) from None
 
 
 app = typer.Typer(

@@ -24,7 +24,7 @@ from torch.nn.functional import linear
 
 from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import label_text
-from textcls.errors import ExportError, ModelError
+from textcls.errors import ExportError, ModelError, is_out_of_memory
 from textcls.exports.onnx_file import ExportReport, prove
 from textcls.exports.parity import Run
 from textcls.exports.places import check_file, writing
@@ -135,6 +135,8 @@ def program_bytes(artifact: Artifact) -> bytes:
                     node.meta.pop(name, None)
         torch.export.save(program, content, extra_files={**metadata(artifact), RELEASE: torch_release()})
     except Exception as error:  # torch documents no common class, and the operator is private
+        if is_out_of_memory(error):
+            raise
         raise ExportError(f"torch {torch_release()} cannot export this network: {first_line(error)}") from error
     return sealed_program(content.getvalue())
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from textcls.artifact import FORMAT_VERSION, GRAPH_FILE, Artifact, read_artifact
 from textcls.config import TextSettings
 from textcls.data.labels import Label
-from textcls.errors import ModelError
+from textcls.errors import ModelError, is_out_of_memory
 from textcls.files import replacing
 from textcls.inference.engine import OnnxEngine
 from textcls.inference.graph import build_graph, vocabulary_of
@@ -94,6 +94,8 @@ class Predictor:
         try:
             return cls.from_graph(graph, threads)
         except Exception as error:  # ONNX Runtime's error classes share no base but this
+            if is_out_of_memory(error):
+                raise
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(f"{path}: is damaged: {reason}; export the model again") from error
 
@@ -138,6 +140,8 @@ def read_graph(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # protobuf's own error class is private to its implementation
         raise ModelError(f"{path}: is no ONNX file; a model is a folder or a .onnx file that `textcls export` wrote") from error
     properties = {entry.key: entry.value for entry in model.metadata_props}
@@ -147,7 +151,12 @@ def read_graph(path: Path) -> onnx.ModelProto:
                 f"{path}: is an ONNX file, but not one that `textcls export` wrote: it carries no vocabulary and labels"
             )
         version = int(json.loads(properties["textcls"])["format_version"])
-    except (ValueError, KeyError, TypeError) as error:  # protobuf gives bytes for a string that is no UTF-8 any more
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ) as error:  # protobuf gives bytes for a string that is no UTF-8 any more
         raise ModelError(f"{path}: its textcls metadata is damaged; export the model again") from error
     if version > FORMAT_VERSION:
         raise ModelError(

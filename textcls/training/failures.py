@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 import torch.distributed as dist
 
-from textcls.errors import TrainingError
+from textcls.errors import TrainingError, is_out_of_memory
 
 SMALLER_NETWORK = "lower model.hidden_size, text.max_vocabulary or text.extend"
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA, then the CPU on Linux and Windows
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory left, on the CPU or on a GPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
 
 
 @contextmanager

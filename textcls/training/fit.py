@@ -18,7 +18,7 @@ import textcls
 from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings, available_cores
 from textcls.data import LabelSet, Rows
-from textcls.errors import ConfigError, InputError, TrainingError
+from textcls.errors import ConfigError, InputError, TrainingError, is_out_of_memory
 from textcls.evaluation import Targets, evaluate_blocks, fit_temperature, fit_temperature_multi, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
@@ -29,7 +29,7 @@ from textcls.training.batches import LabelledSplit
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
-from textcls.training.failures import SMALLER_NETWORK, is_out_of_memory, memory_for
+from textcls.training.failures import SMALLER_NETWORK, memory_for
 from textcls.training.loop import best_thresholds, score, training_loop
 from textcls.training.ngrams import add_ngrams
 from textcls.training.prepare import Prepared, labelled_split, prepare
