@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -84,10 +84,14 @@ def csv_blocks(source: Source, reading: Reading) -> Iterator[Block]:
         while some := _next_rows(rows, source, reading):
             cells = zip(source.columns, zip(*some.fields, strict=True), strict=True)
             columns = {name: list(values) for name, values in cells if name in wanted}
-            replaced = 0 if rows.clean else _settle_all(some, columns, source, reading)
+            replaced: set[int] = set()
+            for values in () if rows.clean else (some.raw, *columns.values()):
+                faults, others = settle(values, source, reading)
+                some.faults.update(faults)
+                replaced |= others
             texts = texts_of(columns, reading.text, len(some.fields), some.faults)
-            at = opened.position()
-            yield block_of(texts, columns, some.numbers, source, some.faults, at, raw=some.raw, replaced=replaced)
+            raw, at = {row: line for row, line in enumerate(some.raw) if line}, opened.position()
+            yield block_of(texts, columns, some.numbers, source, some.faults, at, raw=raw, replaced=len(replaced))
 
 
 class _Rows:
@@ -149,20 +153,21 @@ class _Rows:
 
 
 class _Some(NamedTuple):
-    """Some rows: their fields, the line on which each starts, what is wrong by row, and what stands there where it is no row."""
+    """Some rows: their fields, the line on which each starts, what stands there where it is no row, and what is wrong by row."""
 
     fields: list[list[str]]
     numbers: list[int]
+    raw: list[str]
     faults: dict[int, str]
-    raw: dict[int, str]
 
 
 def _next_rows(rows: _Rows, source: Source, reading: Reading) -> _Some | None:
     """Take the rows of a block, None where there are no more."""
     width, guessed, answered_at_once = len(source.columns), source.dialect.guessed, source.is_stream
-    some = _Some([], [], {}, {})
+    some = _Some([], [], [], {})
     enough = rows.characters + BLOCK_CHARACTERS
     for number, fields, error in rows:
+        raw = ""
         if error or len(fields) != width or not fields or (guessed and rows.end > number):
             if not fields and not error and width != 1:  # a blank line; of one column it is an empty value
                 continue
@@ -171,27 +176,14 @@ def _next_rows(rows: _Rows, source: Source, reading: Reading) -> _Some | None:
             fitting = None if error else _fitted(fields, source)
             if fitting is None:
                 some.faults[len(some.fields)] = csv_fault(error) if error else _misfit(fields, source)
-                some.raw[len(some.fields)] = rows.raw().rstrip("\r\n")
+                raw = rows.raw().rstrip("\r\n")
             fields = fitting or [*fields, *[""] * width][:width]
         some.fields.append(fields)
         some.numbers.append(number)
+        some.raw.append(raw)
         if len(some.numbers) == reading.block_rows or rows.characters > enough or (answered_at_once and rows.would_wait()):
             break
     return some if some.fields else None
-
-
-def _settle_all(some: _Some, columns: Mapping[str, list[str]], source: Source, reading: Reading) -> int:
-    """Put U+FFFD for bytes that could not be decoded, and note the rows; return in how many of them that is no fault."""
-    replaced: set[int] = set()
-    for values in columns.values():
-        faults, others = settle(values, source, reading)
-        some.faults.update(faults)
-        replaced |= others
-    rows, lines = list(some.raw), list(some.raw.values())
-    faults, _ = settle(lines, source, reading)
-    some.faults.update((rows[place], fault) for place, fault in faults.items())
-    some.raw.update(zip(rows, lines, strict=True))
-    return len(replaced)
 
 
 def _fitted(fields: list[str], source: Source) -> list[str] | None:

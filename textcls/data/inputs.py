@@ -25,6 +25,7 @@ _SHOWN = 60  # characters of each end of a long name, in notes
 # What is left out of a folder.
 _OTHERS, _HIDDEN, _DEAD = "files of other kinds", "hidden files", "links to nothing"
 _FOLDERS, _SPECIAL = "links to folders, which are not followed", "what is no regular file"
+_COUNTED = {_OTHERS, _HIDDEN}  # by their endings; the others are named
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,14 @@ def find_inputs(
         _check_growing(found)
     try:
         sources, told = _looked_at(found, reading)
-    except DataError:
-        if not or_text or reading.text == ("text",):
+    except DataError as error:
+        own, reading = reading, replace(reading, text=("text",))
+        if not or_text or reading == own:
             raise
         try:
-            sources, told = _looked_at(found, replace(reading, text=("text",)))
-        except DataError:
-            sources, told = _looked_at(found, reading)  # its error says more than that of a column the user never named
-        reading = replace(reading, text=("text",))
+            sources, told = _looked_at(found, reading)
+        except DataError:  # it would be of a column that the user never named
+            raise error from None
         notes.append("the inputs lack the column that the model learned from; the column text is classified")
     return Inputs(tuple(sources), reading, (*notes, *told))
 
@@ -232,28 +233,26 @@ def _of_folder(
     folder: str, files: Iterable[tuple[Place, str]], glob: str | None, notes: list[str], *, alone: bool
 ) -> list[Source]:
     """Return the readable files among those below a folder, sorted by name; what is left out is noted."""
-    found: list[tuple[tuple[str, ...], Source]] = []
-    kinds: dict[str, Counter[str]] = {_OTHERS: Counter(), _HIDDEN: Counter()}
-    names: dict[str, list[str]] = {_DEAD: [], _FOLDERS: [], _SPECIAL: []}
+    found: list[tuple[list[str], Source]] = []
+    left_out: dict[str, Counter[str]] = {why: Counter() for why in (_OTHERS, _HIDDEN, _DEAD, _FOLDERS, _SPECIAL)}
     for path, relative in files:
-        size, nature = _size_and_nature(path)
-        kind = _kind(path)
-        if nature == _FOLDERS:
-            names[nature].append(_short(relative))
-        elif glob and not _matches(relative, glob):
-            continue
-        elif kind is None or path.name.startswith("."):
-            kinds[_HIDDEN if path.name.startswith(".") else _OTHERS][path.suffix or path.name] += 1
-        elif nature:
-            names[nature].append(_short(relative))
+        size, why = _size_and_nature(path)
+        parts = relative.split("/")
+        if why != _FOLDERS:
+            if glob and not _matches(relative, glob):
+                continue
+            hidden = any(part.startswith(".") for part in parts)
+            why = _HIDDEN if hidden else _OTHERS if _kind(path) is None else why
+        if why:
+            left_out[why][path.suffix or path.name if why in _COUNTED else _short(relative)] += 1
         else:
-            source = Source(path, relative if alone else path.as_posix(), kind, size)
-            found.append((PurePosixPath(relative).parts, source))
+            found.append((parts, Source(path, relative if alone else path.as_posix(), ending(path), size)))
     if not found:
         which = f"no file that matches {glob} and" if glob else "no file that"
         raise InputError(f"{folder}: holds {which} ends in {', '.join(ENDINGS)}")
-    counted = {what: [f"{kind} ({count})" for kind, count in counts.items()] for what, counts in kinds.items()}
-    notes += [f"{folder}: left out {what}: {named(sorted(some), _NAMED)}" for what, some in (counted | names).items() if some]
+    for why, names in left_out.items():
+        shown = [f"{name} ({count})" if why in _COUNTED else name for name, count in sorted(names.items())]
+        notes += [f"{folder}: left out {why}: {named(shown, _NAMED)}"] if shown else []
     return [source for _, source in sorted(found, key=lambda one: one[0])]
 
 

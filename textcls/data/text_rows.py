@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from textcls.data.blocks import (
     BLOCK_CHARACTERS,
+    LONE_SURROGATES,
     MISSING,
     Block,
     Dialect,
@@ -103,7 +104,7 @@ def settle(values: list[str], source: Source, reading: Reading) -> tuple[dict[in
         "".join(values).encode()
     except UnicodeEncodeError:
         for row, value in enumerate(values):
-            if value.isascii() or not _has_bytes(value):
+            if not LONE_SURROGATES.search(value):
                 continue
             values[row] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             if _TOO_LONG in value:
@@ -126,14 +127,6 @@ def not_decoded(value: str, encoding: str) -> str:
         f"{where}{what} {encoding.upper()}; name the file's encoding in data.encoding (--encoding), such as cp1252, "
         "or, but for classify, set data.encoding_errors to replace"
     )
-
-
-def _has_bytes(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def block_of(
