@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -29,17 +30,13 @@ _SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 40  # in messages: a file without a head
 LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
-class _Missing:
-    """The value of a column that a row does not have, which is not the same as null."""
+class _Missing(Enum):
+    """The value of a column that a row does not have, which is not the same as null; a copy from another process is the same one."""
 
-    def __repr__(self) -> str:
-        return "MISSING"
-
-    def __reduce__(self) -> str:
-        return "MISSING"  # a copy from another process is the same one
+    MISSING = "MISSING"
 
 
-MISSING: Final = _Missing()
+MISSING: Final = _Missing.MISSING
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ class Source:
 
     Attributes:
         path: Where it lies, a path or behind a URI; `-` for standard input.
-        name: How records and the column `file` call it: relative to what the user named.
+        name: How records, notes and the column `file` call it: relative to what the user named.
         kind: Its ending without that of the compression, such as `.csv`; for standard input that of its format.
         size: Its bytes on disk when it was found; 0 where it is a stream or grows.
         dialect: How it is written.
@@ -152,11 +149,6 @@ class Source:
     def place(self) -> str:
         """What messages call it."""
         return "standard input" if self.is_stream else str(self.path)
-
-    @property
-    def called(self) -> str:
-        """What notes and the errors of rows call it."""
-        return "standard input" if self.is_stream else self.name
 
     def open(self, *, follow: bool = False) -> AbstractContextManager[Opened]:
         """Open its bytes, decompressed; with `follow` those too that are still to come.

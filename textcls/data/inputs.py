@@ -57,8 +57,7 @@ class Inputs:
         """
         done = 0
         for whole, group in groupby(self.sources, self.reading.is_one_text):
-            sources = list(group)
-            for some in [sources] if whole else [[source] for source in sources]:
+            for some in [list(group)] if whole else ([source] for source in group):
                 for block in file_blocks(some, self.reading) if whole else read_blocks(some[0], self.reading):
                     block.bytes_read += done
                     yield block
@@ -119,7 +118,7 @@ def find_inputs(
     notes: list[str] = []
     for path in paths:
         if path == STANDARD_INPUT:
-            found.append(Source(Path(path), path, ".txt" if input_format == "lines" else f".{input_format}"))
+            found.append(Source(Path(path), "standard input", ".txt" if input_format == "lines" else f".{input_format}"))
         elif is_remote(path):
             found += _behind_uri(path, glob, notes, alone=len(paths) == 1)
         elif Path(path).is_dir():
@@ -151,7 +150,7 @@ def _looked_at(found: Sequence[Source], reading: Reading) -> tuple[list[Source],
         looked, notes = (source, []) if reading.is_one_text(source) else look_at(source, reading)
         sources.append(looked)
         for note in notes:
-            by_note.setdefault(note, []).append(source.called)
+            by_note.setdefault(note, []).append(source.name)
     return sources, [f"{named(names, _NAMED)}: {note}" for note, names in by_note.items()]
 
 
@@ -159,19 +158,21 @@ def _named(path: str, *, follow: bool) -> Source:
     """Return the source for a file that the user named."""
     if not Path(path).exists():
         raise InputError(f"{path}: there is no such file or folder")
-    kind = _kind(Path(path))
+    source = _source(Path(path), path, 0)
+    if follow:
+        return source
+    check_regular(Path(path))
+    return replace(source, size=Path(path).stat().st_size)
+
+
+def _source(place: Place, name: str, size: int) -> Source:
+    kind = _kind(place)
     if kind is None:
-        raise _unreadable(path)
-    if not follow:
-        check_regular(Path(path))
-    return Source(Path(path), path, kind, 0 if follow else Path(path).stat().st_size)
-
-
-def _unreadable(path: str) -> InputError:
-    return InputError(
-        f"{path}: only files that end in {', '.join(ENDINGS)} can be classified, "
-        f"those of text also compressed ({', '.join(COMPRESSIONS)}); for lines of text use --lines and .txt, or -"
-    )
+        raise InputError(
+            f"{place}: only files that end in {', '.join(ENDINGS)} can be classified, "
+            f"those of text also compressed ({', '.join(COMPRESSIONS)}); for lines of text use --lines and .txt, or -"
+        )
+    return Source(place, name, kind, size)
 
 
 def _behind_uri(uri: str, glob: str | None, notes: list[str], *, alone: bool) -> list[Source]:
@@ -186,10 +187,7 @@ def _behind_uri(uri: str, glob: str | None, notes: list[str], *, alone: bool) ->
         raise InputError(f"{uri}: there is no such file or folder")
     if len(files) > 1 or files[0][1]:
         return _of_folder(uri, files, glob, notes, alone=alone)
-    kind = _kind(files[0][0])
-    if kind is None:
-        raise _unreadable(uri)
-    return [Source(files[0][0], uri, kind, files[0][0].size)]
+    return [_source(files[0][0], uri, files[0][0].size)]
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:

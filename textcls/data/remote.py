@@ -57,8 +57,7 @@ class RemoteFile:
 
     def open_random(self) -> Any:
         """Open it as a `pyarrow.NativeFile` that can seek."""
-        with reaching(self.uri):
-            filesystem, path = _filesystem(self.uri)
+        with reaching(self.uri) as (filesystem, path):
             return filesystem.open_input_file(path)
 
 
@@ -80,8 +79,7 @@ def list_remote(uri: str) -> list[tuple[RemoteFile, str]]:
 
     uri, query, options = uri.partition("?")  # such as an endpoint, which every file's URI needs again
     uri = uri.rstrip("/")
-    with reaching(uri):
-        filesystem, path = _filesystem(uri + query + options)
+    with reaching(uri + query + options) as (filesystem, path):
         info = filesystem.get_file_info(path)
         if info.type == fs.FileType.File:
             return [(RemoteFile(uri + query + options, info.size, info.mtime_ns or 0), "")]
@@ -96,8 +94,7 @@ def make_remote_folder(uri: str) -> None:
     Raises:
         InputError: It cannot be made.
     """
-    with reaching(uri):
-        filesystem, path = _filesystem(uri)
+    with reaching(uri) as (filesystem, path):
         if filesystem.type_name not in {"s3", "gcs"}:
             filesystem.create_dir(path, recursive=True)
 
@@ -108,10 +105,8 @@ def write_remote(uri: str, data: bytes) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    with reaching(uri):
-        filesystem, path = _filesystem(uri)
-        with filesystem.open_output_stream(path, compression=None) as stream:
-            stream.write(data)
+    with reaching(uri) as (filesystem, path), filesystem.open_output_stream(path, compression=None) as stream:
+        stream.write(data)
 
 
 def delete_remote(uri: str) -> None:
@@ -120,28 +115,21 @@ def delete_remote(uri: str) -> None:
     Raises:
         InputError: It cannot be deleted.
     """
-    with reaching(uri):
-        filesystem, path = _filesystem(uri)
+    with reaching(uri) as (filesystem, path):
         filesystem.delete_file(path)
 
 
 @contextmanager
-def reaching(uri: str) -> Iterator[None]:
-    """Say in one line what a filesystem complains of.
+def reaching(uri: str) -> Iterator[tuple[Any, str]]:
+    """Give the filesystem and the path that a URI names, and say in one line what the filesystem complains of.
 
     Raises:
         InputError: It did.
     """
     import pyarrow as pa
-
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{uri}: cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}") from None
-
-
-def _filesystem(uri: str) -> tuple[Any, str]:
     from pyarrow import fs
 
-    filesystem, path = fs.FileSystem.from_uri(uri)
-    return filesystem, path
+    try:
+        yield fs.FileSystem.from_uri(uri)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{uri}: cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}") from None

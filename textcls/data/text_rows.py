@@ -147,7 +147,7 @@ def block_of(
         texts = list(map(without_surrogates, texts))
     for row in faults:
         texts[row] = ""
-    return Block(texts, columns, numbers, source.called, faults, bytes_read, raw or {}, replaced)
+    return Block(texts, columns, numbers, source.name, faults, bytes_read, raw or {}, replaced)
 
 
 def texts_of(columns: Mapping[str, Any], wanted: Sequence[str], count: int, faults: dict[int, str]) -> list[str]:
