@@ -222,6 +222,15 @@ class TestColumns:
         assert looked(path)[0].columns == ("text", "label")
         assert records(path, only=("text",))[0] == (1, {"text": "x"})
 
+    def test_values_of_a_row_have_one_key(self, tmp_path: Path) -> None:
+        table = {"text": {"1": "x", "0": "y"}, "label": {"0": "b", "1": "a"}}
+        expected = [(1, {"text": "x", "label": "a"}), (2, {"text": "y", "label": "b"})]
+        assert records(tmp_path / "a.json", json.dumps(table).encode()) == expected
+
+    def test_a_text_that_is_too_long(self, tmp_path: Path) -> None:
+        path = put(tmp_path / "a.json", json.dumps({"text": ["x", "y" * 200]}))
+        assert errors(path, longest=100) == [None, f"{path}, row 2: longer than data.max_row_bytes, 100"]
+
     def test_encodings(self, tmp_path: Path) -> None:
         content = json.dumps({"text": ["é"]}, ensure_ascii=False)
         assert texts(put(tmp_path / "a.json", content.encode("utf-16"))) == ["é"]

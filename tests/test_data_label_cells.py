@@ -71,7 +71,7 @@ class TestMissing:
     def test_the_error_gives_count_and_first_rows(self, tmp_path: Path) -> None:
         assert refused(jsonl(tmp_path / "a.jsonl", *self.VALUES)) == (
             "4 rows without a label in column 'label' (a.jsonl, row 1; a.jsonl, row 3; a.jsonl, row 4; …); "
-            "fill them in, or set data.missing_labels to skip to leave such rows out"
+            "fill them in, or set data.missing_labels to skip (--missing-labels skip) to leave such rows out"
         )
         assert refused(table(tmp_path / "a.csv", "a", "")).startswith(
             "1 row without a label in column 'label' (a.csv, row 3); fill"

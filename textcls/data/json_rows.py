@@ -161,6 +161,8 @@ def _column_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator
         some = {name: values[start : start + reading.block_rows] for name, values in columns.items()}
         faults = {}
         texts = texts_of(some, reading.text, len(numbers), faults)
+        long = f"longer than data.max_row_bytes, {reading.longest:,}"
+        faults |= {row: long for row, text in enumerate(texts) if len(text) > reading.longest}
         some = some if reading.only is None else {name: some[name] for name in reading.only}
         yield block_of(texts, some, numbers, source, faults, opened.position(), replaced=0 if start else len(replaced))
 
