@@ -24,13 +24,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.config import Config, ModelSettings, load_saved_config
+from textcls.config import Config, ModelSettings, load_config
 from textcls.errors import ConfigError, InputError, ModelError, named
 from textcls.files import file_sha256, is_torn, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
 FORMAT_VERSION = 1
 RECORD, CARD = "metrics.json", "README.md"
+# What a setting that a saved model does not have meant when the model was written, where that is not the default of today.
+_BEFORE: dict[str, dict[str, Any]] = {"data": {"strip_labels": False}}
 HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")
 MODEL_FILES = (*HASHED_FILES, RECORD, CARD)
 GRAPH_FILE = "model.onnx"  # for ONNX Runtime, made from the rest
@@ -222,6 +224,27 @@ def _check_is_model(folder: Path) -> None:
         what = "is no model folder: it has no labels.json" if folder.is_dir() else "is a file; a model folder is needed here"
         what = what if folder.exists() else "does not exist"
         raise ModelError(f"{folder}: {what}{hint}")
+
+
+def load_saved_config(path: str | Path) -> Config:
+    """Read the settings of a saved model: one that it does not have means what it meant when the model was written.
+
+    Raises:
+        ConfigError: As `load_config`.
+    """
+    config = load_config(path)
+    missing = {
+        f"{section}.{name}": value
+        for section, settings in _BEFORE.items()
+        for name, value in settings.items()
+        if name not in getattr(config, section).model_fields_set
+    }
+    return config.replace(missing)
+
+
+def saved_data(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of `data` that a model took along: one that is missing means what it meant when it was written."""
+    return {**_BEFORE["data"], **record.get("data", {})}
 
 
 def _part(path: Path, read: Callable[[Path], T]) -> T:

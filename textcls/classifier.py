@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.artifact import Artifact, read_artifact, write_artifact
-from textcls.config import Config, load_config, parse_config, saved_data
+from textcls.artifact import Artifact, read_artifact, saved_data, write_artifact
+from textcls.config import Config, load_config, parse_config
 from textcls.data import Label, LabelSet, Rows, load_splits, read_labelled, split_rows
 from textcls.data.labels import require_known
 from textcls.data.memory import checked_texts, rows_from_memory

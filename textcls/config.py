@@ -17,8 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from textcls.errors import ConfigError
 
-# What a setting that a saved model does not have meant when the model was written, where that is not the default of today.
-_BEFORE: dict[str, dict[str, Any]] = {"data": {"strip_labels": False}}
 _YAML_BREAKS = frozenset("\x85\u2028\u2029")
 
 
@@ -306,27 +304,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: expected sections data, text, model and training, found a {type(tree).__name__}")
     return parse_config(_merge(tree or {}, parse_overrides(overrides)), str(path))
-
-
-def load_saved_config(path: str | Path) -> Config:
-    """Read the settings of a saved model: one that it does not have means what it meant when the model was written.
-
-    Raises:
-        ConfigError: As `load_config`.
-    """
-    config = load_config(path)
-    missing = {
-        f"{section}.{name}": value
-        for section, settings in _BEFORE.items()
-        for name, value in settings.items()
-        if name not in getattr(config, section).model_fields_set
-    }
-    return config.replace(missing)
-
-
-def saved_data(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of `data` that a model took along: one that is missing means what it meant when it was written."""
-    return {**_BEFORE["data"], **record.get("data", {})}
 
 
 class _StrictLoader(yaml.SafeLoader):
