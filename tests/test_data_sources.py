@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from reading import put
 from training_rows import read, refused
 
-from textcls.errors import MissingPackageError
+from textcls.data.sources import resolve
+from textcls.errors import InputError, MissingPackageError
 
 TABLE = "text,label\nhello,a\nbye,b\n"
 
@@ -132,3 +134,12 @@ class TestDatasets:
         told = refused("hub:o/n")
         assert told == "hub:o/n: cannot be loaded: no network; check the name and the network, or name local files instead"
         assert "write it as hub:" in refused("hub:")
+
+
+def test_a_named_pipe_among_the_texts_of_a_class_is_refused(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "set" / label).mkdir(parents=True)
+        (tmp_path / "set" / label / "1.txt").write_text("a text")
+    os.mkfifo(tmp_path / "set" / "a" / "2.txt")
+    with pytest.raises(InputError, match=r"2\.txt: is no regular file"):
+        resolve(str(tmp_path / "set"), "train")

@@ -61,7 +61,7 @@ class DataSettings(Settings):
     """Of text files without a byte order mark, such as `cp1252` or `gbk`."""
     encoding_errors: Literal["strict", "replace"] = "strict"
     """What to do with bytes that cannot be decoded: `strict` stops and names the row, `replace` puts U+FFFD and counts them."""
-    max_row_bytes: int = Field(64_000_000, ge=1)
+    max_row_bytes: int = Field(64_000_000, ge=1000)
     """The longest row, or whole text file, that is read; a longer one is an error."""
     validation_share: float = Field(0.1, ge=0, lt=1)
     """Share of `train` held out for validation, by label, equal texts on one side; used where `validation` is not given."""

@@ -164,7 +164,7 @@ def _class_folder(path: Path, name: str) -> ClassFolder:
     Text files end in `.txt` (or `.txt.gz` and the like) or have no ending at all, as in the 20 Newsgroups.
     """
     folders = [entry for entry in _visible(path) if entry.is_dir()]
-    files = [(folder.name, entry) for folder in folders for entry in _visible(folder) if entry.is_file()]
+    files = [(folder.name, entry) for folder in folders for entry in _visible(folder) if not entry.is_dir()]
     texts = {file: label for label, file in files if ending(file) in {".txt", ""} or ending(file)[1:].isdigit()}
     if not folders:
         table = next((ending(entry) for entry in _visible(path) if ending(entry) in ENDINGS), None)
