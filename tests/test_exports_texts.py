@@ -177,7 +177,7 @@ def test_data_that_may_not_be_read(cut: Path, tmp_path: Path, monkeypatch: pytes
     def refuse(*_: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("textcls.data.sources.fingerprint", refuse)  # root may read everything
+    monkeypatch.setattr("textcls.data.blocks.fingerprint", refuse)  # root may read everything
     check_drawn(cut, "the run's data is not at hand")
 
 
