@@ -227,3 +227,9 @@ def test_a_setting_given_twice_is_refused(tmp_path: Path) -> None:
     path.write_text("training:\n  epochs: 3\n  seed: 1\n  epochs: 1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"twice\.yaml, line 4: .*epochs is given twice"):
         load_config(path)
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode", "undefined", "hex", "nonsense"])
+def test_codecs_that_no_text_file_is_written_in(encoding: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.encoding: must be an encoding that Python knows"):
+        parse_config({"data": {"encoding": encoding}}, "test")

@@ -84,9 +84,9 @@ class DataSettings(Settings):
         try:
             if codecs.lookup(value).name == "utf-8":
                 return "utf-8"
-            codecs.getincrementaldecoder(value)().decode(b"")
             "".encode(value)  # refuses codecs of bytes, such as base64
-        except (LookupError, TypeError):
+            codecs.getincrementaldecoder(value)("surrogateescape").decode(b"")  # some codecs know no handlers of errors
+        except (LookupError, TypeError, UnicodeError):
             raise ValueError("must be an encoding that Python knows, such as utf-8, cp1252 or gbk") from None
         return value
 
