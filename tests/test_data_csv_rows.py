@@ -413,3 +413,17 @@ def test_what_others_write_is_read_back_or_said(
     if len(named(table)[0]) == 1 and separator != {"csv": ",", "tsv": "\t"}[kind]:  # of which nothing tells the separator
         beyond = True
     assert (said and beyond) or [list(columns.values()) for _, columns, _ in read] == table
+
+
+@pytest.mark.parametrize("header", ["id,text,label", "id, text, label", 'id, "text", "label"'])
+def test_blanks_before_quotes_belong_to_no_field(tmp_path: Path, header: str) -> None:
+    path = put(tmp_path / "a.csv", header + '\n0, "bad, 0", "neg"\n1, "good ""1""", "pos"\n')
+    assert [columns for _, columns, _ in rows(path)] == [
+        {"id": "0", "text": "bad, 0", "label": "neg"},
+        {"id": "1", "text": 'good "1"', "label": "pos"},
+    ]
+    assert "blanks behind its separators are skipped" in found(path).notes[0]
+
+
+def test_blanks_before_fields_without_quotes_stay(tmp_path: Path) -> None:
+    assert texts(put(tmp_path / "a.csv", 'id,text\n0, one\n1,"a, ""b"", c"\n')) == [" one", 'a, "b", c']

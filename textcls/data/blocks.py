@@ -105,6 +105,7 @@ class Dialect:
         quoted: Whether double quotes hold fields together, as in csv; else they are characters like others.
         guessed: Whether `quoted` was found out, and not given: then a row that speaks against it is an error of the file.
         skipped: Lines before the header.
+        spaced: Whether blanks between a separator and a double quote belong to neither.
         padded: Whether rows end in separators that the header does not have.
         layout: Of JSON: an object a line, an array of them, or one object that holds columns.
     """
@@ -114,6 +115,7 @@ class Dialect:
     quoted: bool = True
     guessed: bool = False
     skipped: int = 0
+    spaced: bool = False
     padded: bool = False
     layout: Literal["lines", "array", "columns"] = "lines"
 

@@ -56,6 +56,13 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
             "double quotes are characters like others there, as with data.quoting none; "
             "if they hold fields together, set it (--quoting) to csv"
         )
+    if dialect.quoted and re.search(
+        rf'{re.escape(dialect.delimiter)} +"[^"\n]*"(?=[{re.escape(dialect.delimiter)}\r\n]|$)', sample
+    ):
+        spaced = replace(dialect, spaced=True)
+        if (skipping := _shape(sample, whole, spaced)).even:
+            dialect, shape = spaced, skipping
+            notes.append("blanks behind its separators are skipped, for double quotes stand behind them")
     skipped = 1 if first else 0
     if shape.fault:
         raise DataError(f"{source.place}, row {shape.start + skipped}: {shape.fault}{_delimiter_hint(shape.header, reading)}")
@@ -119,7 +126,8 @@ class _Rows:
 
     def _read(self) -> Iterator[tuple[int, list[str], csv.Error | None]]:
         lines, delimiter = chain.from_iterable(self._line_lists()), self._dialect.delimiter
-        reader: Any = csv.reader(lines, delimiter=delimiter, strict=True) if self._dialect.quoted else None
+        spaced, quoted = self._dialect.spaced, self._dialect.quoted
+        reader: Any = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True) if quoted else None
         rows = reader or (line.split(delimiter) if line else [] for line in (line.rstrip("\r\n") for line in lines))
         while True:
             self.start = start = self.end + 1
