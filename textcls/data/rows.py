@@ -22,7 +22,9 @@ _FEW, _STEPS = 9, 20  # different numbers that are labels in a small data set, a
 _NUMBER = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s?%?")
 _MOST = 0.9  # of the labels are numbers where a number is to be predicted; others may stand for one that is missing
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
-_NOTHING = frozenset({"nan", "NaN", "None", "null", "NULL", "<NA>"})  # as pandas and others write a missing value into text
+_NOTHING = frozenset(
+    {"nan", "NaN", "None", "null", "NULL", "<NA>", "\\N"}
+)  # as pandas and others write a missing value into text
 
 
 @dataclass
