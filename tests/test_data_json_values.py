@@ -49,23 +49,63 @@ def test_what_is_no_value(text: str) -> None:
         parse_json(text)
 
 
-@given(st.lists(VALUES, max_size=5), st.integers(1, 9), st.sampled_from([None, 1]))
+def _items(text: str, size: int, longest: int = 1000) -> list[Any]:
+    """Return the items of an array that comes in pieces, having looked at how each is written where that is said."""
+    found: list[Any] = []
+    for values, written in JsonArray(
+        (text[start : start + size] for start in range(0, len(text), size)), "a.json", longest
+    ).items():
+        assert len(values) == len(written)
+        assert all(not one or json.loads(one) == value for value, one in zip(values, written, strict=True))
+        assert all(one or isinstance(value, dict) for value, one in zip(values, written, strict=True))
+        found += values
+    return found
+
+
+@given(st.lists(VALUES, max_size=5), st.integers(1, 200), st.sampled_from([None, 1]))
 def test_an_array_gives_its_items_wherever_pieces_end(items: list[Any], size: int, indent: int | None) -> None:
-    text = f" {json.dumps(items, indent=indent)}\n"
-    pieces = (text[start : start + size] for start in range(0, len(text), size))
-    found = list(JsonArray(pieces, "a.json", 1000).items())
-    assert [value for _, value in found] == items
-    assert [json.loads(written) for written, _ in found] == items
+    assert _items(f" {json.dumps(items, indent=indent)}\n", size) == items
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=3), VALUES, max_size=3), max_size=20),
+    st.integers(1, 200),
+    st.sampled_from([None, 1]),
+)
+def test_objects_that_are_parsed_together_are_the_same(items: list[Any], size: int, indent: int | None) -> None:
+    text = json.dumps(items, indent=indent, ensure_ascii=False)
+    assert _items(text, size) == items
+    assert _items(text, 10**6) == items
+
+
+def test_objects_that_are_parsed_together_lose_no_key() -> None:
+    items = _items('[{"a": 1}, {"a": "x: y"}, {"n": 1, "n": 2}, {"a": {"b": 1}}, {"a": 2}]', 10**6)
+    assert [repeated_key(item) for item in items] == [None, None, "n", None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[{"a": [1, {"b": 2}, 3}]', "row 1: not valid JSON: Expecting ',' delimiter"),
+        ('[{"a": 1}, {"a": 2}, 3', "row 3: the array is cut short"),
+        ('[{"a": 1}, {"a" 2}, {"a": 3}]', "row 2: not valid JSON: Expecting ':' delimiter"),
+        ('[{"a": 1} {"a": 2}, {"a": 3}]', "row 1: not valid JSON: a comma is missing behind it"),
+        ('[{"a": 1},]', "row 2: not valid JSON: Expecting value"),
+    ],
+)
+def test_a_damaged_array_is_an_error_at_its_row(text: str, fault: str) -> None:
+    with pytest.raises(DataError) as error:
+        _items(text, 10**6)
+    assert str(error.value) == f"a.json, {fault}"
 
 
 @given(st.text(st.sampled_from('[]{},:"a1\\ \n'), max_size=12), st.integers(1, 4))
 def test_any_text_is_an_array_or_one_line(rest: str, size: int) -> None:
     text = "[" + rest
-    array = JsonArray((text[start : start + size] for start in range(0, len(text), size)), "a.json", 1000)
     try:
         expected = json.loads(text)
     except ValueError:
         with pytest.raises(DataError, match=r"^a\.json, row \d+: [^\n]+$"):
-            list(array.items())
+            _items(text, size)
     else:
-        assert [json.loads(written) for written, _ in array.items()] == expected
+        assert _items(text, size) == expected

@@ -96,7 +96,7 @@ def csv_blocks(source: Source, reading: Reading) -> Iterator[Block]:
                 faults, others = settle(values, source, reading)
                 some.faults.update(faults)
                 replaced |= others
-            texts = texts_of(columns, reading.text, len(some.fields), some.faults)
+            texts = texts_of(columns, reading, len(some.fields), some.faults)
             raw, at = {row: line for row, line in enumerate(some.raw) if line}, opened.position()
             yield block_of(texts, columns, some.numbers, source, some.faults, at, raw=raw, replaced=len(replaced))
 

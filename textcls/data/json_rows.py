@@ -8,25 +8,18 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
-from typing import Any, Final, Literal, NamedTuple
+from itertools import chain
+from typing import Any, Final, Literal
 
 from textcls.data.blocks import BLOCK_CHARACTERS, MISSING, Block, Reading, Source, check_columns
-from textcls.data.json_values import JsonArray, parse_json, repeated_key
-from textcls.data.places import Opened, as_utf8, read_whole
-from textcls.data.text_rows import block_of, decoded_lines, in_words, settle, split_lines, texts_of
+from textcls.data.json_values import JsonArray, parse_all, parse_json, repeated_key
+from textcls.data.places import CHUNK, Opened, as_utf8, read_whole
+from textcls.data.text_rows import block_of, decoded_lines, in_words, settle, split_lines, texts_of, too_long
 from textcls.errors import DataError
 
 _PEEKED_ROWS: Final = 100
 _OF_COLUMNS: Final = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\[{]')  # an object whose first value is a list or an object
 _RECORDS: Final = 'write one object a row, in pandas to_json(orient="records", lines=True)'
-
-
-class _Row(NamedTuple):
-    number: int  # the line, or the item of an array
-    value: dict[str, Any]
-    fault: str | None
-    raw: str
 
 
 def look_at_json(source: Source, sample: str, whole: bool, reading: Reading) -> tuple[Source, list[str]]:
@@ -45,7 +38,7 @@ def look_at_json(source: Source, sample: str, whole: bool, reading: Reading) -> 
         DataError: It lacks a column, or is one object that is no table.
     """
     lines = [line for line in sample.split("\n") if line.strip()]
-    values = list(map(_value_or_none, lines[:_PEEKED_ROWS]))
+    values = parse_all(lines[:_PEEKED_ROWS])
     layout: Literal["lines", "array", "columns"] = "lines"
     if sample.lstrip().startswith("[") and (len(lines) == 1 or not isinstance(values[0], list) or _objects(values[0])):
         layout, values = "array", _first_items(source, sample, reading)
@@ -77,22 +70,17 @@ def _is_one_line(source: Source, reading: Reading) -> bool:
         return "\n" not in next(texts, "") and not any(texts)
 
 
-def _value_or_none(text: str) -> Any:
-    try:
-        return parse_json(text)
-    except ValueError:
-        return None
-
-
 def _first_items(source: Source, sample: str, reading: Reading) -> list[Any]:
     """Return the first items of an array, as far as its start has them."""
-    found = []
+    found: list[Any] = []
     try:
-        for _, value in islice(JsonArray(iter([sample]), source.place, reading.longest).items(), _PEEKED_ROWS):
-            found.append(value)
+        for values, _ in JsonArray(iter([sample]), source.place, reading.longest).items():
+            found += values
+            if len(found) > _PEEKED_ROWS:
+                break
     except DataError:  # it is cut short there
         pass
-    return found
+    return found[:_PEEKED_ROWS]
 
 
 def json_blocks(source: Source, reading: Reading) -> Iterator[Block]:
@@ -115,37 +103,39 @@ def _line_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[B
     for text, clean in decoded_lines(opened, source, reading):
         lines = split_lines(text)
         faults, replaced = ({}, set[int]()) if clean else settle(lines, source, reading)
-        rows = [
-            _parsed(done + place + 1, line, reading, faults.get(place))
-            for place, line in enumerate(lines)
-            if place in faults or (line and not line.isspace())
-        ]
+        places = [place for place, line in enumerate(lines) if place in faults or (line and not line.isspace())]
+        for start in range(0, len(places), reading.block_rows):
+            some = places[start : start + reading.block_rows]
+            texts = [lines[place] for place in some]
+            wrong = {row: faults[place] for row, place in enumerate(some) if place in faults} if faults else {}
+            numbers, count = [done + place + 1 for place in some], 0 if start else len(replaced)
+            yield _block(parse_all(texts), texts, numbers, wrong, source, reading, opened.position(), count)
         done += len(lines)
-        for start in range(0, len(rows), reading.block_rows):
-            some = rows[start : start + reading.block_rows]
-            yield _block(some, source, reading, opened.position(), 0 if start else len(replaced))
 
 
 def _item_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
     """Read an array."""
     pieces = codecs.iterdecode(as_utf8(opened.chunks(), source.dialect.encoding), "utf-8", "surrogateescape")
-    array = JsonArray(pieces, source.place, reading.longest)
-    rows: list[_Row] = []
-    characters = replaced = 0
-    for number, (text, value) in enumerate(array.items(), start=1):
-        long = f"longer than data.max_row_bytes, {reading.longest:,}" if len(text) > reading.longest else None
-        faults, others = ({}, set[int]()) if text.isascii() else settle(texts := [text], source, reading)
-        if faults or others:
-            rows.append(_parsed(number, texts[0], reading, long or faults.get(0)))
-        else:
-            rows.append(_row(number, value, text, reading, long))
-        replaced += len(others)
-        characters += len(text)
-        if len(rows) == reading.block_rows or characters > BLOCK_CHARACTERS:
-            yield _block(rows, source, reading, opened.position(), replaced)
-            rows, characters, replaced = [], 0, 0
-    if rows:
-        yield _block(rows, source, reading, opened.position(), replaced)
+    values: list[Any] = []
+    texts: list[str] = []
+    done, characters = 0, 0
+    for more, written in chain(JsonArray(pieces, source.place, reading.longest).items(), [([], [])]):
+        values += more
+        texts += written
+        characters += len(written[0]) if len(written) == 1 else CHUNK
+        if len(values) < reading.block_rows and characters < BLOCK_CHARACTERS and more:
+            continue
+        for start in range(0, len(values), reading.block_rows):
+            some = texts[start : start + reading.block_rows]
+            long = {row: too_long(reading) for row, text in enumerate(some) if len(text) > reading.longest}
+            faults, replaced = settle(some, source, reading)
+            parsed = values[start : start + reading.block_rows]
+            for row in {*faults, *replaced}:
+                parsed[row] = parse_all([some[row]])[0]
+            numbers = range(done + 1, done + len(some) + 1)
+            done += len(some)
+            yield _block(parsed, some, numbers, faults | long, source, reading, opened.position(), len(replaced))
+        values, texts, characters = [], [], 0
 
 
 def _column_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
@@ -160,9 +150,7 @@ def _column_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator
         numbers = range(start + 1, min(start + reading.block_rows, count) + 1)
         some = {name: values[start : start + reading.block_rows] for name, values in columns.items()}
         faults = {}
-        texts = texts_of(some, reading.text, len(numbers), faults)
-        long = f"longer than data.max_row_bytes, {reading.longest:,}"
-        faults |= {row: long for row, text in enumerate(texts) if len(text) > reading.longest}
+        texts = texts_of(some, reading, len(numbers), faults)
         some = some if reading.only is None else {name: some[name] for name in reading.only}
         yield block_of(texts, some, numbers, source, faults, opened.position(), replaced=0 if start else len(replaced))
 
@@ -194,30 +182,36 @@ def _columns(text: str, source: Source, reading: Reading) -> dict[str, list[Any]
     return columns
 
 
-def _parsed(number: int, text: str, reading: Reading, fault: str | None) -> _Row:
-    """Parse a row; a fault that is known already stays."""
-    try:
-        return _row(number, parse_json(text.rstrip()), text, reading, fault)
-    except json.JSONDecodeError as error:
-        return _Row(number, {}, fault or f"not valid JSON: {error.msg} (column {error.colno})", text)
-    except ValueError as error:
-        return _Row(number, {}, fault or f"JSON that cannot be read: {error}", text)
-
-
-def _row(number: int, value: Any, text: str, reading: Reading, fault: str | None) -> _Row:
-    if not isinstance(value, dict):
-        return _Row(number, {}, fault or f"not a JSON object but {in_words(value)}", text)
-    if type(value) is not dict and (twice := repeated_key(value, reading.wanted)) is not None:
-        fault = fault or f"the key {twice!r} stands twice in it"
-    return _Row(number, value, fault, text)
-
-
-def _block(rows: Sequence[_Row], source: Source, reading: Reading, bytes_read: int, replaced: int) -> Block:
-    objects = [row.value for row in rows]
-    faults = {place: row.fault for place, row in enumerate(rows) if row.fault is not None}
-    raw = {place: rows[place].raw for place in faults if not objects[place]}
-    keys = dict.fromkeys(chain.from_iterable(objects)) if reading.only is None else reading.only
-    columns: dict[str, Any] = {key: [one.get(key, MISSING) for one in objects] for key in keys}
-    texts = texts_of(columns, reading.text, len(rows), faults)
-    numbers = [row.number for row in rows]
+def _block(
+    values: list[Any],
+    written: Sequence[str],
+    numbers: Sequence[int],
+    faults: dict[int, str],
+    source: Source,
+    reading: Reading,
+    bytes_read: int,
+    replaced: int,
+) -> Block:
+    """Put a block together from the values of its rows; a fault that is known already stays."""
+    if {*map(type, values)} != {dict}:
+        for row, value in enumerate(values):
+            if fault := _fault(value, reading):
+                faults.setdefault(row, fault)
+                values[row] = value if isinstance(value, dict) else {}
+    raw = {row: written[row] for row in faults if not values[row]}
+    keys = dict.fromkeys(chain.from_iterable(values)) if reading.only is None else reading.only
+    columns: dict[str, Any] = {key: [value.get(key, MISSING) for value in values] for key in keys}
+    texts = texts_of(columns, reading, len(values), faults)
     return block_of(texts, columns, numbers, source, faults, bytes_read, raw=raw, replaced=replaced)
+
+
+def _fault(value: Any, reading: Reading) -> str | None:
+    """Say why a value is no row, None where it is one."""
+    if isinstance(value, json.JSONDecodeError):
+        return f"not valid JSON: {value.msg} (column {value.colno})"
+    if isinstance(value, ValueError):
+        return f"JSON that cannot be read: {value}"
+    if not isinstance(value, dict):
+        return f"not a JSON object but {in_words(value)}"
+    twice = repeated_key(value, reading.wanted)
+    return None if twice is None else f"the key {twice!r} stands twice in it"

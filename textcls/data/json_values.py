@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from textcls.errors import DataError
@@ -43,17 +43,42 @@ def parse_json(text: str) -> Any:
     Raises:
         ValueError: It is none, or cannot be read.
     """
-    try:
-        return _with_all_keys(_PLAIN.decode(text), text)
-    except RecursionError as error:  # brackets thousands deep
-        raise ValueError(str(error)) from None
-
-
-def _with_all_keys(value: Any, text: str) -> Any:
-    """Return a value that was parsed from a text without care for keys that stand twice."""
-    if isinstance(value, dict) and len(value) != text.count(":") and len(value) != len(_KEY_END.findall(text)):
-        return _CAREFUL.decode(text)  # there may be more keys than it has
+    (value,) = parse_all([text])
+    if isinstance(value, ValueError):
+        raise value
     return value
+
+
+def parse_all(texts: Sequence[str]) -> list[Any]:
+    """Return the JSON value that each text is, or the `ValueError` that says why it is none; as `parse_json`."""
+    values = list(map(_value_or_error, texts))
+    if _keys(values) != len(_KEY_END.findall("\n".join(texts))):  # some have objects in them, or more keys than they seem to
+        for row, value in enumerate(values):
+            text = texts[row]
+            if isinstance(value, dict) and len(value) != text.count(":") and len(value) != len(_KEY_END.findall(text)):
+                values[row] = _CAREFUL.decode(text.rstrip())
+    return values
+
+
+def _keys(values: Sequence[Any]) -> int:
+    """Return how many keys some objects have, -1 where not all are objects."""
+    return sum(map(len, values)) if {*map(type, values)} <= {dict} else -1
+
+
+def _value_or_error(text: str) -> Any:
+    try:
+        value, end = _PLAIN.raw_decode(text)
+        return value if end == len(text) else _PLAIN.decode(text.rstrip())
+    except json.JSONDecodeError as error:
+        return _value_or_error(text.lstrip()) if text[:1].isspace() else error
+    except (ValueError, RecursionError) as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: ValueError | RecursionError) -> ValueError:
+    return ValueError(
+        "its brackets are nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
+    )
 
 
 def repeated_key(value: Mapping[Any, Any], among: Collection[str] | None = None) -> str | None:
@@ -74,9 +99,10 @@ class JsonArray:
     def __init__(self, pieces: Iterator[str], place: str, longest: int) -> None:
         self._pieces, self._place, self._longest = pieces, place, longest
         self._text, self._start, self._number = "", 0, 0
+        self._together = True  # whether what is in memory may be parsed together
 
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield each item as it is written, and its value.
+    def items(self) -> Iterator[tuple[list[Any], list[str]]]:
+        """Yield some items at a time: their values, and how each is written; that is left out of objects without a fault.
 
         Raises:
             DataError: The array is damaged, or an item too long.
@@ -87,24 +113,48 @@ class JsonArray:
                 raise self._damaged(
                     "not valid JSON: a comma is missing behind it" if self._next() else "the array is cut short"
                 )
-            self._number += 1
-            yield self._item()
+            if values := self._objects():
+                yield values, [""] * len(values)
+            else:
+                self._number += 1
+                value, text = self._item()
+                yield [value], [text]
         if self._next():
             raise self._damaged("not valid JSON: the array has ended, but the file goes on")
 
-    def _item(self) -> tuple[str, Any]:
+    def _objects(self) -> list[dict[str, Any]]:
+        """Take what is in memory as objects, which is faster than one by one; none where it is something else, or not clear."""
+        end = self._text.rfind("},", self._start) + 1
+        if not self._together or not 0 < end - self._start <= self._longest:
+            return []
+        together = f"[{self._text[self._start : end]}]"  # if that is an array, then it ends where an item does
+        try:
+            together.encode()
+            values: list[Any] = _PLAIN.decode(together)
+            if _keys(values) != len(_KEY_END.findall(together)):
+                values = _CAREFUL.decode(together)
+        except (ValueError, RecursionError):
+            values = [None]
+        self._together = all(isinstance(value, dict) for value in values)
+        if not self._together:
+            return []
+        self._start = end
+        self._number += len(values)
+        return values
+
+    def _item(self) -> tuple[Any, str]:
         while self._next():
             try:
                 value, end = _PLAIN.raw_decode(self._text, self._start)
             except json.JSONDecodeError as error:  # or this is not all of it
                 if not self._read_on():
                     raise self._damaged(f"not valid JSON: {error.msg}") from None
-            except (ValueError, RecursionError) as error:  # a number with thousands of digits, brackets thousands deep
-                raise self._damaged(f"JSON that cannot be read: {error}") from None
+            except (ValueError, RecursionError) as error:
+                raise self._damaged(f"JSON that cannot be read: {_unreadable(error)}") from None
             else:
                 if end < len(self._text) or not isinstance(value, int | float) or not self._read_on():  # a number may go on
                     text, self._start = self._text[self._start : end], end
-                    return text, _with_all_keys(value, text)
+                    return parse_json(text), text
         raise self._damaged("the array is cut short")
 
     def _take(self, character: str) -> bool:
@@ -129,7 +179,7 @@ class JsonArray:
         while length <= waiting and (piece := next(self._pieces, None)) is not None:
             pieces.append(piece)
             length += len(piece)
-        self._text, self._start = "".join(pieces), 0
+        self._text, self._start, self._together = "".join(pieces), 0, True
         return length > 0
 
     def _damaged(self, fault: str) -> DataError:

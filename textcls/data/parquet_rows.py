@@ -112,10 +112,7 @@ def table_blocks(batches: Iterable[Any], source: Source, reading: Reading, schem
         damaged = _take_out_damage(columns)
         strict = reading.encoding_errors == "strict"
         faults = {row: f"{name!r} is not UTF-8; save the file as UTF-8" for row, name in damaged.items() if strict}
-        texts = texts_of(columns, reading.text, batch.num_rows, faults)
-        for row, text in enumerate(texts):
-            if len(text) > reading.longest:
-                faults[row] = f"longer than data.max_row_bytes, {reading.longest:,}"
+        texts = texts_of(columns, reading, batch.num_rows, faults)
         numbers = range(done + 1, done + batch.num_rows + 1)
         done += batch.num_rows
         yield block_of(texts, columns, numbers, source, faults, 0, replaced=0 if strict else len(damaged))

@@ -109,12 +109,17 @@ def settle(values: list[str], source: Source, reading: Reading) -> tuple[dict[in
             values[row] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             if _TOO_LONG in value:
                 values[row] = ""
-                faults[row] = f"longer than data.max_row_bytes, {reading.longest:,}"
+                faults[row] = too_long(reading)
             elif reading.encoding_errors == "strict":
                 faults[row] = not_decoded(value, source.dialect.encoding)
             else:
                 replaced.add(row)
     return faults, replaced
+
+
+def too_long(reading: Reading) -> str:
+    """Say that a row is longer than it may be."""
+    return f"longer than data.max_row_bytes, {reading.longest:,}"
 
 
 def not_decoded(value: str, encoding: str) -> str:
@@ -150,10 +155,10 @@ def block_of(
     return Block(texts, columns, numbers, source.name, faults, bytes_read, raw or {}, replaced)
 
 
-def texts_of(columns: Mapping[str, Any], wanted: Sequence[str], count: int, faults: dict[int, str]) -> list[str]:
-    """Take the texts out of their columns and note the rows that have none; a fault noted before stays."""
+def texts_of(columns: Mapping[str, Any], reading: Reading, count: int, faults: dict[int, str]) -> list[str]:
+    """Take the texts out of their columns and note the rows that have none, or one too long; a fault noted before stays."""
     parts: list[list[str]] = []
-    for column in wanted:
+    for column in reading.text:
         values: list[Any] = column_values(columns[column]) if column in columns else [MISSING] * count
         if set(map(type, values)) - {str}:
             values = [_plain(value) for value in values]
@@ -162,7 +167,12 @@ def texts_of(columns: Mapping[str, Any], wanted: Sequence[str], count: int, faul
                     faults.setdefault(row, _why_no_text(column, value))
             values = [value if type(value) is str else "" for value in values]
         parts.append(values)
-    return list(parts[0]) if len(parts) == 1 else list(map("\n".join, zip(*parts, strict=True)))
+    texts = list(parts[0]) if len(parts) == 1 else list(map("\n".join, zip(*parts, strict=True)))
+    if max(map(len, texts), default=0) > reading.longest:
+        for row, text in enumerate(texts):
+            if len(text) > reading.longest:
+                faults.setdefault(row, too_long(reading))
+    return texts
 
 
 def _plain(value: Any) -> Any:
