@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -164,6 +165,26 @@ class TestGrowing:
         with path.open("a") as file:
             file.write(line.format("new"))
         assert rows.get(timeout=5) == (1, "new")
+
+    @pytest.mark.parametrize("more", [0, 1, 1000])
+    def test_written_anew_to_its_old_size_or_more(self, tmp_path: Path, follow: Follow, more: int) -> None:
+        path = put(tmp_path / "a.txt", "one\ntwo\n")
+        rows = follow(path)
+        assert [rows.get(timeout=5) for _ in range(2)] == [(1, "one"), (2, "two")]
+        put(path, "first\n" + "\n" * (2 + more))
+        assert rows.get(timeout=5) == (1, "first")
+
+    def test_what_is_written_to_the_old_file_when_another_has_its_place(self, tmp_path: Path, follow: Follow) -> None:
+        """Its writer need not have heard of it yet."""
+        path = put(tmp_path / "a.txt", "one\n")
+        rows = follow(path)
+        assert rows.get(timeout=5) == (1, "one")
+        with path.open("a") as file:
+            path.rename(tmp_path / "a.txt.1")
+            put(path, "three\n")
+            time.sleep(0.1)
+            file.write("two\n")
+        assert [rows.get(timeout=5) for _ in range(2)] == [(2, "two"), (1, "three")]
 
     @pytest.mark.parametrize(("kind", "line"), [("txt", "{}\n"), ("jsonl", '{{"text": "{}"}}\n')])
     def test_moved_away_and_another_in_its_place(self, tmp_path: Path, follow: Follow, kind: str, line: str) -> None:

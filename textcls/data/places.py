@@ -28,6 +28,8 @@ CHUNK: Final = 1 << 20
 # Stands where a line was longer than the longest allowed: no UTF-8, so decoding leaves it to be seen.
 TOO_LONG: Final = b"\xff\xfd\xfftoo long\xff"
 _LOOK_AGAIN: Final = 0.01  # seconds after which a growing file may have grown
+_LAST_LINES: Final = 0.5  # seconds for which a file may still be written to after another one has its name
+_COMPARED: Final = 256  # bytes at the start of a growing file by which it is seen that it was written anew
 _BYTE_ORDER_MARKS: Final = {  # the longer ones first: one starts with another
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -100,7 +102,7 @@ def open_bytes(place: Place, size: int = 0) -> Iterator[Opened]:
 def open_growing(path: Path) -> Iterator[Opened]:
     """Open a file, or a named pipe, for its bytes and for those that are still to come.
 
-    It ends only where the file is cut, or another one takes its name: then open it again.
+    It ends only where the file is cut or written anew, or another one takes its name: then open it again.
 
     Raises:
         DataError: It cannot be opened or read.
@@ -108,26 +110,42 @@ def open_growing(path: Path) -> Iterator[Opened]:
     with _in_one_line(path), path.open("rb", buffering=0) as file:
 
         def chunks() -> Iterator[bytes]:
-            while True:
-                over = _is_replaced(path, file)  # asked first, so that what came just before that is read
-                yield from iter(partial(file.read, CHUNK), b"")
-                if over:
-                    return
-                time.sleep(_LOOK_AGAIN)
+            start, left = b"", False
+            while not left:
+                left = _has_another_place(path, file)
+                time.sleep(_LAST_LINES if left else _LOOK_AGAIN)
+                while True:
+                    chunk = file.read(CHUNK)
+                    if _is_written_anew(file, start):
+                        return
+                    if not chunk:
+                        break
+                    start += chunk[: _COMPARED - len(start)]
+                    yield chunk
 
         yield Opened(chunks)
 
 
-def _is_replaced(path: Path, file: io.FileIO) -> bool:
-    """Whether a file was cut, or another one has its name."""
+def _has_another_place(path: Path, file: io.FileIO) -> bool:
+    """Whether another file has the name of this one; after it was moved away, that one may not be there yet."""
     own = os.fstat(file.fileno())
-    if not stat.S_ISREG(own.st_mode):
-        return False
     try:
         now = path.stat()
-    except OSError:  # moved away; the next one may not be there yet
-        now = own
-    return own.st_size < file.tell() or (now.st_dev, now.st_ino) != (own.st_dev, own.st_ino)
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) != (own.st_dev, own.st_ino)
+
+
+def _is_written_anew(file: io.FileIO, start: bytes) -> bool:
+    """Whether a file is shorter than what was read of it, or no longer starts as it did."""
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    place = file.tell()
+    file.seek(0)
+    now = file.read(len(start))
+    file.seek(place)
+    return status.st_size < place or now != start
 
 
 def check_regular(path: Path) -> None:
