@@ -50,7 +50,14 @@ def test_links_in_a_folder_that_are_left_out_are_noted(tmp_path: Path) -> None:
         f"{tmp_path / 'in'}: left out links to nothing: gone.txt",
         f"{tmp_path / 'in'}: left out links to folders, which are not followed: more",
     )
-    assert message(tmp_path / "in" / "gone.txt").endswith("gone.txt: there is no such file or folder")
+
+
+def test_links_to_nothing_are_called_so(tmp_path: Path) -> None:
+    gone, loop = tmp_path / "gone.txt", tmp_path / "loop.txt"
+    gone.symlink_to("nowhere.txt")
+    loop.symlink_to("loop.txt")
+    for link in (gone, loop):
+        assert message(link) == message(link, follow=True) == f"{link}: is a link to nothing, or to itself"
 
 
 @pytest.mark.parametrize(

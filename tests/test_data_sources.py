@@ -26,6 +26,15 @@ class TestNames:
     def test_missing_folder(self, tmp_path: Path) -> None:
         assert f"the folder {tmp_path / 'no'} does not exist" in refused(str(tmp_path / "no" / "such" / "train.csv"))
 
+    def test_links_to_nothing_are_called_so(self, tmp_path: Path) -> None:
+        gone, loop = tmp_path / "a" / "gone.txt", tmp_path / "a" / "loop.txt"
+        gone.parent.mkdir()
+        for link, target in ((gone, "nowhere.txt"), (loop, "loop.txt")):
+            link.symlink_to(target)
+            for named in (str(link), f"{tmp_path}/a/*.txt", str(tmp_path)):
+                assert refused(named) == f"{link}: is a link to nothing, or to itself"
+            link.unlink()
+
     def test_name_that_is_too_long_for_a_file(self) -> None:
         assert "cannot be read" in refused("x" * 5000)
 

@@ -84,3 +84,13 @@ def test_every_line_of_bytes_is_one_row(tmp_path: Path, lines: Sequence[bytes], 
     assert [columns["line"] for _, columns, _ in read] == list(range(1, len(lines) + 1))
     for line, (_, _, error) in zip(lines, read, strict=True):
         assert (error is None) == (line.decode("utf-8", "ignore").encode() == line)
+
+
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_bytes_that_are_not_what_their_mark_says_are_damaged(tmp_path: Path, lines: bool, encoding: str) -> None:
+    path = put(tmp_path / "a.txt", "one".encode(encoding) + b"x")
+    [fault] = errors(path, lines=lines)
+    assert f"is not all {encoding.upper()}, as its first bytes say; copy" in str(fault)
+    assert "cp1252" not in str(fault)
+    assert texts(path, lines=lines, encoding_errors="replace") == ["one\ufffd"]

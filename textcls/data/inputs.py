@@ -156,13 +156,14 @@ def _looked_at(found: Sequence[Source], reading: Reading) -> tuple[list[Source],
 
 def _named(path: str, *, follow: bool) -> Source:
     """Return the source for a file that the user named."""
-    if not Path(path).exists():
+    file = Path(path)
+    if not (file.exists() or file.is_symlink()):
         raise InputError(f"{path}: there is no such file or folder")
-    source = _source(Path(path), path, 0)
-    if follow:
+    source = _source(file, path, 0)
+    if follow and file.exists():
         return source
-    check_regular(Path(path))
-    return replace(source, size=Path(path).stat().st_size)
+    check_regular(file)
+    return replace(source, size=file.stat().st_size)
 
 
 def _source(place: Place, name: str, size: int) -> Source:

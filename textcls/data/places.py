@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import errno
 import gzip
 import hashlib
 import io
@@ -157,7 +158,9 @@ def check_regular(path: Path) -> None:
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        nowhere = path.is_symlink() and error.errno in {errno.ENOENT, errno.ELOOP}
+        why = "is a link to nothing, or to itself" if nowhere else f"cannot be read: {error.strerror}"
+        raise InputError(f"{path}: {why}") from None
     if not regular:
         raise InputError(f"{path}: is no regular file; give a stream through standard input, with - in its place")
 

@@ -142,7 +142,7 @@ def _found(item: str, role: Role) -> Iterator[Labelled]:
 def _expanded(item: str) -> tuple[Path, list[Path]]:
     """Return the paths that a path, glob or `package:NAME/path` names, and the folder that their names are relative to."""
     path = _in_package(item) if item.startswith("package:") else Path(item).expanduser()
-    if path.exists():
+    if path.exists() or path.is_symlink():
         return path.parent, [path]
     if glob.has_magic(str(path)):
         # Unlike Path.glob, this leaves out hidden files.

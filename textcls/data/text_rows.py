@@ -18,7 +18,7 @@ from textcls.data.blocks import (
     without_surrogates,
 )
 from textcls.data.labels import label_text
-from textcls.data.places import TOO_LONG, Opened, as_utf8, read_whole, whole_lines
+from textcls.data.places import TOO_LONG, Opened, as_utf8, encoding_of, read_whole, whole_lines
 from textcls.errors import DataError
 
 _TOO_LONG: Final = TOO_LONG.decode("utf-8", "surrogateescape")
@@ -50,7 +50,7 @@ def file_blocks(sources: Sequence[Source], reading: Reading) -> Iterator[Block]:
     """Read each file as one text; the column `file` holds its name."""
     block, characters, bytes_read = Block([], {"file": []}, []), 0, 0
     for place, source in enumerate(sources, start=1):
-        text, fault, replaced = _whole_text(replace(source, dialect=Dialect(reading.encoding)), reading)
+        text, fault, replaced = _whole_text(source, reading)
         if fault:
             block.faults[len(block)] = fault
         block.texts.append(text)
@@ -70,6 +70,10 @@ def _whole_text(source: Source, reading: Reading) -> tuple[str, str | None, bool
             content = read_whole(opened, reading.encoding, reading.longest)
     except DataError as error:
         return "", str(error), False
+    try:
+        return content.decode(), None, False
+    except UnicodeDecodeError:
+        source = replace(source, dialect=Dialect(encoding_of(source.start(16)[0], reading.encoding)))
     some = [content.decode("utf-8", "surrogateescape")]
     faults, replaced = settle(some, source, reading)
     return ("", f"{source.place}: {faults[0]}", False) if faults else (some[0], None, bool(replaced))
@@ -111,7 +115,7 @@ def settle(values: list[str], source: Source, reading: Reading) -> tuple[dict[in
                 values[row] = ""
                 faults[row] = too_long(reading)
             elif reading.encoding_errors == "strict":
-                faults[row] = not_decoded(value, source.dialect.encoding)
+                faults[row] = _not_decoded(value, source.dialect.encoding, reading.encoding)
             else:
                 replaced.add(row)
     return faults, replaced
@@ -122,16 +126,16 @@ def too_long(reading: Reading) -> str:
     return f"longer than data.max_row_bytes, {reading.longest:,}"
 
 
-def not_decoded(value: str, encoding: str) -> str:
+def _not_decoded(value: str, encoding: str, asked: str) -> str:
     """Say which byte of a text cannot be decoded, and what to do."""
     place = next((place for place, char in enumerate(value) if "\udc80" <= char <= "\udcff"), 0)
     line = value.count("\n", 0, place) + 1
     where = f"line {line} of it: " if line > 1 else ""
     what = f"byte 0x{ord(value[place]) - 0xDC00:02x} is not" if encoding == "utf-8" else "is not all"
-    return (
-        f"{where}{what} {encoding.upper()}; name the file's encoding in data.encoding (--encoding), such as cp1252, "
-        "or, but for classify, set data.encoding_errors to replace"
-    )
+    todo = "; name the file's encoding in data.encoding (--encoding), such as cp1252"
+    if encoding != asked:
+        todo = ", as its first bytes say; copy or download it again"
+    return f"{where}{what} {encoding.upper()}{todo}, or, but for classify, set data.encoding_errors to replace"
 
 
 def block_of(
