@@ -45,9 +45,10 @@ class TestValues:
         assert records(tmp_path / "a.csv", content, **ONLY) == []
 
     @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf"])
-    def test_an_empty_file_has_no_rows_to_classify_and_no_columns_to_train_on(self, tmp_path: Path, content: bytes) -> None:
-        assert rows(put(tmp_path / "a.csv", content)) == []
-        assert "there is no column 'text'; the columns are: none" in refusal(tmp_path / "a.csv", **ONLY)
+    @pytest.mark.parametrize("header", [True, False])
+    def test_an_empty_file_has_no_rows(self, tmp_path: Path, content: bytes, header: bool) -> None:
+        assert rows(put(tmp_path / "a.csv", content), header=header) == []
+        assert records(tmp_path / "a.csv", header=header, **ONLY) == []
 
 
 class TestRows:
@@ -179,6 +180,47 @@ class TestNames:
         assert list(records(put(tmp_path / "a.csv", "text,,column_2\na,b,c\n"))[0][1]) == ["text", "column_3", "column_2"]
 
 
+class TestAdvice:
+    """What is wrong with a row, or a header, as far as it can be seen."""
+
+    @pytest.mark.parametrize("row", ['"he said \\"bye\\" twice",ham', '"so \\"it, ham\\" is",ham', '"it is \\"",ham'])
+    def test_quotes_behind_backslashes(self, tmp_path: Path, row: str) -> None:
+        path = put(tmp_path / "a.csv", f"text,label\n{row}\n")
+        assert 'write each double quote twice, not as \\"' in str(errors(path)[0])
+        path = put(tmp_path / "a.csv", 'text,label\na\\"b,c,d\n"a "b\\" c",d\n')
+        assert "twice" not in str(errors(path)[0])
+
+    def test_single_quotes(self, tmp_path: Path) -> None:
+        first, second, _ = errors(put(tmp_path / "a.csv", "text,label\n'it, so',ham\nit's, so,ham\nso,ham\n"))
+        assert "3 fields where the first row has 2; single quotes hold nothing together" in str(first)
+        assert "hold nothing" not in str(second)
+
+    def test_names_of_rows_as_r_writes_them(self, tmp_path: Path) -> None:
+        path = put(tmp_path / "a.csv", '"text","label"\n"1","one","a"\n"2","two","b"\n')
+        for fault in (*errors(path), refusal(path)):
+            assert "3 fields where the first row has 2; if R wrote names of rows" in str(fault)
+            assert "row.names = FALSE" in str(fault)
+        path = put(path, "text,label\none,a\none, two,a\n")
+        assert "row.names" not in str(errors(path)[1])
+
+    @pytest.mark.parametrize("first", ["# made by X", "Reviews of 2024\n", "#"])
+    def test_a_first_line_that_is_no_row(self, tmp_path: Path, first: str) -> None:
+        fault = message(put(tmp_path / "a.csv", f"{first}\ntext,label,n\none,a,1\n"))
+        assert "the first row has one field and those below it have 3: take it out if it is a comment or a title" in fault
+        assert "take it out" not in message(put(tmp_path / "a.csv", "txt\none\ntwo, three\n"))
+
+    @pytest.mark.parametrize("separator", ["^", "~", "\x01"])
+    def test_separators_that_are_not_found(self, tmp_path: Path, separator: str) -> None:
+        path = put(tmp_path / "a.csv", f"text{separator}label\none{separator}a\n")
+        assert message(path).endswith(f"separated by {separator!r}: set data.delimiter (--delimiter)")
+        assert texts(path, delimiter=separator) == ["one"]
+
+    def test_a_first_line_that_names_no_separator(self, tmp_path: Path) -> None:
+        path = put(tmp_path / "a.csv", "sep=||\ntext||label\none||a\n")
+        assert "row 1: 'sep=||' must name one character" in message(path)
+        assert records(put(tmp_path / "a.csv", "sep=||\ntext;label\none;a\n"), delimiter=";")[0][0] == 3
+
+
 SWALLOWED = 'label\ttext\nham\t"Call me\nham\tlater\nspam\tWin "\nham\tok\n'
 DAMAGED = 'label\ttext\nham\t"so" he said\nham\ta\nspam\t"b\nham\tc\n'
 
@@ -198,6 +240,15 @@ class TestQuoting:
         path = put(tmp_path / "a.tsv", 'text\tn\n"two\nlines"\t1\n"a ""b""\tc"\t2\nd "e" f\t3\n')
         assert texts(path) == ["two\nlines", 'a "b"\tc', 'd "e" f']
         assert found(path).notes == ()
+
+    def test_lines_of_a_single_column_that_quotes_hold_together_are_noted(self, tmp_path: Path) -> None:
+        path = put(tmp_path / "a.tsv", 'text\n"Good morning\nWIN CASH\nsee you"\nbye\n')
+        assert texts(path) == ["Good morning\nWIN CASH\nsee you", "bye"]
+        [note] = found(path).notes
+        assert (
+            note == f"{path}: double quotes hold several lines together; if each is a row, set data.quoting (--quoting) to none"
+        )
+        assert found(path, quoting="csv").notes == found(put(path, 'text\n"a"\n')).notes == ()
 
     def test_a_setting_goes_before_what_is_found(self, tmp_path: Path) -> None:
         path = put(tmp_path / "a.tsv", SWALLOWED)

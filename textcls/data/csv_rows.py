@@ -16,9 +16,14 @@ from textcls.errors import DataError
 
 SEPARATORS: Final = {".csv": ",", ".tsv": "\t"}
 _OTHERS: Final = (",", "\t", ";", "|")
-_SEP_LINE: Final = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n?|\n|$)', re.IGNORECASE)  # which Excel writes and reads
+_NOT_FOUND: Final = (*_OTHERS, "^", "~", "\x01")  # the last ones must be given
+_SEP_LINE: Final = re.compile(r'"?(sep=([^"\r\n]|[^"\w\r\n]+))"?(?:\r\n?|\n|$)', re.IGNORECASE)  # which Excel writes and reads
+_ROW_NAMES: Final = "if R wrote names of rows, write row.names = FALSE there, or name the first column"
+_TWICE: Final = "inside a quoted field write each double quote twice"
+_ESCAPED: Final = f'{_TWICE}, not as \\"'
 _GOES_ON: Final = "is longer than what is read of a file to find its columns; is a double quote never closed?"
 _ALL_QUOTED: Final = re.compile(r'"(?:[^"]|"")*"(?:\t"(?:[^"]|"")*")*\r?\n?')
+_BACKSLASHES: Final = re.compile(r'(?:^|[^\w ]) *"[^"]*\\"')  # in a quoted field
 _ALL_QUOTED_SO_FAR: Final = re.compile(r'(?:"(?:[^"]|"")*"\t)*"(?:[^"]|"")*')
 
 
@@ -41,7 +46,9 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
     notes = []
     first = _SEP_LINE.match(sample)
     sample = sample[first.end() :] if first else sample
-    given = reading.delimiter or (first[1] if first else None)
+    given = reading.delimiter or (first[2] if first else None)
+    if first and not reading.delimiter and len(first[2]) > 1:
+        raise DataError(f"{source.place}, row 1: {first[1]!r} must name one character")
     usual = replace(source.dialect, delimiter=given or SEPARATORS[source.kind], quoted=reading.quoting != "none")
     dialect, shape = _quoting_found(sample, whole, usual, reading)
     if not given and (other := _other_delimiter(sample, whole, dialect, shape.header, reading)):
@@ -56,6 +63,8 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
             "double quotes are characters like others there, as with data.quoting none; "
             "if they hold fields together, set it (--quoting) to csv"
         )
+    if dialect.guessed and dialect.quoted and shape.joined and len(shape.header) == 1:
+        notes.append("double quotes hold several lines together; if each is a row, set data.quoting (--quoting) to none")
     if dialect.quoted and re.search(
         rf'{re.escape(dialect.delimiter)} +"[^"\n]*"(?=[{re.escape(dialect.delimiter)}\r\n]|$)', sample
     ):
@@ -65,13 +74,13 @@ def look_at_csv(source: Source, sample: str, whole: bool, reading: Reading) -> t
             notes.append("blanks behind its separators are skipped, for double quotes stand behind them")
     skipped = 1 if first else 0
     if shape.fault:
-        raise DataError(f"{source.place}, row {shape.start + skipped}: {shape.fault}{_delimiter_hint(shape.header, reading)}")
+        raise DataError(f"{source.place}, row {shape.start + skipped}: {shape.fault}{_header_hint(shape, reading)}")
     source = replace(source, dialect=replace(dialect, skipped=skipped, padded=shape.padded))
     names = shape.header if reading.header else [str(number) for number in range(len(shape.header))]
     source, repeated = with_columns(source, names)
-    if names or reading.only:  # an empty file to classify has no rows to lack anything
+    if names:  # an empty file has no rows to lack anything
         hint = "; if the first row is no header, set data.header to false (--no-header)" if reading.header else ""
-        check_columns(reading.wanted, source, repeated, _delimiter_hint(shape.header, reading) or hint)
+        check_columns(reading.wanted, source, repeated, _header_hint(shape, reading) or hint)
     return source, notes
 
 
@@ -183,8 +192,8 @@ def _next_rows(rows: _Rows, source: Source, reading: Reading) -> _Some | None:
                 _check_guess(rows, fields, error, source)
             fitting = None if error else _fitted(fields, source)
             if fitting is None:
-                some.faults[len(some.fields)] = csv_fault(error) if error else _misfit(fields, source)
                 raw = rows.raw().rstrip("\r\n")
+                some.faults[len(some.fields)] = _fault(error, raw) if error else _misfit(fields, raw, source)
             fields = fitting or [*fields, *[""] * width][:width]
         some.fields.append(fields)
         some.numbers.append(number)
@@ -209,7 +218,7 @@ def _check_guess(rows: _Rows, fields: Sequence[str], error: csv.Error | None, so
         DataError: It does.
     """
     if error or (rows.end > rows.start and _swallowed(fields, len(source.columns), rows.raw())):
-        fault = csv_fault(error) if error else "double quotes seem to hold several rows together"
+        fault = _fault(error, rows.raw()) if error else "double quotes seem to hold several rows together"
         raise DataError(
             f"{source.place}, row {rows.start}: {fault}, which its first rows gave no sign of; set data.quoting (--quoting) "
             "to none where double quotes are characters like others, else to csv"
@@ -236,6 +245,8 @@ class _Shape(NamedTuple):
         fault: What is wrong with it, if anything.
         even: Whether no row has a fault, all have as many fields, and no quotes between tabs hold several rows together.
         padded: Whether rows go on behind the last field of the first one, and none ends there.
+        lengths: How many fields the other rows have.
+        joined: Whether quotes hold lines together.
     """
 
     header: list[str]
@@ -243,27 +254,30 @@ class _Shape(NamedTuple):
     fault: str
     even: bool
     padded: bool
+    lengths: set[int]
+    joined: bool
 
 
 def _shape(sample: str, whole: bool, dialect: Dialect) -> _Shape:
     """Look at the start of a file in a dialect."""
     rows = _Rows([(sample, True)], dialect)
-    header, begin, fault, even, lengths = list[str](), 1, "", True, set[int]()
+    header, begin, fault, even, lengths, joined = list[str](), 1, "", True, set[int](), False
     for start, fields, error in rows:
         cut = not whole and rows.would_wait() and (_is_unfinished(error) if error else not sample.endswith("\n"))
         if error and cut:  # the row as far as it can be seen
             *_, fields = csv.reader(io.StringIO(rows.raw(), newline=""), delimiter=dialect.delimiter)
         if not header:
             header, begin = fields or ([rows.raw()] if error else []), start
-            fault = _GOES_ON if cut else csv_fault(error) if error else ""
+            fault = _GOES_ON if cut else _fault(error, rows.raw()) if error else ""
         elif fields and not cut:
             lengths.add(len(fields))
         several = dialect.delimiter == "\t" and rows.end > start and _swallowed(fields, len(header), rows.raw(), cut=cut)
+        joined |= rows.end > start
         even = even and not several and (cut or not error) and not any(fields[len(header) :])
     # Of a single column it is rather the end of a text that nobody put in quotes.
     padded = bool(lengths) and max(lengths) > len(header) > 1 and len(header) not in lengths
     fits = all(filled(header) <= length <= len(header) or padded for length in lengths)
-    return _Shape(header, begin, fault, even and fits, padded)
+    return _Shape(header, begin, fault, even and fits, padded, lengths, joined)
 
 
 def _quoting_found(sample: str, whole: bool, dialect: Dialect, reading: Reading) -> tuple[Dialect, _Shape]:
@@ -292,28 +306,37 @@ def _is_unfinished(error: csv.Error) -> bool:
     return "end of data" in str(error)
 
 
-def csv_fault(error: csv.Error) -> str:
+def _fault(error: csv.Error, raw: str) -> str:
     """Say what is wrong with the quotes of a row, and what to do."""
     if "field limit" in str(error):
         return "longer than data.max_row_bytes; perhaps a double quote is opened and never closed"
     fault = "a double quote is opened and never closed" if _is_unfinished(error) else str(error)
-    return f"{fault}; inside a quoted field write each double quote twice"
+    return f"{fault}; {_ESCAPED if _BACKSLASHES.search(raw) else _TWICE}"
 
 
-def _misfit(row: Sequence[str], source: Source) -> str:
-    hint = "put double quotes around a field that holds the separator or a new line"
+def _misfit(row: Sequence[str], raw: str, source: Source) -> str:
+    width, hint = len(source.columns), "put double quotes around a field that holds the separator or a new line"
     if not source.dialect.quoted:
         hint = "its quotes hold nothing together"
-    return f"{len(row)} field{'s' * (len(row) != 1)} where the first row has {len(source.columns)}; {hint}"
+    elif _BACKSLASHES.search(raw):
+        hint = _ESCAPED
+    elif re.search(f"(?:^|{re.escape(source.dialect.delimiter)})'", raw):
+        hint = "single quotes hold nothing together, double quotes do"
+    elif source.dialect.padded and len(row) == width + 1:
+        hint = f"{_ROW_NAMES}; else {hint}"
+    return f"{len(row)} field{'s' * (len(row) != 1)} where the first row has {width}; {hint}"
 
 
-def _delimiter_hint(header: Sequence[str], reading: Reading) -> str:
-    """Return that the fields may be separated otherwise, where the first row has another separator in it."""
-    others = [other for other in _OTHERS if any(other in name for name in header)]
-    if not others or reading.delimiter is not None:
-        return ""
-    seem = "the fields seem to be" if len(header) == 1 else "if the fields are"
-    return f"; {seem} separated by {_shown(others[0])}: set data.delimiter (--delimiter)"
+def _header_hint(shape: _Shape, reading: Reading) -> str:
+    """Return why the first row may not be the names of the columns, as far as that can be seen."""
+    header, (most, *more) = shape.header, sorted(shape.lengths) or [0]
+    others = [other for other in _NOT_FOUND if reading.delimiter is None and any(other in name for name in header)]
+    if len(header) == 1 < most and not more and (header[0].startswith("#") or not others):
+        return f"; the first row has one field and those below it have {most}: take it out if it is a comment or a title"
+    if others:
+        seem = "the fields seem to be" if len(header) == 1 else "if the fields are"
+        return f"; {seem} separated by {_shown(others[0])}: set data.delimiter (--delimiter)"
+    return f"; {_ROW_NAMES}" if shape.padded and not shape.even else ""
 
 
 def _shown(delimiter: str) -> str:
