@@ -100,7 +100,7 @@ def test_fit_reports_what_happens_and_keeps_metrics() -> None:
     events: list[Event] = []
     settings = Config.model_validate(SETTINGS).replace({"data.validation_share": 0.2})
     model = TextClassifier(settings).fit([*TEXTS, "odd"], [*LABELS, "rare"], report=events.append)
-    assert "too few rows to cut validation rows from, so they stay in train: rare" in [
+    assert "too few rows to cut validation rows from, so they stay in train: 'rare'" in [
         e.text for e in events if isinstance(e, Note)
     ]
     assert model.metrics_["validation"]["rows"] == 6

@@ -192,6 +192,15 @@ class TestLists:
     def test_each_label_once(self, tmp_path: Path, value: Any) -> None:
         assert "twice; " in refused(jsonl(tmp_path / "a.jsonl", value), labels="label")
 
+    def test_of_what_is_long_the_start_is_told(self, tmp_path: Path) -> None:
+        long = int("9" * 400)
+        path = jsonl(tmp_path / "a.jsonl", [long, long])
+        assert refused(path, labels="label").endswith(
+            f"row 1: the labels in column 'label' name '{'9' * 59}…' twice; name each once"
+        )
+        path = jsonl(tmp_path / "a.jsonl", str(long))
+        assert refused(path, labels=("label",)).endswith(f"the label 'label' is '{'9' * 59}…'; it must be 0 or 1")
+
     def test_an_object_that_names_a_label_twice(self, tmp_path: Path) -> None:
         path = put(tmp_path / "a.jsonl", '{"text": "x", "label": {"a": 1, "b": 0, "a": 0}}\n')
         assert refused(path, labels="label").endswith("row 1: the labels in column 'label' name 'a' twice; name each once")

@@ -58,3 +58,8 @@ def test_labels_that_are_numbers(labels: list[Any], noted: bool) -> None:
     count = len(set(labels) - {"NA", "?"})
     expected = f"{count} different numbers as labels of {len(labels)} rows: is this a number to predict?"
     assert found == ([expected] if noted else [])
+
+
+def test_of_long_labels_the_start_is_noted() -> None:
+    [note] = label_notes(Rows.of(["", ""], ["a" * 400, "A" * 400]))
+    assert note.endswith(f": '{'a' * 59}…' (1) and '{'A' * 59}…' (1)")

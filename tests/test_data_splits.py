@@ -91,7 +91,7 @@ def test_small_class_stays_in_train_and_is_named() -> None:
     cut = split_rows(make_rows([f"t{i}" for i in range(31)], labels), 0.2, 0.1, 0)
     assert 30 in cut.train
     assert cut.notes == tuple(
-        f"too few rows to cut {role} rows from, so they stay in train: tiny" for role in ("test", "validation")
+        f"too few rows to cut {role} rows from, so they stay in train: 'tiny'" for role in ("test", "validation")
     )
 
 

@@ -55,6 +55,17 @@ def named(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def quoted(value: object, most: int = 60) -> str:
+    """Return a value as a message shows it: where it is long, its start.
+
+    Example:
+        >>> quoted("a label"), quoted("0" * 100, 5)
+        ("'a label'", "'0000…'")
+    """
+    shown = repr(value)
+    return shown if len(shown) <= most + 2 else f"{shown[:most]}…{shown[-1]}"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there is no memory left, on the CPU or on a GPU."""
     if isinstance(error, MemoryError):  # numpy's and pyarrow's own ones too

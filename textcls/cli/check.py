@@ -18,6 +18,7 @@ from textcls.cli.source import (
     read_settings,
     reading_options,
 )
+from textcls.errors import named, quoted
 
 if TYPE_CHECKING:
     from textcls.data import CheckReport
@@ -83,7 +84,9 @@ def _how(report: CheckReport) -> list[str]:
         lines.append(f"and {len(files) - _SHOWN_FILES} more files")
     for row in report.splits["train"].first:
         label = row["label"] if "label" in row else row["labels"]
-        lines.append(f"  {row['at']}: {label!r} ← {_start(row['text'])}")
+        lines.append(
+            f"  {row['at']}: {quoted(label, _SHOWN_CHARACTERS)} ← {quoted(row['text'][: 2 * _SHOWN_CHARACTERS], _SHOWN_CHARACTERS)}"
+        )
     return [line for line in lines if line]
 
 
@@ -136,7 +139,7 @@ def _of_splits(report: CheckReport, missing_labels: str) -> Iterator[str]:
 
 def _of_labels(report: CheckReport) -> Iterator[str]:
     if report.alike:
-        yield f"labels that look alike: {'; '.join(' and '.join(map(repr, group)) for group in report.alike[:_SHOWN_NAMES])}"
+        yield f"labels that look alike: {'; '.join(' and '.join(map(quoted, group)) for group in report.alike[:_SHOWN_NAMES])}"
     if report.rare:
         yield f"labels of which train has a row or two: {_named(list(map(_quoted, report.rare)))}"
     for name, unseen in report.unseen_labels.items():
@@ -157,20 +160,14 @@ def _stops(report: CheckReport, missing_labels: str) -> bool:
 
 
 def _quoted(label: str) -> str:
-    """Return a label as a table shows it: in quotes where it is empty, has blanks around it, or cannot be printed."""
-    return label if label and label == label.strip() and label.isprintable() else repr(label)
+    """Return a label as a table shows it: in quotes where it is empty, long, has blanks around it, or cannot be printed."""
+    plain = label and label == label.strip() and label.isprintable() and len(label) <= _SHOWN_CHARACTERS
+    return label if plain else quoted(label, _SHOWN_CHARACTERS)
 
 
 def _named(names: Sequence[str]) -> str:
-    from textcls.errors import named
-
     return named(names, _SHOWN_NAMES)
 
 
 def _list(value: Any) -> list[str]:
     return list(value)
-
-
-def _start(text: str) -> str:
-    shown = repr(text[: _SHOWN_CHARACTERS + 1])
-    return shown if len(text) <= _SHOWN_CHARACTERS else repr(text[:_SHOWN_CHARACTERS]) + "…"

@@ -21,12 +21,12 @@ from typing import Any, Final, Literal
 from textcls.config import DataSettings
 from textcls.data.places import Opened, fingerprint, open_bytes, open_growing, standard_input
 from textcls.data.remote import Place
-from textcls.errors import DataError, named
+from textcls.errors import DataError, named, quoted
 
 STANDARD_INPUT: Final = "-"
 BLOCK_ROWS: Final = 8192
 BLOCK_CHARACTERS: Final = 2 << 20  # a block of long rows ends here, before it has its number of rows
-_SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 40  # in messages: a file without a header has an article for a name
+_SHOWN_COLUMNS = 20  # in messages
 LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -262,9 +262,8 @@ def check_columns(wanted: Iterable[str], source: Source, repeated: Collection[st
             raise DataError(f"{source.place}: two columns are named {column!r}; rename one of them")
         if column not in source.columns:
             close = difflib.get_close_matches(column, source.columns, 1, cutoff=0.5)
-            nearest = f" (did you mean {close[0]!r}?)" if close else ""
-            shown = [repr(name[:_SHOWN_CHARACTERS] + "…" if len(name) > _SHOWN_CHARACTERS else name) for name in source.columns]
-            there = named(shown, _SHOWN_COLUMNS) or "none"
+            nearest = f" (did you mean {quoted(close[0])}?)" if close else ""
+            there = named(list(map(quoted, source.columns)), _SHOWN_COLUMNS) or "none"
             raise DataError(f"{source.place}: there is no column {column!r}{nearest}; the columns are: {there}{hint}")
 
 

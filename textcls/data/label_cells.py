@@ -13,7 +13,7 @@ from textcls.data.json_values import repeated_key
 from textcls.data.label_lists import labels_in
 from textcls.data.labels import Label, label_text
 from textcls.data.text_rows import in_words
-from textcls.errors import DataError
+from textcls.errors import DataError, quoted
 
 _TRUE: Final = frozenset({"1", "1.0", "true"})
 _FALSE: Final = frozenset({"0", "0.0", "false"})
@@ -158,7 +158,7 @@ class LabelCells:
         return None if number == -1 else names[number]
 
     def _refuse_twice(self, label: str, hint: str) -> None:
-        raise _BadLabelError(f"the labels in {self._place} name {label!r} twice; {hint}")
+        raise _BadLabelError(f"the labels in {self._place} name {quoted(label)} twice; {hint}")
 
 
 class _BadLabelError(Exception):
@@ -191,4 +191,4 @@ def _truth(value: Any, label: str) -> bool:
     text = label_text(value).strip().lower() if isinstance(value, str | int | float) else in_words(value)
     if text in _TRUTHS:
         return text in _TRUE
-    raise _BadLabelError(f"the value of the label {label!r} is {value!r}; it must be 0 or 1")
+    raise _BadLabelError(f"the value of the label {label!r} is {quoted(value)}; it must be 0 or 1")

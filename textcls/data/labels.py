@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from textcls.errors import DataError, named
+from textcls.errors import DataError, named, quoted
 
 _NAMED = 5  # how many labels a message names before it only counts
 
@@ -118,7 +118,7 @@ def require_known(found: Iterable[Label], known: LabelSet, row: str, known_by: s
     """
     theirs = LabelSet.from_rows(found)
     if all(known.number(label) is None for label in theirs.labels):
-        some, ours = (named([repr(text) for text in labels.texts], _NAMED) or "none" for labels in (theirs, known))
+        some, ours = (named(list(map(quoted, labels.texts)), _NAMED) or "none" for labels in (theirs, known))
         raise DataError(f"no {row} has a label that {known_by}: the data have {some}, {known_by} {ours}; {advice}")
 
 

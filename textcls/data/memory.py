@@ -13,7 +13,7 @@ from textcls.data.label_cells import refuse_one_hot, shape_of
 from textcls.data.labelled import rows_from_dataset
 from textcls.data.labels import Label, label_text
 from textcls.data.rows import Rows
-from textcls.errors import DataError
+from textcls.errors import DataError, quoted
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -58,7 +58,7 @@ def rows_from_memory(
 def _label(value: Any, place: int) -> Label:
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, str | int | float | bool) or value == "" or value != value:
-        raise DataError(f"the label at index {place} is {value!r}: give text, a number or a bool")
+        raise DataError(f"the label at index {place} is {quoted(value)}: give text, a number or a bool")
     return value
 
 
@@ -68,7 +68,7 @@ def _lists(found: Sequence[Any]) -> list[list[Label]]:
     shapes: Counter[int] = Counter()
     for place, values in enumerate(found):
         if not isinstance(values, _SEVERAL):
-            raise DataError(f"the labels at index {place} are {values!r}: give a list of labels for each text")
+            raise DataError(f"the labels at index {place} are {quoted(values)}: give a list of labels for each text")
         labels = [_label(value, place) for value in values]
         shapes[shape_of(labels)] += bool(labels)
         lists.append(list({label_text(label): label for label in labels}.values()))
@@ -87,5 +87,5 @@ def checked_texts(texts: Iterable[str]) -> list[str]:
     found = [str(text) if isinstance(text, np.str_) else text for text in texts]
     for place, text in enumerate(found):
         if not isinstance(text, str):
-            raise DataError(f"the text at index {place} is {text!r}: give strings")
+            raise DataError(f"the text at index {place} is {quoted(text)}: give strings")
     return found

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from textcls.data.columns import Labels, Texts
 from textcls.data.labels import Label, LabelSet, label_text
-from textcls.errors import named
+from textcls.errors import named, quoted
 from textcls.storage import GrowingArray, rows_at_once, stored
 
 _BLOCK = 8192  # rows at once
@@ -50,7 +50,7 @@ class ReadReport:
         if self.replaced:
             yield f"rows with bytes that cannot be decoded, replaced by U+FFFD: {self.replaced:,}"
         if self.stripped:
-            shown = [f"{label!r} ({count:,})" for label, count in self.stripped.items()]
+            shown = [f"{quoted(label)} ({count:,})" for label, count in self.stripped.items()]
             yield f"labels with blanks around them, stripped: {named(shown, _NAMED)}"
 
 
@@ -177,12 +177,14 @@ def label_notes(rows: Rows) -> list[str]:
     for text in counts:
         spellings.setdefault(text.casefold(), []).append(text)
     if alike := [texts for texts in spellings.values() if len(texts) > 1]:
-        shown = [" and ".join(f"{text!r} ({counts[text]:,})" for text in texts) for texts in alike]
+        shown = [" and ".join(f"{quoted(text)} ({counts[text]:,})" for text in texts) for texts in alike]
         notes.append(f"labels that differ in upper and lower case alone: {named(shown, _NAMED)}")
     if nothing := [f"{text!r} ({counts[text]:,})" for text in counts if text in _NOTHING]:
         notes.append(f"labels that may stand for a missing one: {named(nothing, _NAMED)}")
     if counts and all(map(_LIST.fullmatch, counts)) and not rows.many:
-        notes.append(f"each label looks like a list, such as {next(iter(counts))!r}: for several labels a text set data.labels")
+        notes.append(
+            f"each label looks like a list, such as {quoted(next(iter(counts)))}: for several labels a text set data.labels"
+        )
     numbers = [text for text in counts if _NUMBER.fullmatch(text)]
     fewest = min(len(rows) / 2, _STEPS) if any({".", ","} & {*text} for text in numbers) else len(rows) / 2
     if len(numbers) > max(fewest, _FEW, _MOST * len(counts)):

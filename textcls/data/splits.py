@@ -17,7 +17,7 @@ from textcls.data.labelled import read_sources
 from textcls.data.labels import LabelSet, label_text, sorted_texts
 from textcls.data.rows import Rows
 from textcls.data.sources import Role, resolve
-from textcls.errors import ConfigError, DataError, named
+from textcls.errors import ConfigError, DataError, named, quoted
 from textcls.storage import stored
 
 _BLOCK = 8192  # texts at once
@@ -281,7 +281,7 @@ def _too_small(without: Sequence[str], classes: int, role: str) -> list[str]:
         return []
     if len(without) == classes:
         return [f"no {role} rows could be cut from train: it has too few different texts"]
-    return [f"too few rows to cut {role} rows from, so they stay in train: {named(without, _NAMED)}"]
+    return [f"too few rows to cut {role} rows from, so they stay in train: {named(list(map(quoted, without)), _NAMED)}"]
 
 
 def _shared_texts(train: Rows, others: Mapping[str, Rows]) -> list[str]:
@@ -307,6 +307,6 @@ def _check_classes(train: Rows, settings: DataSettings) -> None:
         raise DataError(f"data.train: no row has a label in column {column!r}")
     if len(classes) == 1 and settings.labels is None:
         raise DataError(
-            f"data.train: all {len(train)} rows have the label {classes.texts[0]!r} (first: {train.where(0)}); "
+            f"data.train: all {len(train)} rows have the label {quoted(classes.texts[0])} (first: {train.where(0)}); "
             "training needs at least two classes"
         )

@@ -12,7 +12,7 @@ from textcls.artifact import Artifact
 from textcls.config import Config
 from textcls.data import LabelSet, Rows
 from textcls.data.labels import require_known
-from textcls.errors import DataError
+from textcls.errors import DataError, quoted
 from textcls.text import Encoded, Encoder, Vocabulary
 from textcls.text.cache import EncodingCache
 from textcls.text.vectors import PretrainedVectors, load_vectors
@@ -63,7 +63,7 @@ def prepare(
     """
     labels = LabelSet.from_rows(train.labels.distinct)
     if len(labels) < 2:
-        what = f"one label alone, {labels.texts[0]!r}" if len(labels) else "no label"
+        what = f"one label alone, {quoted(labels.texts[0])}" if len(labels) else "no label"
         raise DataError(f"the training rows have {what}: a classifier needs at least two")
     if validation is not None:
         check_labels(train, validation, "validation")
