@@ -324,6 +324,14 @@ def test_evaluate_takes_other_columns(run: Path, tmp_path: Path) -> None:
         evaluate(run / "run" / "model", str(path))
 
 
+def test_evaluate_notes_settings_that_no_file_is_for(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_text('{"body": "good film", "mark": "pos"}\n{"body": "bad film", "mark": "neg"}\n')
+    assert evaluate(run / "run" / "model", str(path), quoting="none").notes == (
+        "data.quoting (--quoting) is for csv and tsv files, and none is read",
+    )
+
+
 def test_rows_whose_labels_the_model_does_not_know_are_refused(trained: TextClassifier, run: Path, tmp_path: Path) -> None:
     message = (
         "no row has a label that the model knows: the data have '0', '1', the model knows 'neg', 'pos'; check which column"

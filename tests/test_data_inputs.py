@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 from reading import found, message, put, rows, texts
 
 from textcls.data.inputs import find_inputs
@@ -332,3 +334,22 @@ class TestStandardInput:
                 sender.write(rows.format({"one": "two", "two": "three"}.get(text, "four")).encode())
             sender.close()
             assert [text for block in blocks for text in block.texts] == ["four"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"delimiter": ";"}, "data.delimiter (--delimiter) is for csv and tsv files, and none is read"),
+        ({"quoting": "csv"}, "data.quoting (--quoting) is for csv and tsv files, and none is read"),
+        ({"header": False}, "data.header (--no-header) is for csv and tsv files, and none is read"),
+        ({"encoding": "cp1252"}, "data.encoding (--encoding) is for text, and none is read"),
+    ],
+)
+def test_options_that_no_file_is_for_are_noted(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    parquet.write_table(pa.table({"text": ["a"]}), tmp_path / "a.parquet")
+    assert found(tmp_path, **options).notes == (said,)
+    put(tmp_path / "a.jsonl", '{"text": "a"}')
+    assert found(tmp_path, **options).notes == (() if "encoding" in options else (said,))
+    put(tmp_path / "a.tsv", "text\na\n")
+    if "header" not in options:
+        assert found(tmp_path, **options).notes == ()

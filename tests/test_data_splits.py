@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reading import put
 
 from textcls.config import DataSettings
 from textcls.data import Cut, Label, Rows, label_text, load_splits, split_rows
@@ -334,6 +335,18 @@ def test_empty_texts_with_lists_of_labels_stand_alone_too() -> None:
     other = split_rows(make_rows([""] * 300, [labels[row] for row in order]), 0.1, 0.2, 0)
     kinds = [Counter(len(labels[row]) for row in part) for part in parts(cut)]
     assert [Counter(len(labels[order[row]]) for row in part) for part in parts(other)] == kinds
+
+
+def test_settings_that_no_file_is_for_are_noted_once_for_all_splits(tmp_path: Path) -> None:
+    put(tmp_path / "train.jsonl", "".join(f'{{"text": "t{n}", "label": {n % 2}}}\n' for n in range(8)))
+    put(tmp_path / "test.csv", "text;label\nz;0\n")
+    names = {"train": "train.jsonl", "validation_share": 0.5}
+    notes = load(tmp_path, **names, delimiter=";", header=False).notes
+    assert notes[:2] == (
+        "data.header (--no-header) is for csv and tsv files, and none is read",
+        "data.delimiter (--delimiter) is for csv and tsv files, and none is read",
+    )
+    assert not any("is for" in note for note in load(tmp_path, **names, delimiter=";", test="test.csv").notes)
 
 
 def test_empty_texts_are_none_that_two_splits_share(tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_artifact, saved_data, write_artifact
 from textcls.config import Config, load_config, parse_config
-from textcls.data import Label, LabelSet, Rows, load_splits, read_labelled, split_rows
+from textcls.data import Label, LabelSet, Rows, load_splits, split_rows
+from textcls.data.formats import for_none
+from textcls.data.labelled import read_sources
 from textcls.data.labels import require_known
 from textcls.data.memory import checked_texts, rows_from_memory
+from textcls.data.sources import resolve
 from textcls.errors import ModelError
 from textcls.evaluation import Mistake, Targets, evaluate_blocks, mistakes
 from textcls.inference.hub import PREFIX, fetch_model
@@ -341,12 +344,14 @@ def evaluate(
     column = "labels" if predictor.many else "label"
     given = {"text": text, column: label, "header": header, "encoding_errors": encoding_errors}
     given |= {"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "missing_labels": missing_labels}
-    columns = saved_data(predictor.record) | {name: value for name, value in given.items() if value is not None}
-    settings = parse_config({"data": columns}, "evaluate").data
-    source = data if isinstance(data, str) else tuple(data)
-    rows = read_labelled(source, settings, "test")
+    usual = saved_data(predictor.record)
+    changed = usual | {name: value for name, value in given.items() if value is not None}
+    settings = parse_config({"data": changed}, "evaluate").data
+    sources = resolve(data, "test")
+    rows = read_sources(sources, settings)
     report, errors = evaluate_rows(predictor, rows)
-    return Evaluation(report, errors, rows.notes)
+    notes = for_none({one.kind for one in sources}, settings, parse_config({"data": usual}, "the model").data)
+    return Evaluation(report, errors, (*notes, *rows.notes))
 
 
 def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from textcls.config import DataSettings
 from textcls.data.blocks import Block, Dialect, Reading, Source
 from textcls.data.csv_rows import SEPARATORS, csv_blocks, look_at_csv
 from textcls.data.json_rows import json_blocks, look_at_json
@@ -47,6 +48,17 @@ def look_at(source: Source, reading: Reading) -> tuple[Source, list[str]]:
         sample = sample[: sample.rindex("\n") + 1]
     source, more = (look_at_csv if source.kind in SEPARATORS else look_at_json)(source, sample, whole, reading)
     return source, notes + more
+
+
+def for_none(kinds: Collection[str], given: Reading | DataSettings, usual: Reading | DataSettings) -> list[str]:
+    """Say which settings differ from the usual ones, and are for other kinds of files than those that are read."""
+    text = {*kinds} - {".parquet"}
+    settings = {"header": "--no-header", "delimiter": "--delimiter", "quoting": "--quoting", "encoding": "--encoding"}
+    return [
+        f"data.{name} ({option}) is for {'text' if name == 'encoding' else 'csv and tsv files'}, and none is read"
+        for name, option in settings.items()
+        if getattr(given, name) != getattr(usual, name) and not (text if name == "encoding" else text & SEPARATORS.keys())
+    ]
 
 
 def read_blocks(source: Source, reading: Reading) -> Iterator[Block]:

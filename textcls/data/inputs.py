@@ -13,7 +13,7 @@ from itertools import groupby, product
 from pathlib import Path, PurePosixPath
 
 from textcls.data.blocks import STANDARD_INPUT, Block, Reading, Source
-from textcls.data.formats import ENDINGS, look_at, read_blocks
+from textcls.data.formats import ENDINGS, for_none, look_at, read_blocks
 from textcls.data.places import COMPRESSIONS, check_regular, ending
 from textcls.data.remote import Place, RemoteFile, is_remote, list_remote
 from textcls.data.text_rows import file_blocks
@@ -125,6 +125,7 @@ def find_inputs(
             found += _of_folder(path, _below(Path(path), notes), glob, notes, alone=len(paths) == 1)
         else:
             found.append(_named(path, follow=reading.follow))
+    notes += for_none({source.kind for source in found}, reading, Reading())
     if reading.follow:
         reading = replace(reading, lines=True)
         _check_growing(found)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from textcls.data.blocks import Source
 from textcls.data.formats import ENDINGS
@@ -48,6 +48,7 @@ class ClassFolder:
     name: str
     texts: tuple[tuple[str, Source], ...]
     skipped: tuple[Path, ...]
+    kind: ClassVar = ".txt"
 
     @property
     def place(self) -> str:
@@ -72,6 +73,7 @@ class StoredDataset:
     name: str
     config: str | None
     split: str | None
+    kind: ClassVar = ".parquet"  # which it is much like
 
     @property
     def place(self) -> str:

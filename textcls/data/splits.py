@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from textcls.config import DataSettings
 from textcls.data.columns import Labels, Texts
+from textcls.data.formats import for_none
 from textcls.data.labelled import read_sources
 from textcls.data.labels import LabelSet, label_text, sorted_texts
 from textcls.data.rows import Rows
@@ -73,6 +74,7 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
         raise ConfigError("data.train is not set: name the file or folder with the training rows")
     given: dict[str, Rows] = {}
     files: dict[str, list[dict[str, object]]] = {}
+    kinds: set[str] = set()
     named: tuple[tuple[Role, str | tuple[str, ...] | None], ...] = (
         ("train", settings.train),
         ("validation", settings.validation),
@@ -82,12 +84,14 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
         if source is not None and (test or role != "test"):
             sources = resolve(source, role)
             given[role] = read_sources(sources, settings)
+            kinds |= {one.kind for one in sources}
             files[role] = [one.fingerprint() for one in sources]
     _check_classes(given["train"], settings)
 
     shares = {role: 0.0 if source is not None else getattr(settings, f"{role}_share") for role, source in named[1:]}
     cut = split_rows(given["train"], shares["validation"], shares["test"], settings.split_seed)
-    notes = [f"{role}: {note}" for role, rows in given.items() for note in rows.notes]
+    notes = for_none(kinds, settings, DataSettings())
+    notes += [f"{role}: {note}" for role, rows in given.items() for note in rows.notes]
     notes += cut.notes
     taken = {role: indices for role in ("validation", "test") if len(indices := getattr(cut, role))}
     rows: dict[str, Rows] = {**given, **{role: given["train"].select(indices) for role, indices in taken.items()}}
