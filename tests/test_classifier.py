@@ -324,11 +324,12 @@ def test_evaluate_takes_other_columns(run: Path, tmp_path: Path) -> None:
         evaluate(run / "run" / "model", str(path))
 
 
-def test_evaluate_notes_settings_that_no_file_is_for(run: Path, tmp_path: Path) -> None:
+def test_evaluate_notes_labels_otherwise_spelt_and_settings_that_no_file_is_for(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.jsonl"
-    path.write_text('{"body": "good film", "mark": "pos"}\n{"body": "bad film", "mark": "neg"}\n')
+    path.write_text('{"body": "good film", "mark": "Pos"}\n{"body": "bad film", "mark": "neg"}\n')
     assert evaluate(run / "run" / "model", str(path), quoting="none").notes == (
         "data.quoting (--quoting) is for csv and tsv files, and none is read",
+        "labels that the model knows otherwise spelt: 'Pos' for 'pos'",
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from textcls import storage
 from textcls.data import Label, LabelSet, Rows, label_text
-from textcls.data.labels import require_known
+from textcls.data.labels import require_known, spelt_otherwise
 from textcls.data.rows import RowsBuilder
 from textcls.errors import DataError
 
@@ -82,8 +82,18 @@ def test_no_known_label_names_those_of_both_sides() -> None:
         "no row has a label that the model knows: the data have '1.5', 'b', "
         "the model knows '0', '1', '2', '3', '4' and 4 more; look there"
     )
+    with pytest.raises(
+        DataError, match=r"'Money_Fx', the model knows 'corn', 'money-fx'; correct .+: 'Money_Fx' for 'money-fx'$"
+    ):
+        require_known(["Money_Fx"], LabelSet(("corn", "money-fx")), "row", "the model knows", "look")
     with pytest.raises(DataError, match="the data have none, "):
         require_known([], known, "row", "the model knows", "look")
+
+
+def test_labels_that_are_known_otherwise_spelt() -> None:
+    known = LabelSet(("money", "corn", 1))
+    assert spelt_otherwise(["Money", " money", "corn", "rye", 1.0], known) == "' money' for 'money', 'Money' for 'money'"
+    assert spelt_otherwise(["corn", "rye"], known) == ""
 
 
 @pytest.mark.parametrize("labels", [["b", 1, "a", "1", "other"], [["b", "a"], [], ["a"], ["a", "b"], ["other", 1]]])

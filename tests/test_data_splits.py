@@ -337,6 +337,13 @@ def test_empty_texts_with_lists_of_labels_stand_alone_too() -> None:
     assert [Counter(len(labels[order[row]]) for row in part) for part in parts(other)] == kinds
 
 
+def test_labels_of_test_that_are_those_of_train_otherwise_spelt_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\n" + "x,money\ny,corn\n" * 5)
+    (tmp_path / "test.csv").write_text("text,label\nz,Money\nw,corn\nv,rye\n")
+    splits = load(tmp_path, train="train.csv", test="test.csv")
+    assert splits.notes[-1] == "test: labels that train has otherwise spelt: 'Money' for 'money'"
+
+
 def test_settings_that_no_file_is_for_are_noted_once_for_all_splits(tmp_path: Path) -> None:
     put(tmp_path / "train.jsonl", "".join(f'{{"text": "t{n}", "label": {n % 2}}}\n' for n in range(8)))
     put(tmp_path / "test.csv", "text;label\nz;0\n")

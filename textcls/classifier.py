@@ -17,7 +17,7 @@ from textcls.config import Config, load_config, parse_config
 from textcls.data import Label, LabelSet, Rows, load_splits, split_rows
 from textcls.data.formats import for_none
 from textcls.data.labelled import read_sources
-from textcls.data.labels import require_known
+from textcls.data.labels import require_known, spelt_otherwise
 from textcls.data.memory import checked_texts, rows_from_memory
 from textcls.data.sources import resolve
 from textcls.errors import ModelError
@@ -350,8 +350,10 @@ def evaluate(
     sources = resolve(data, "test")
     rows = read_sources(sources, settings)
     report, errors = evaluate_rows(predictor, rows)
+    spelt = spelt_otherwise(rows.labels.distinct, LabelSet(predictor.labels))
     notes = for_none({one.kind for one in sources}, settings, parse_config({"data": usual}, "the model").data)
-    return Evaluation(report, errors, (*notes, *rows.notes))
+    notes += [*rows.notes, *([f"labels that the model knows otherwise spelt: {spelt}"] if spelt else [])]
+    return Evaluation(report, errors, tuple(notes))
 
 
 def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +9,7 @@ from itertools import chain, combinations, islice
 from typing import Any
 
 from textcls.config import DataSettings
-from textcls.data.labels import label_text, meant, sorted_texts
+from textcls.data.labels import label_text, likeness, sorted_texts
 from textcls.data.rows import Rows
 from textcls.data.splits import load_splits, text_key
 
@@ -167,14 +165,8 @@ def _alike(labels: Iterable[str]) -> list[list[str]]:
     """Group the labels that a person would take for one."""
     groups: dict[str, list[str]] = {}
     for label in labels:
-        groups.setdefault(_likeness(label) or label, []).append(label)
+        groups.setdefault(likeness(label) or label, []).append(label)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _likeness(label: str) -> str:
-    """Return what labels that look alike share: case, blanks, hyphens, underscores and what cannot be seen make no difference."""
-    seen = "".join(char for char in unicodedata.normalize("NFKC", label) if unicodedata.category(char) != "Cf")
-    return meant(re.sub(r"[\s_-]+", " ", seen.casefold()).strip())
 
 
 def _seen_once(texts: Iterable[str], tokens: Callable[[str], Iterable[str]]) -> float:

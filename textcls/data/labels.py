@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -103,6 +105,19 @@ def meant(text: str) -> str:
     return str(int(number)) if number.is_integer() else text
 
 
+def likeness(text: str) -> str:
+    """Return what labels that look alike share: case, blanks, hyphens, underscores and what cannot be seen make no difference."""
+    seen = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
+    return meant(re.sub(r"[\s_-]+", " ", seen.casefold()).strip())
+
+
+def spelt_otherwise(found: Iterable[Label], known: LabelSet) -> str:
+    """Name the labels that are not known, each with the known one that it looks like; "" where there are none."""
+    alike = {likeness(text): text for text in known.texts}
+    texts = [label_text(label) for label in LabelSet.from_rows(found).labels if known.number(label) is None]
+    return named([f"{quoted(text)} for {quoted(alike[key])}" for text in texts if (key := likeness(text)) in alike], _NAMED)
+
+
 def require_known(found: Iterable[Label], known: LabelSet, row: str, known_by: str, advice: str) -> None:
     """Make sure that some label is known: where none is, every figure would be 0.
 
@@ -119,6 +134,8 @@ def require_known(found: Iterable[Label], known: LabelSet, row: str, known_by: s
     theirs = LabelSet.from_rows(found)
     if all(known.number(label) is None for label in theirs.labels):
         some, ours = (named(list(map(quoted, labels.texts)), _NAMED) or "none" for labels in (theirs, known))
+        spelt = spelt_otherwise(theirs.labels, known)
+        advice = f"correct the spelling: {spelt}" if spelt else advice
         raise DataError(f"no {row} has a label that {known_by}: the data have {some}, {known_by} {ours}; {advice}")
 
 

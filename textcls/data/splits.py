@@ -15,7 +15,7 @@ from textcls.config import DataSettings
 from textcls.data.columns import Labels, Texts
 from textcls.data.formats import for_none
 from textcls.data.labelled import read_sources
-from textcls.data.labels import LabelSet, label_text, sorted_texts
+from textcls.data.labels import LabelSet, label_text, sorted_texts, spelt_otherwise
 from textcls.data.rows import Rows
 from textcls.data.sources import Role, resolve
 from textcls.errors import ConfigError, DataError, named, quoted
@@ -93,6 +93,9 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
     notes = for_none(kinds, settings, DataSettings())
     notes += [f"{role}: {note}" for role, rows in given.items() for note in rows.notes]
     notes += cut.notes
+    known = LabelSet.from_rows(given["train"].labels.distinct)
+    spelt = {role: spelt_otherwise(rows.labels.distinct, known) for role, rows in given.items()}
+    notes += [f"{role}: labels that train has otherwise spelt: {pairs}" for role, pairs in spelt.items() if pairs]
     taken = {role: indices for role in ("validation", "test") if len(indices := getattr(cut, role))}
     rows: dict[str, Rows] = {**given, **{role: given["train"].select(indices) for role, indices in taken.items()}}
     if taken:
