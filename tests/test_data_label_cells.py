@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,24 @@ class TestMissing:
 
 
 class TestClassNumbers:
-    def write(self, path: Path, labels: pa.Array) -> Path:
-        import json
+    @pytest.mark.parametrize("names", [["yes", "no"], ["1", "0"], ["True", "False"], ["no", "yes"], ["0", "1"]])
+    def test_in_columns_of_0_and_1(self, tmp_path: Path, names: list[str]) -> None:
+        has = names.index(next(name for name in names if name in {"yes", "1", "True"}))
+        columns = {"text": ["x", "y", "z"], "plain": [1, 0, 1], "class": [has, 1 - has, -1]}
+        features = {"class": {"names": names, "_type": "ClassLabel"}}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        parquet.write_table(pa.table(columns).replace_schema_metadata(metadata), tmp_path / "a.parquet")
+        rows = read(tmp_path / "a.parquet", labels=("plain", "class"), missing_labels="skip")
+        assert rows.labels == [["plain", "class"], []]
 
+    def test_other_names_in_columns_of_0_and_1_are_refused(self, tmp_path: Path) -> None:
+        metadata = {"huggingface": json.dumps({"info": {"features": {"a": {"names": NAMES, "_type": "ClassLabel"}}}})}
+        parquet.write_table(pa.table({"text": ["x"], "a": [1]}).replace_schema_metadata(metadata), tmp_path / "a.parquet")
+        assert "row 1: the value of the label 'a' is 'good'; it must be 0 or 1" in refused(
+            tmp_path / "a.parquet", labels=("a",)
+        )
+
+    def write(self, path: Path, labels: pa.Array) -> Path:
         features = {"label": {"names": NAMES, "_type": "ClassLabel"}}
         if pa.types.is_list(labels.type):
             features = {"label": {"feature": features["label"], "_type": "List"}}  # type: ignore[dict-item]

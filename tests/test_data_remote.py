@@ -55,6 +55,39 @@ def test_patterns_match_name_by_name(folder: Path) -> None:
     assert found("in/*.csv") == ["a.csv"]
     assert found("i*/[a-b].*") == ["in/a.csv", "in/b.jsonl.gz"]
     assert found("*/*/*.parquet") == ["in/deep/d.parquet"]
+    assert found("**/*.parquet") == ["in/deep/d.parquet"]
+    assert found("in/**/*.[cp]*") == ["a.csv", "deep/d.parquet"]
+    assert found("i*/**") == ["in/a.csv", "in/b.jsonl.gz", "in/c.txt", "in/deep/d.parquet"]
+
+
+NAMES = [
+    "x.csv",
+    "x.csv#old.csv",
+    "x.csv?v=1.csv",
+    "a b.csv",
+    "a%20b.csv",
+    "\u00e9.csv",
+    "100%.csv",
+    "q?m #1/s p.csv",
+    "+&=;.csv",
+]
+
+
+def test_every_name_behind_a_uri_is_its_own_file(tmp_path: Path) -> None:
+    for name in NAMES:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(f"text\n{name}\n", encoding="utf-8")
+    found = find_inputs([(tmp_path / "in").as_uri()])
+    assert [(source.name, text) for source, (text, _) in zip(found.sources, rows(found), strict=True)] == [
+        (name, name) for name in sorted(NAMES, key=lambda name: name.split("/"))
+    ]
+    assert rows(find_inputs([str(source.path) for source in found.sources])) == rows(found)
+    assert rows(find_inputs([f"{tmp_path.as_uri()}/in/q%3Fm%20%231/s%20*.csv"])) == [("q?m #1/s p.csv", None)]
+
+
+def test_what_stands_behind_a_hash_is_not_dropped(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv#old: in a URI write # as %23"):
+        find_inputs([f"{folder.as_uri()}/a.csv#old"])
 
 
 def test_one_file_is_called_by_its_uri(folder: Path) -> None:

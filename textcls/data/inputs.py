@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from textcls.data.blocks import STANDARD_INPUT, Block, Reading, Source
 from textcls.data.formats import ENDINGS, for_none, look_at, read_blocks
@@ -183,7 +184,7 @@ def _behind_uri(uri: str, glob: str | None, notes: list[str], *, alone: bool) ->
     folders = address.split("/")
     fixed = next((place for place, part in enumerate(folders) if re.search(r"[*\[]", part)), len(folders))
     files = list_remote("/".join(folders[:fixed]) + query + options)
-    if pattern := folders[fixed:]:
+    if pattern := list(map(unquote, folders[fixed:])):
         files = [(file, name) for file, name in files if _fits(name.split("/"), pattern)]
     if not files:
         raise InputError(f"{uri}: there is no such file or folder")
@@ -193,7 +194,12 @@ def _behind_uri(uri: str, glob: str | None, notes: list[str], *, alone: bool) ->
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    return len(parts) == len(pattern) and all(map(fnmatch.fnmatchcase, parts, pattern))
+    """Whether the parts of a path match those of a pattern, in which `**` stands for some parts, or none."""
+    if not pattern or not parts:
+        return not parts and all(one == "**" for one in pattern)
+    if pattern[0] == "**" and _fits(parts, pattern[1:]):
+        return True
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern if pattern[0] == "**" else pattern[1:])
 
 
 def _kind(path: Place) -> str | None:

@@ -57,7 +57,7 @@ class LabelCells:
         """
         columns = [column_values(block.columns[name]) for name in self.columns]
         cells: Iterable[Any] = zip(*columns, strict=True) if self._by_column else columns[0]
-        read: Callable[[Any], Found] = self._of_columns
+        read: Callable[[Any], Found] = partial(self._of_columns, names=names)
         if not self._by_column:
             read = partial(self._list if self.many else self._class, names=names.get(self.columns[0], ()))
         found: list[Found] = []
@@ -139,21 +139,29 @@ class LabelCells:
             self._refuse_twice(twice, "name each once")
         return [name for name, has in value.items() if has is not None and _truth(has, name)]
 
-    def _of_columns(self, values: Sequence[Any]) -> list[Label] | None:
+    def _of_columns(self, values: Sequence[Any], names: Mapping[str, Sequence[str]]) -> list[Label] | None:
         """Return the names of the columns that hold 1; None where one of them is missing, or -1, which stands for that."""
+        cells = zip(self.columns, values, strict=True)
+        values = [self._class_truth(value, names[name], name) if name in names else value for name, value in cells]
         texts = ["" if value is MISSING or _is_null(value) else label_text(value).strip() for value in values]
         if any(text in {"", "-1", "-1.0"} for text in texts):
             return None
         return [name for name, text in zip(self.columns, texts, strict=True) if _truth(text, name)]
 
-    def _named(self, value: Any, names: Sequence[str]) -> Any:
+    def _class_truth(self, value: Any, names: Sequence[str], column: str) -> Any:
+        """Return the name of a class from its number, for yes and no 1 and 0."""
+        name = self._named(value, names, column)
+        return {"yes": "1", "no": "0"}.get(name.strip().lower(), name) if isinstance(name, str) else name
+
+    def _named(self, value: Any, names: Sequence[str], column: str | None = None) -> Any:
         """Return the name of a class from its number; None for -1, which stands for a label that is missing."""
         number = int(value) if isinstance(value, float) and value.is_integer() else value
         if not isinstance(number, int):
             return value
         if not -1 <= number < len(names):
+            place = f"column {column!r}" if column else self._place
             raise _BadLabelError(
-                f"the label in {self._place} is {number}, but its {len(names)} classes have the numbers from 0 to {len(names) - 1}"
+                f"the label in {place} is {number}, but its {len(names)} classes have the numbers from 0 to {len(names) - 1}"
             )
         return None if number == -1 else names[number]
 

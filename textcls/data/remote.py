@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from textcls.errors import InputError
 
@@ -37,8 +38,8 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """The last part of the URI."""
-        return self.uri.partition("?")[0].rpartition("/")[2]
+        """The last part of its path."""
+        return unquote(self.uri.partition("?")[0].rpartition("/")[2])
 
     @property
     def suffix(self) -> str:
@@ -73,9 +74,12 @@ def list_remote(uri: str) -> list[tuple[RemoteFile, str]]:
     """Return the files at and below a URI with their names relative to it, "" for the file itself; none if there is nothing.
 
     Raises:
-        InputError: It cannot be reached.
+        InputError: It cannot be reached, or holds a `#`, what follows which no filesystem sees.
     """
     from pyarrow import fs
+
+    if "#" in uri:
+        raise InputError(f"{uri}: in a URI write # as %23")
 
     uri, query, options = uri.partition("?")  # such as an endpoint, which every file's URI needs again
     uri = uri.rstrip("/")
@@ -85,7 +89,7 @@ def list_remote(uri: str) -> list[tuple[RemoteFile, str]]:
             return [(RemoteFile(uri + query + options, info.size, info.mtime_ns or 0), "")]
         found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     below = [(one, PurePosixPath(one.path).relative_to(path).as_posix()) for one in found if one.type == fs.FileType.File]
-    return [(RemoteFile(f"{uri}/{name}{query}{options}", one.size, one.mtime_ns or 0), name) for one, name in below]
+    return [(RemoteFile(f"{uri}/{quote(name)}{query}{options}", one.size, one.mtime_ns or 0), name) for one, name in below]
 
 
 def make_remote_folder(uri: str) -> None:
