@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import errors, found, message, put, records, refusal, rows, texts
 
+from textcls.data.blocks import Dialect
+from textcls.data.csv_rows import _Rows
 from textcls.inference.writers import CsvWriter
 
 TABLE = b"text,label\nhello,a\nbye,b\n"
@@ -478,3 +481,28 @@ def test_blanks_before_quotes_belong_to_no_field(tmp_path: Path, header: str) ->
 
 def test_blanks_before_fields_without_quotes_stay(tmp_path: Path) -> None:
     assert texts(put(tmp_path / "a.csv", 'id,text\n0, one\n1,"a, ""b"", c"\n')) == [" one", 'a, "b", c']
+
+
+@given(st.text(st.sampled_from('a,"\n\r'), max_size=40), st.lists(st.integers(0, 40), max_size=5))
+def test_rows_and_what_stands_there_do_not_depend_on_pieces(text: str, cuts: list[int]) -> None:
+    """Pieces end with lines, as `decoded_lines` gives them."""
+    ends = sorted({0, len(text), *(cut for cut in cuts if text[max(0, cut - 1) : cut] == "\n")})
+    pieces = [text[start:end] for start, end in itertools.pairwise(ends)]
+
+    def seen(some: list[str]) -> list[tuple[int, list[str], str]]:
+        rows = _Rows([(piece, True) for piece in some], Dialect())
+        return [(number, fields, rows.raw()) for number, fields, _ in rows]
+
+    assert seen(pieces) == seen([text])
+    assert "".join(raw for _, _, raw in seen(pieces)) == text
+
+
+@pytest.mark.parametrize("rows", [2, 40_000], ids=["short", "beyond the sample"])
+def test_a_quote_that_opens_a_row_of_tabs_and_is_never_closed_is_a_character(tmp_path: Path, rows: int) -> None:
+    lines = ["text\tlabel", '"to be or not\ta', *["a text that is neither long nor short\tb"] * rows]
+    assert len(texts(put(tmp_path / "a.tsv", "\n".join(lines) + "\n"))) == rows + 1
+
+
+def test_a_text_of_tabs_and_lines_beyond_the_sample_stays_one(tmp_path: Path) -> None:
+    text = "one\ttwo\tthree\n\na line\n" * 60_000
+    assert texts(put(tmp_path / "a.tsv", written([["text", "label"], [text, "a"]], "\t", csv.QUOTE_ALL))) == [text]

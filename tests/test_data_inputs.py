@@ -353,3 +353,11 @@ def test_options_that_no_file_is_for_are_noted(tmp_path: Path, options: dict[str
     put(tmp_path / "a.tsv", "text\na\n")
     if "header" not in options:
         assert found(tmp_path, **options).notes == ()
+
+
+@pytest.mark.parametrize("marker", ["state.json", "dataset_dict.json"])
+def test_a_saved_data_set_is_told(tmp_path: Path, marker: str) -> None:
+    put(tmp_path / "disk" / marker, "{}")
+    assert message(tmp_path / "disk").endswith(
+        "disk: is a data set that was saved to disk; write it as a file, with its to_parquet, and name that"
+    )

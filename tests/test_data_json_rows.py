@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -351,3 +352,16 @@ def test_every_layout_gives_the_same_rows(tmp_path: Path, written: list[dict[str
         assert [{"n": MISSING} | row for _, row in records(tmp_path / name, content.encode())] == expected
     whole = [row for _, row in records(tmp_path / "c.json", json.dumps(columns, ensure_ascii=ascii_).encode())]
     assert whole == [{"text": row["text"], "n": row.get("n")} for row in written]
+
+
+def test_one_object_of_all_rows_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.data.json_rows._MOST_TOGETHER", 2_000_000)
+    fits, bomb = (json.dumps({"text": ["x"] * rows}) for rows in (300_000, 600_000))
+    assert len(texts(put(tmp_path / "a.json", fits))) == 300_000
+    found = message(put(tmp_path / "b.json.gz", gzip.compress(bomb.encode())))
+    assert "b.json.gz: is one JSON object of more than 2,000,000 bytes; write one object a row" in found
+
+
+def test_a_byte_order_mark_where_files_were_joined(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "x"}\n\xef\xbb\xbf{"text": "y"}\n\xef\xbb\xbf?\n')
+    assert [(text, error is None) for text, _, error in rows(path)] == [("x", True), ("y", True), ("", False)]

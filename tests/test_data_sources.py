@@ -12,6 +12,8 @@ import pytest
 from reading import put
 from training_rows import read, refused
 
+from textcls.config import DataSettings
+from textcls.data import load_splits
 from textcls.data.sources import resolve
 from textcls.errors import InputError, MissingPackageError
 
@@ -103,6 +105,18 @@ class TestDatasets:
         assert len(read(str(tmp_path / "saved"))) == 2
         assert read(str(tmp_path / "saved"), "validation").where(0) == "saved dev, row 1"
         assert "has no test split; its splits are: train, dev" in refused(str(tmp_path / "saved"), "test")
+
+    def test_splits_that_no_setting_names_are_told(self, tmp_path: Path) -> None:
+        saved = datasets.DatasetDict({"train": self.dataset([0, 1] * 20), "dev": self.dataset([1]), "test": self.dataset([0])})
+        saved.save_to_disk(str(tmp_path / "saved"))
+        place = str(tmp_path / "saved")
+        told = "saved train: its data set has {0} rows, too, which are not read; name it as data.{0} to use them"
+        alone = load_splits(DataSettings(train=place)).notes
+        assert [note for note in alone if "too, which" in note] == [told.format("validation"), told.format("test")]
+        assert not any(
+            "too, which" in note for note in load_splits(DataSettings(train=place, validation=place, test=place)).notes
+        )
+        assert not any("too, which" in note for note in load_splits(DataSettings(train=f"{place}/train")).notes)
 
     def test_saved_single(self, tmp_path: Path) -> None:
         self.dataset([0, 1]).save_to_disk(str(tmp_path / "saved"))

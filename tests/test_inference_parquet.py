@@ -57,9 +57,11 @@ FLOATS = pa.array([0.5])
         ((pa.array([[LONG]]), pa.array([[0.5]])), [f"[{LONG}]", "[0.5]"]),
         ((pa.array([{"a": LONG}]), pa.array([{"a": 0.5}])), [f'{{"a": {LONG}}}', '{"a": 0.5}']),
         ((pa.array([1]).cast(pa.decimal128(38, 2)), FLOATS), ["1.00", "0.5"]),
+        ((pa.array([b"\xff"]), ["y"], [[1]], [{"a": 1}]), ["/w==", "y", "[1]", '{"a": 1}']),
+        ((pa.array(["y"]), pa.array([b"\xff"])), ["y", "/w=="]),
     ],
 )
-def test_numbers_that_no_common_type_holds_are_text_with_all_their_digits(
+def test_values_that_no_common_type_holds_are_text_as_in_csv(
     tmp_path: Path, columns: tuple[Column, ...], values: list[str]
 ) -> None:
     assert written(tmp_path, *columns) == ("string", values)

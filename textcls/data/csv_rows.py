@@ -124,8 +124,9 @@ class _Rows:
 
     def __init__(self, pieces: Iterable[tuple[str, bool]], dialect: Dialect) -> None:
         self._pieces, self._dialect = pieces, dialect
-        self._lines: list[str] = []  # those from the row that is being read
+        self._lines: list[str] = []  # those of the last piece
         self._before = 0  # how many stand before them
+        self._begun: list[str] = []  # of the row that was being read when it came: not as lines, which may be millions
         self.start = self.end = self.characters = 0
         self.clean = True
         self._rows = self._read()
@@ -153,16 +154,18 @@ class _Rows:
     def _line_lists(self) -> Iterator[list[str]]:
         r"""Yield the lines of each piece; a lone `\r`, an old Macintosh's line end, ends one too."""
         for text, clean in self._pieces:
-            found = list(io.StringIO(text, newline=""))
-            self._lines = [*self._lines[self.end - self._before :], *found]
-            self._before = self.end
+            over = self.end - self._before  # lines of the last piece that are of rows that have ended
+            self._begun = [*(self._begun if over <= 0 else []), "".join(self._lines[max(0, over) :])]
+            self._before += len(self._lines)
+            self._lines = found = list(io.StringIO(text, newline=""))
             self.clean &= clean
             self.characters += len(text)
             yield found
 
     def raw(self) -> str:
         """Return the lines of the row that came last."""
-        return "".join(self._lines[self.start - 1 - self._before : self.end - self._before])
+        begun = self._begun if self.start <= self._before else []
+        return "".join([*begun, *self._lines[max(0, self.start - 1 - self._before) : self.end - self._before]])
 
     def would_wait(self) -> bool:
         """Whether more must come before there is another row."""
@@ -232,7 +235,9 @@ def _swallowed(fields: Sequence[str], width: int, raw: str, *, cut: bool = False
     """
     several = any("\t" in field and "\n" in field for field in fields)
     if cut:
-        return several and not _ALL_QUOTED_SO_FAR.fullmatch(raw)
+        lines = raw.split("\n")[1:-1]
+        alike = sum(line.count("\t") == width - 1 for line in lines) > len(lines) / 2  # each as a row would be
+        return several and (alike or not _ALL_QUOTED_SO_FAR.fullmatch(raw))
     return len(fields) != width or (several and not _ALL_QUOTED.fullmatch(raw))
 
 

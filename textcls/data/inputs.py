@@ -17,6 +17,7 @@ from textcls.data.blocks import STANDARD_INPUT, Block, Reading, Source
 from textcls.data.formats import ENDINGS, for_none, look_at, read_blocks
 from textcls.data.places import COMPRESSIONS, check_regular, ending
 from textcls.data.remote import Place, RemoteFile, is_remote, list_remote
+from textcls.data.sources import is_stored_dataset
 from textcls.data.text_rows import file_blocks
 from textcls.errors import DataError, InputError, named
 
@@ -123,6 +124,10 @@ def find_inputs(
         elif is_remote(path):
             found += _behind_uri(path, glob, notes, alone=len(paths) == 1)
         elif Path(path).is_dir():
+            if is_stored_dataset(Path(path)):
+                raise InputError(
+                    f"{path}: is a data set that was saved to disk; write it as a file, with its to_parquet, and name that"
+                )
             found += _of_folder(path, _below(Path(path), notes), glob, notes, alone=len(paths) == 1)
         else:
             found.append(_named(path, follow=reading.follow))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -13,12 +12,13 @@ from typing import Any, Final, Literal
 
 from textcls.data.blocks import BLOCK_CHARACTERS, MISSING, Block, Reading, Source, check_columns
 from textcls.data.json_values import JsonArray, parse_all, parse_json, repeated_key
-from textcls.data.places import CHUNK, Opened, as_utf8, read_whole
+from textcls.data.places import CHUNK, TOO_LONG, Opened, as_utf8, read_whole
 from textcls.data.text_rows import block_of, decoded_lines, in_words, settle, split_lines, texts_of, too_long
 from textcls.errors import DataError
 
 _PEEKED_ROWS: Final = 100
 _OF_COLUMNS: Final = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\[{]')  # an object whose first value is a list or an object
+_MOST_TOGETHER: Final = 1 << 30  # bytes of one object that holds all rows: as values they take four times as much
 _RECORDS: Final = 'write one object a row, in pandas to_json(orient="records", lines=True)'
 
 
@@ -140,7 +140,11 @@ def _item_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[B
 
 def _column_blocks(opened: Opened, source: Source, reading: Reading) -> Iterator[Block]:
     """Read one object that holds all rows."""
-    text = [read_whole(opened, source.dialect.encoding, sys.maxsize).decode("utf-8", "surrogateescape")]
+    content = read_whole(opened, source.dialect.encoding, _MOST_TOGETHER)
+    if content is TOO_LONG:
+        raise DataError(f"{source.place}: is one JSON object of more than {_MOST_TOGETHER:,} bytes; {_RECORDS}")
+    text = [content.decode("utf-8", "surrogateescape")]
+    del content
     faults, replaced = settle(text, source, reading)
     if faults:
         raise DataError(f"{source.place}: {faults[0]}")

@@ -70,7 +70,8 @@ def _value_or_error(text: str) -> Any:
         value, end = _PLAIN.raw_decode(text)
         return value if end == len(text) else _PLAIN.decode(text.rstrip())
     except json.JSONDecodeError as error:
-        return _value_or_error(text.lstrip()) if text[:1].isspace() else error
+        start = text.lstrip().removeprefix("\ufeff")  # where files were joined, a byte order mark may stand before a row
+        return error if start == text else _value_or_error(start)
     except (ValueError, RecursionError) as error:
         return _unreadable(error)
 

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -67,12 +67,21 @@ class ClassFolder:
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """A split of a data set from the hub or from a `save_to_disk` folder."""
+    """A split of a data set from the hub or from a `save_to_disk` folder.
+
+    Attributes:
+        dataset: The split.
+        name: What names the data set.
+        config: Its configuration, where it has some.
+        split: The name of the split, where it has some.
+        roles: What it has splits for.
+    """
 
     dataset: Any
     name: str
     config: str | None
     split: str | None
+    roles: frozenset[Role] = frozenset()
     kind: ClassVar = ".parquet"  # which it is much like
 
     @property
@@ -135,7 +144,7 @@ def _found(item: str, role: Role) -> Iterator[Labelled]:
             name = path.relative_to(root).as_posix() if path.name not in {"", ".."} else path.resolve().name
             if not path.is_dir():
                 yield _file(path, name)
-            elif any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json")):
+            elif is_stored_dataset(path):
                 yield _from_disk(path, name, role)
             else:
                 yield _class_folder(path, name if name != "." else path.resolve().name)
@@ -181,6 +190,11 @@ def _class_folder(path: Path, name: str) -> ClassFolder:
     return ClassFolder(path, name, sources, tuple(file for _, file in files if file not in texts))
 
 
+def is_stored_dataset(path: Path) -> bool:
+    """Whether a folder is what `save_to_disk` of the `datasets` library writes."""
+    return any((path / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
+
+
 def _from_disk(path: Path, name: str, role: Role) -> StoredDataset:
     """Open a `save_to_disk` folder; of a dictionary of splits the one for the role."""
     import datasets
@@ -190,7 +204,7 @@ def _from_disk(path: Path, name: str, role: Role) -> StoredDataset:
     except Exception as error:  # any of many: the library documents none
         raise DataError(f"{path}: cannot be read as a saved data set: {_first_line(error)}") from None
     split = _pick_split(stored, role, str(path)) if isinstance(stored, Mapping) else None
-    return StoredDataset(stored[split] if split else stored, name, None, split)
+    return StoredDataset(stored[split] if split else stored, name, None, split, _roles(stored if split else ()))
 
 
 def _from_hub(item: str, role: Role) -> StoredDataset:
@@ -210,10 +224,14 @@ def _from_hub(item: str, role: Role) -> StoredDataset:
         raise DataError(f"{item}: {reason}; check the name and the network, or name local files instead") from None
     finally:
         logging.disable(before)
-    if split is None:
-        split = _pick_split(loaded, role, item)
-        loaded = loaded[split]
-    return StoredDataset(loaded, name, config, split)
+    if split is not None:
+        return StoredDataset(loaded, name, config, split)
+    split = _pick_split(loaded, role, item)
+    return StoredDataset(loaded[split], name, config, split, _roles(loaded))
+
+
+def _roles(splits: Iterable[str]) -> frozenset[Role]:
+    return frozenset(role for role, names in _SPLIT_NAMES.items() if {*names} & {*splits})
 
 
 def _pick_split(splits: Mapping[str, Any], role: Role, place: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from textcls.data.formats import for_none
 from textcls.data.labelled import read_sources
 from textcls.data.labels import LabelSet, label_text, sorted_texts, spelt_otherwise
 from textcls.data.rows import Rows
-from textcls.data.sources import Role, resolve
+from textcls.data.sources import Labelled, Role, StoredDataset, resolve
 from textcls.errors import ConfigError, DataError, named, quoted
 from textcls.storage import stored
 
@@ -75,6 +75,7 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
     given: dict[str, Rows] = {}
     files: dict[str, list[dict[str, object]]] = {}
     kinds: set[str] = set()
+    notes: list[str] = []
     named: tuple[tuple[Role, str | tuple[str, ...] | None], ...] = (
         ("train", settings.train),
         ("validation", settings.validation),
@@ -85,12 +86,14 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
             sources = resolve(source, role)
             given[role] = read_sources(sources, settings)
             kinds |= {one.kind for one in sources}
+            if role == "train":
+                notes += _not_named(sources, settings)
             files[role] = [one.fingerprint() for one in sources]
     _check_classes(given["train"], settings)
 
     shares = {role: 0.0 if source is not None else getattr(settings, f"{role}_share") for role, source in named[1:]}
     cut = split_rows(given["train"], shares["validation"], shares["test"], settings.split_seed)
-    notes = for_none(kinds, settings, DataSettings())
+    notes += for_none(kinds, settings, DataSettings())
     notes += [f"{role}: {note}" for role, rows in given.items() for note in rows.notes]
     notes += cut.notes
     known = LabelSet.from_rows(given["train"].labels.distinct)
@@ -107,6 +110,15 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
         notes.append("there is no test split, so none is evaluated; set data.test or data.test_share for one")
     recorded = {"train": cut.train, **taken} if taken else {}
     return Splits(rows["train"], rows.get("validation"), rows.get("test"), tuple(notes), files, recorded)
+
+
+def _not_named(train: Iterable[Labelled], settings: DataSettings) -> Iterator[str]:
+    """Tell of splits that a data set has and no setting names."""
+    for source in train:
+        roles = source.roles if isinstance(source, StoredDataset) else ()
+        for role in ("validation", "test"):
+            if role in roles and getattr(settings, role) is None:
+                yield f"{source.place}: its data set has {role} rows, too, which are not read; name it as data.{role} to use them"
 
 
 def split_rows(rows: Rows, validation_share: float, test_share: float, seed: int) -> Cut:

@@ -166,6 +166,10 @@ def _common(one: ColumnType, other: ColumnType) -> ColumnType:
     long = one.long or other.long
     if one.type == other.type:
         return ColumnType(one.type, long)
+    if sum(map(pa.types.is_binary, (one.type, other.type))) == 1:  # Arrow would make bytes of texts
+        return ColumnType(
+            other.type if pa.types.is_null(one.type) else one.type if pa.types.is_null(other.type) else pa.string(), long
+        )
     schemas = [pa.schema([("", found.type)]) for found in (one, other)]
     try:
         type_ = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
