@@ -102,7 +102,7 @@ def test_a_folder_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     write_artifact(tiny_artifact(), tmp_path / "model", "")
     for name in ("a.txt", "b.txt", "c.txt", ".git"):
         (tmp_path / "model" / name).write_bytes(b"precious")
-    (tmp_path / "model" / ".model.onnx.1234.part.onnx").write_bytes(b"torn")  # nobody's any more
+    (tmp_path / "model" / ".model.onnx.12345678.part.onnx").write_bytes(b"torn")  # nobody's any more
     with pytest.raises(
         TextclsError, match=r"model: holds other files than a model, which would be lost: \.git, a.txt, b.txt and 1"
     ):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 # What libraries say where there is no memory left: CUDA; torch on Linux and on Windows; oneDNN; ONNX Runtime; Linux itself.
 _OUT_OF_MEMORY = re.compile(
@@ -64,6 +66,20 @@ def quoted(value: object, most: int = 60) -> str:
     """
     shown = repr(value)
     return shown if len(shown) <= most + 2 else f"{shown[:most]}…{shown[-1]}"
+
+
+def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Name what differs between two trees, a phrase each, as a message says why a run cannot be resumed."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in {**before, **now}:
+            yield from differences(before.get(key), now.get(key), f"{name}.{key}".removeprefix("settings.").removeprefix("."))
+    elif before != now:
+        yield f"{name} was {_shown(before)}, is {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) < 100 else text[:96] + " ..."
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,71 +1,356 @@
-"""Writing files so that a killed run leaves the old one or the new one, never half of one."""
+"""Writing files: no half of one is left, nothing that is read is lost, and what is no regular file is written into."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
+from typing import BinaryIO
+
+from textcls.errors import InputError
+
+_TORN = re.compile(r"\.(?P<name>.+)\.(?P<token>[0-9a-f]{8})\.(?P<kind>part|old)(?P<suffix>\.[^.]*)?", re.DOTALL)
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|\d+))/fd/(\d+)")
+_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_MOST_LINKS = 40  # as Linux has it
+_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # what renaming a folder meets where something stands
+
+
+class AppearedError(InputError):
+    """An output appeared while a command was at work on it; what the command wrote is whole, and is kept beside it."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, force: bool = True) -> Iterator[Path]:
     """Give a temporary neighbour to write, and put it in the place of `path` when the block ends without an error.
 
+    A symbolic link stays, and what it leads to is replaced. What is no regular file, such as a pipe or a device, stays too: the
+    bytes go into it.
+
+    Args:
+        path: The file.
+        force: Whether what stands there by then gives way; else it stays, and the new file is kept beside it.
+
     Raises:
-        OSError: The folder cannot be written.
+        AppearedError: Without `force`, something appeared there; the message names where the new file is. Raised inside the
+            block, for another output of the same command, it does not keep this file from its place.
+        OSError: The folder cannot be written; it names `path`, not the neighbour.
     """
-    neighbour = path.parent / f".{path.name}.{secrets.token_hex(4)}.part{path.suffix}"
-    try:
-        neighbour.touch(0o600, exist_ok=False)  # in here, so that no signal finds it without the block that takes it back
-        yield neighbour
+    if is_special(path):
+        with tempfile.TemporaryDirectory(prefix="textcls-") as folder:
+            whole = Path(folder, f"whole{path.suffix}")
+            whole.touch()
+            yield whole
+            with opened(path) as file, whole.open("rb") as source:
+                shutil.copyfileobj(source, file)
+        return
+    with _neighbour(path, path.suffix, lambda new: new.touch(0o600, exist_ok=False), _unlink) as (neighbour, _):
+        other = None
+        try:
+            yield neighbour
+        except AppearedError as error:
+            other = error
         neighbour.chmod(0o666 & ~_umask())
-        neighbour.replace(path)
-    finally:
-        neighbour.unlink(missing_ok=True)
+        put(neighbour, path, force=force)
+        if other is not None:
+            raise other
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary neighbour folder to fill, and put it in the place of `path` when the block ends without an error."""
+def replacing_folder(path: Path, *, force: bool = True) -> Iterator[Path]:
+    """Give an empty temporary neighbour folder to fill, and put it in the place of `path` when the block ends without an error.
+
+    Args:
+        path: The folder; its parents are made.
+        force: Whether what stands there by then gives way; else, unless it is an empty folder, it stays, as in `replacing`.
+
+    Raises:
+        AppearedError: As in `replacing`.
+        OSError: As in `replacing`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    neighbour = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
-    try:
-        neighbour.mkdir(0o700)
+    with _neighbour(path, "", lambda new: new.mkdir(0o700), _rmtree) as (neighbour, place):
         yield neighbour
         neighbour.chmod(0o777 & ~_umask())
+        if not force:
+            _put_beside(path, place, lambda to: _move_folder(neighbour, to))
+            return
         old = neighbour.with_suffix(".old")
         with suppress(FileNotFoundError):
-            path.rename(old)
+            place.rename(old)
         try:
-            neighbour.rename(path)
+            neighbour.rename(place)
         except OSError:
             with suppress(FileNotFoundError):
-                old.rename(path)
+                old.rename(place)
             raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(neighbour, ignore_errors=True)
+        _rmtree(old)
+
+
+@contextmanager
+def opened(path: Path, *, force: bool = True) -> Iterator[BinaryIO]:
+    """Give a file to write bytes into, which takes its place as in `replacing`; what is no regular file takes them at once.
+
+    Raises:
+        AppearedError: As in `replacing`.
+        OSError: It cannot be written.
+    """
+    if is_special(path):
+        with os.fdopen(_descriptor_for(path), "wb") as file:
+            yield file
+        return
+    with replacing(path, force=force) as neighbour, neighbour.open("wb") as file:
+        yield file
+
+
+def put(file: Path, path: Path, *, force: bool) -> None:
+    """Put a whole file of the same file system in its place, as `replacing` does.
+
+    Raises:
+        AppearedError: As in `replacing`.
+        OSError: It cannot be moved there.
+    """
+    place = Path(os.path.realpath(path))
+    if force:
+        file.replace(place)
+    else:
+        _put_beside(path, place, lambda to: _move_file(file, to))
+
+
+def write_text(path: Path, text: str, *, force: bool = True) -> None:
+    """Write UTF-8 text whole or not at all, as in `opened`."""
+    with opened(path, force=force) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def writing(output: str | Path) -> Iterator[None]:
+    """Say in one line that an output cannot be written.
+
+    Raises:
+        InputError: It cannot.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # its reader has enough, which is no fault
+        raise
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error
+
+
+def check_not_read(output: str | Path, read: Iterable[Path], otherwise: str = "name another file") -> None:
+    """Refuse an output by which a command would write over what it reads.
+
+    Args:
+        output: The file or folder to write.
+        read: All files and folders that the command reads; those that do not exist are passed over.
+        otherwise: What to do instead, for the message.
+
+    Raises:
+        InputError: The output is one of them by whatever name, lies in one of the folders, or is a folder that holds one.
+    """
+    path = Path(output)
+    real = path.resolve()
+    there, folder = _status(path), path.is_dir()
+    for place in read:
+        status = _status(place)
+        if status is None:
+            continue
+        if there is not None and os.path.samestat(status, there):
+            raise InputError(f"{output}: is the input itself; {otherwise}")
+        if stat.S_ISDIR(status.st_mode) and real.is_relative_to(place.resolve()):
+            raise InputError(f"{output}: lies inside the input folder {place}; write it elsewhere")
+        if folder and place.resolve().is_relative_to(real):
+            raise InputError(f"{output}: holds the input {place}; {otherwise}")
+
+
+def is_special(path: Path) -> bool:
+    """Whether what stands at a path is to be written into, not replaced: a pipe, a device, an open descriptor."""
+    status = _status(path)
+    known = status is None or stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return not known or _descriptor(path) is not None
 
 
 def is_torn(path: Path) -> bool:
     """Whether a path has the name of a temporary neighbour, which a process that was killed left half-written."""
-    return path.name.startswith(".") and ".part" in path.name
+    match = _TORN.fullmatch(path.name)
+    if match is None or match["suffix"] not in {None, Path(match["name"]).suffix}:
+        return False
+    # An output may be named after eight digits; its unfinished file has a journal (see `textcls.inference.resume`).
+    others = (f"{path.name}.json", path.name.removesuffix(".json"))
+    return not any(path.with_name(other).exists() for other in others if other != path.name)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all."""
-    with replacing(path) as neighbour:
-        neighbour.write_text(text, encoding="utf-8", newline="\n")
+def remove_torn(folder: Path, name: str | None = None) -> None:
+    """Remove what processes that were killed left half-written in a folder; what a process still writes is locked, and stays.
+
+    Args:
+        folder: The folder.
+        name: Only what was to become the file or folder of this name.
+    """
+    for path in filter(is_torn, map(Path, list(os.scandir(folder)))):
+        match = _TORN.fullmatch(path.name)
+        assert match is not None
+        target = folder / match["name"]
+        if name not in {None, target.name}:
+            continue
+        new = folder / f".{target.name}.{match['token']}.part"  # an old folder is whose new one is
+        lock = _lock(new if match["kind"] == "old" and new.exists() else path)
+        if lock is None:
+            continue
+        if match["kind"] == "old" and not target.exists():  # killed between the two renames
+            path.rename(target)
+        (_rmtree if path.is_dir() else _unlink)(path)
+        os.close(lock)
 
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _neighbour(
+    path: Path, suffix: str, make: Callable[[Path], object], remove: Callable[[Path], object]
+) -> Iterator[tuple[Path, Path]]:
+    """Give a temporary neighbour, locked as long as it is used, and the place that it is to take, behind symbolic links."""
+    place = Path(os.path.realpath(path))
+    with suppress(OSError):
+        remove_torn(place.parent, place.name)
+    neighbour = place
+    try:
+        with ExitStack() as stack:
+            while True:
+                neighbour = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part{suffix}")
+                stack.callback(remove, neighbour)  # said first, so that no signal finds it made without this
+                make(neighbour)
+                if (lock := _lock(neighbour)) is not None:
+                    stack.callback(os.close, lock)
+                if neighbour.exists():  # and was not taken for torn before it was locked
+                    break
+            yield neighbour, place
+    except BrokenPipeError:  # of another file's reader
+        raise
+    except OSError as error:
+        if error.filename in (None, str(neighbour)):
+            error.filename = str(path)
+        raise
+
+
+def _put_beside(path: Path, place: Path, move: Callable[[Path], object]) -> None:
+    """Move what is whole to its place, or where that is taken beside it."""
+    ends = "".join(place.suffixes[-2:]) if place.suffix in {".gz", ".zst"} else place.suffix
+    stem = place.name.removesuffix(ends)
+    for to in chain([place], (place.with_name(f"{stem}-{number}{ends}") for number in count(2))):
+        with suppress(FileExistsError):
+            move(to)
+            break
+    if to != place:
+        raise AppearedError(f"{path}: appeared while this was at work, and stays as it is; what was to stand there is {to}")
+
+
+def _move_file(file: Path, to: Path) -> None:
+    """Give a file a name that nothing has.
+
+    Raises:
+        FileExistsError: Something has it.
+    """
+    try:
+        os.link(file, to)  # unlike a rename, never over another file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(to):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(to)) from None
+        file.replace(to)
+    else:
+        file.unlink()
+
+
+def _move_folder(folder: Path, to: Path) -> None:
+    """Give a folder a name that nothing has but an empty folder.
+
+    Raises:
+        FileExistsError: Something has it.
+    """
+    if sys.platform == "win32":
+        with suppress(OSError):
+            to.rmdir()
+    try:
+        folder.rename(to)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(to)) from error
+        raise
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what stands at a path, behind links; None where nothing does."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the open descriptor that a path such as `/dev/stdout` or `/dev/fd/3` stands for, also behind links."""
+    place = os.path.abspath(path)  # noqa: PTH100  # `Path.resolve` would follow the links
+    for _ in range(_MOST_LINKS):
+        if place in _STREAMS:
+            return _STREAMS[place]
+        if match := _DESCRIPTOR.fullmatch(place):
+            return int(match[1])
+        if not os.path.islink(place):  # noqa: PTH114
+            break
+        place = os.path.normpath(os.path.join(os.path.dirname(place), os.readlink(place)))  # noqa: PTH115, PTH118, PTH120
+    return None
+
+
+def _descriptor_for(path: Path) -> int:
+    """Return a descriptor to write into what is no regular file: for an open one its double, so that it goes on where that is."""
+    descriptor = _descriptor(path)
+    if descriptor is None:
+        return os.open(path, os.O_WRONLY)
+    if sys.stdout is not None and descriptor == 1:
+        sys.stdout.flush()
+    return os.dup(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a file or folder until the descriptor is closed; None where another process has it, or the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which does not let files be removed that are in use
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _rmtree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -15,9 +15,9 @@ from textcls.data import label_text
 from textcls.errors import TextclsError
 from textcls.exports.onnx_file import LOCALE, ExportReport, write_int8, write_proven
 from textcls.exports.parity import rounded_down, rounded_up
-from textcls.exports.places import check_folder, folder_size, writing
+from textcls.exports.places import check_folder, folder_size
 from textcls.exports.texts import real_texts, validation_rows
-from textcls.files import replacing_folder
+from textcls.files import replacing_folder, writing
 from textcls.inference.graph import takes_text
 from textcls.inference.hub import check_repository, first_line
 from textcls.inference.seal import write_sums

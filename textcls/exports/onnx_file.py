@@ -18,7 +18,7 @@ from textcls.data import LabelSet, Rows
 from textcls.errors import ExportError
 from textcls.evaluation import evaluate
 from textcls.exports.parity import EXACT, INT8, Bound, Parity, Run, compare, rounded_down, rounded_up
-from textcls.exports.places import check_file, writing
+from textcls.exports.places import check_file
 from textcls.exports.quantized import quantize as quantized_graph
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import (
@@ -30,7 +30,7 @@ from textcls.exports.texts import (
     texts_of_all_words,
     validation_rows,
 )
-from textcls.files import replacing
+from textcls.files import replacing, writing
 from textcls.inference.engine import pad
 from textcls.inference.graph import add_to_record, build_graph, ids_by_word, takes_text, vocabulary_of
 from textcls.inference.predictor import Predictor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from textcls.artifact import SUMS
@@ -65,19 +63,6 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], *, force: bool) -> 
             f"{out}: holds what no export wrote, and --force would delete it: {named(foreign)}; "
             "name a new folder and copy its files"
         )
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Turn an error of the system into one line that names what the user asked for, not its temporary neighbour.
-
-    Raises:
-        InputError: It cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
 
 
 def folder_size(folder: Path) -> int:

@@ -27,10 +27,10 @@ from textcls.data import label_text
 from textcls.errors import ExportError, ModelError, is_out_of_memory
 from textcls.exports.onnx_file import ExportReport, prove
 from textcls.exports.parity import Run
-from textcls.exports.places import check_file, writing
+from textcls.exports.places import check_file
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import real_texts
-from textcls.files import replacing
+from textcls.files import replacing, writing
 from textcls.inference.engine import pad
 from textcls.inference.graph import VOCABULARY, metadata
 from textcls.inference.hub import first_line

@@ -15,10 +15,10 @@ from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import label_text
 from textcls.exports.onnx_file import ExportReport, prove
 from textcls.exports.parity import Run
-from textcls.exports.places import check_folder, folder_size, writing
+from textcls.exports.places import check_folder, folder_size
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import real_texts
-from textcls.files import replacing_folder
+from textcls.files import replacing_folder, writing
 from textcls.inference.graph import build_graph
 from textcls.inference.seal import write_sums
 from textcls.text.encoding import replace_surrogates

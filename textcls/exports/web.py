@@ -15,9 +15,9 @@ from textcls.data import label_text
 from textcls.errors import InputError
 from textcls.exports import web_proof, web_runtime
 from textcls.exports.onnx_file import LOCALE, ExportReport, write_proven
-from textcls.exports.places import check_folder, folder_size, writing
+from textcls.exports.places import check_folder, folder_size
 from textcls.exports.texts import real_texts
-from textcls.files import replacing_folder
+from textcls.files import replacing_folder, writing
 from textcls.inference.graph import takes_text
 from textcls.inference.seal import write_sums
 from textcls.text import UNICODE_TOKEN

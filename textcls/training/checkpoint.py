@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textcls.config import TrainingSettings
-from textcls.errors import InputError, TrainingError
-from textcls.files import is_torn, replacing
+from textcls.errors import InputError, TrainingError, differences
+from textcls.files import remove_torn, replacing
 from textcls.model import Network
 from textcls.training.batches import shuffled_batches
 from textcls.training.clock import Clock
@@ -158,7 +157,7 @@ class Checkpoints:
             TrainingError: There is no memory for it.
         """
         assert self.folder is not None
-        if self._writes:
+        if self._writes and self.folder.is_dir():
             remove_torn(self.folder)
         damaged = []
         for path in reversed(self._paths()):
@@ -236,15 +235,6 @@ class Checkpoints:
         return sorted(self.folder.glob("[0-9]*-[0-9]*.pt")) if self.folder is not None else []
 
 
-def remove_torn(folder: Path) -> None:
-    """Remove what a process that was killed left half-written in a folder (see `textcls.files`)."""
-    for path in filter(is_torn, folder.glob(".*")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 def _read(path: Path) -> dict[str, Any] | None:
     """Read a checkpoint; None where it is damaged.
 
@@ -267,20 +257,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     if version != _VERSION:
         raise InputError(f"{path}: is a checkpoint of format {version}; this textcls goes on from format {_VERSION} alone")
     return saved
-
-
-def differences(before: Any, now: Any, name: str) -> Iterator[str]:
-    """Name what differs between two trees, a phrase each."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for key in {**before, **now}:
-            yield from differences(before.get(key), now.get(key), f"{name}.{key}".removeprefix("settings."))
-    elif before != now:
-        yield f"{name} was {_shown(before)}, is {_shown(now)}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) < 100 else text[:96] + " ..."
 
 
 def _run_of(folder: Path | None) -> Path | str:

@@ -20,9 +20,9 @@ from textcls.data import Rows, Splits, load_splits
 from textcls.errors import InputError, MissingPackageError, TrainingError
 from textcls.evaluation import confusion_matrix
 from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
-from textcls.files import replacing, write_text
+from textcls.files import remove_torn, replacing, write_text
 from textcls.training.card import model_card
-from textcls.training.checkpoint import Checkpoints, remove_torn
+from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit

@@ -16,8 +16,7 @@ from textcls.config import Config
 from textcls.data import Splits, load_splits
 from textcls.errors import ConfigError, TrainingError
 from textcls.evaluation.plots import plot_search
-from textcls.files import replacing, write_text
-from textcls.training.checkpoint import remove_torn
+from textcls.files import remove_torn, replacing, write_text
 from textcls.training.events import Ending, EpochEnd, Note, SearchEvent, TrialEnd, TrialStart
 from textcls.training.fit import fit
 from textcls.training.interrupt import interruptible

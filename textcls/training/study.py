@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textcls.config import Config
-from textcls.errors import InputError, MissingPackageError, TrainingError
-from textcls.training.checkpoint import differences
+from textcls.errors import InputError, MissingPackageError, TrainingError, differences
 from textcls.training.events import TrialEnd, TrialStart
 from textcls.training.loop import standing
 from textcls.training.space import Choice, Range, changes, setting
