@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TinyRun
@@ -20,6 +22,7 @@ from textcls.artifact import Artifact
 from textcls.cli import app
 from textcls.cli.classify import ProgressBar, show
 from textcls.inference.answers import Summary
+from textcls.inference.options import ClassifyOptions
 from textcls.inference.predictor import Predictor
 
 LABELS = {"money", "science", "sport"}
@@ -289,11 +292,55 @@ def test_options_of_the_other_engine_are_refused(tiny_onnx: Path, tiny_run: Tiny
     assert said in result.stderr
 
 
+# What to write for each option, so that it has another value than by default, and the value.
+OPTIONS: dict[str, tuple[list[str], Any]] = {
+    "format": (["--format", "csv"], "csv"),
+    "text": (["--text", "a", "--text", "b"], ("a", "b")),
+    "lines": (["--lines"], True),
+    "header": (["--no-header"], False),
+    "delimiter": (["--delimiter", ";"], ";"),
+    "quoting": (["--quoting", "none"], "none"),
+    "encoding": (["--encoding", "cp1252"], "cp1252"),
+    "input_format": (["--input-format", "jsonl"], "jsonl"),
+    "glob": (["--glob", "*.csv"], "*.csv"),
+    "top_k": (["--top-k", "2"], 2),
+    "all_scores": (["--all-scores"], True),
+    "min_confidence": (["--min-confidence", "0.5"], 0.5),
+    "unsure_label": (["--unsure-label", "look"], "look"),
+    "rejects": (["--rejects", "bad.csv"], Path("bad.csv")),
+    "strict": (["--strict"], True),
+    "follow": (["--follow"], True),
+    "force": (["--force"], True),
+    "resume": (["--resume"], True),
+}
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_every_option_reaches_the_engine(engine: str, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ClassifyOptions] = []
+
+    def library(model: object, inputs: list[str], output: str, options: ClassifyOptions, **_: object) -> Summary:
+        asked.append(options)
+        return Summary()
+
+    monkeypatch.setattr("textcls.inference.files.classify_files", library)
+    monkeypatch.setattr("textcls.inference.ray_engine.classify_with_ray", library)
+    assert set(OPTIONS) == {field.name for field in fields(ClassifyOptions)} - {"max_row_bytes"}
+    for name, (words, value) in OPTIONS.items():
+        result = runner.invoke(app, ["classify", str(tiny_onnx), "DATA", "-o", "OUT", "--engine", engine, *words])
+        if engine == "ray" and name in {"input_format", "rejects", "follow", "resume"}:
+            assert (result.exit_code, result.stderr) == (2, f"textcls: {words[0]}: not with --engine ray\n")
+        else:
+            assert result.exit_code == 0, result.stderr
+            assert asked.pop() == ClassifyOptions(**{name: value})
+    assert asked == []
+
+
 def test_options_reach_the_ray_engine(tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
 
-    def engine(model: Path, inputs: list[str], output: str, **options: object) -> Summary:
-        asked.update(options, inputs=inputs, output=output)
+    def engine(model: Path, inputs: list[str], output: str, options: ClassifyOptions, **others: object) -> Summary:
+        asked.update(others | asdict(options), inputs=inputs, output=output)
         return Summary(rows=3)
 
     monkeypatch.setattr("textcls.inference.ray_engine.classify_with_ray", engine)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from textcls.data.inputs import find_inputs
+from textcls.data.inputs import Inputs, find_inputs
 from textcls.errors import DataError, InputError
 from textcls.inference.parts import check_folder, part_folder, write_part
 
@@ -63,15 +63,19 @@ def test_a_failure_leaves_no_part(output: str, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def paths(found: Inputs) -> list[Path]:
+    return [source.path for source in found.sources if isinstance(source.path, Path)]
+
+
 def test_an_output_that_exists_is_kept_or_replaced_whole(output: str, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("x")
     found = find_inputs([tmp_path / "in.txt"])
-    check_folder(output, found, force=False)
+    check_folder(output, paths(found), found, force=False)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "part-old.jsonl").write_text("old")
     with pytest.raises(InputError, match=r"out: exists already; .*--force"):
-        check_folder(output, found, force=False)
-    check_folder(output, found, force=True)
+        check_folder(output, paths(found), found, force=False)
+    check_folder(output, paths(found), found, force=True)
     with part_folder(output) as folder:
         write_part(folder.place, "new.jsonl", BLOCKS, None)
         folder.parts.add("new.jsonl")
@@ -83,13 +87,41 @@ def test_a_place_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.txt").write_text("x")
     path, uri = find_inputs([tmp_path / "in"]), find_inputs([(tmp_path / "in").as_uri()])
     with pytest.raises(InputError, match="holds the input"):
-        check_folder(tmp_path / "in", path, force=True)
+        check_folder(tmp_path / "in", paths(path), path, force=True)
     with pytest.raises(InputError, match="holds the input"):
-        check_folder((tmp_path / "in").as_uri(), uri, force=True)
+        check_folder((tmp_path / "in").as_uri(), paths(uri), uri, force=True)
     with pytest.raises(InputError, match="does not exist; make it first"):
-        check_folder(tmp_path / "no" / "out", path, force=False)
+        check_folder(tmp_path / "no" / "out", paths(path), path, force=False)
     with pytest.raises(InputError, match="is a file"):
-        check_folder(tmp_path / "in" / "a.txt", path, force=True)
+        check_folder(tmp_path / "in" / "a.txt", paths(path), path, force=True)
+
+
+def test_the_model_and_the_folders_that_are_read_are_spared(tmp_path: Path) -> None:
+    for name in ("in", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("x")
+    found = find_inputs([tmp_path / "in"])
+    read = [tmp_path / "model", tmp_path / "in", *paths(found)]
+    for output, said in (
+        (".", "holds the input .*; name another folder"),
+        ("in/out", "lies inside the input folder"),
+        ("model", "itself"),
+    ):
+        with pytest.raises(InputError, match=said):
+            check_folder(tmp_path / output, read, found, force=True)
+
+
+def test_an_output_that_appeared_stays(tmp_path: Path) -> None:
+    def write() -> None:
+        with part_folder(tmp_path / "out", force=False) as folder:
+            write_part(folder.place, "a.jsonl", BLOCKS, None)
+            folder.parts.add("a.jsonl")
+            (tmp_path / "out").write_text("mine")
+
+    with pytest.raises(InputError, match=r"out: appeared .* is .*out-2$"):
+        write()
+    assert (tmp_path / "out").read_text() == "mine"
+    assert names(tmp_path / "out-2") == ["a.jsonl"]
 
 
 def test_parts_on_other_machines_are_found_out(tmp_path: Path) -> None:
@@ -113,5 +145,5 @@ def test_force_deletes_nothing_but_part_files(name: str, output: str, tmp_path: 
     found = find_inputs([tmp_path / "a.txt"])
     file.write_text("mine")
     with pytest.raises(InputError, match=f"holds other files than part files, .*: {name.split('/')[0]}"):
-        check_folder(output, found, force=True)
+        check_folder(output, paths(found), found, force=True)
     assert file.read_text() == "mine"

@@ -83,6 +83,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"output": "out.csv"}, r"out.csv: Ray writes a folder of part files; end its name in \.jsonl, \.parquet or nothing"),
         ({"top_k": 0}, "at least 1"),
         ({"gpu_engine": print}, "runs on the CPU alone"),
+        ({"rejects": "bad.csv", "resume": True}, "rejects, resume: not with the Ray engine"),
         ({"output": "no/such/out"}, "does not exist; make it first"),
     ],
 )

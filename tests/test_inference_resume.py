@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from test_inference_files import Answer, ByLength, message, names_in, write
@@ -16,6 +18,7 @@ from test_inference_files import Answer, ByLength, message, names_in, write
 from textcls.errors import InputError
 from textcls.inference.answers import Summary
 from textcls.inference.files import classify_files
+from textcls.inference.options import ClassifyOptions
 
 
 class Stops(ByLength):
@@ -76,18 +79,89 @@ def stopped(path: Path, out: Path) -> None:
         run(path, out, Stops(3))
 
 
-def test_another_run_starts_anew(tmp_path: Path) -> None:
+# Another value of each option, as Python takes it.
+CHANGED: dict[str, Any] = {
+    "format": "tsv",
+    "text": "label",
+    "lines": True,
+    "header": False,
+    "delimiter": ";",
+    "quoting": "none",
+    "encoding": "latin-1",
+    "max_row_bytes": 1000,
+    "input_format": "csv",
+    "glob": "*.csv",
+    "top_k": 2,
+    "all_scores": True,
+    "min_confidence": 0.5,
+    "unsure_label": "none",
+    "rejects": "r.jsonl",
+    "strict": True,
+    "follow": True,
+}
+
+
+def test_every_option_decides_the_output_or_is_known_not_to() -> None:
+    assert set(CHANGED) == {field.name for field in fields(ClassifyOptions)} - {"force", "resume"}
+    decided = ClassifyOptions().deciding()
+    for name, value in CHANGED.items():
+        changed = ClassifyOptions(**{name: value}).deciding()
+        assert [one for one in decided if decided[one] != changed[one]] == [name]
+
+
+def refused(folder: Path, said: str, **options: Any) -> None:
+    """Make sure that a run that is not the one before leaves what that one wrote, and says why it does."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert before[".out.jsonl.part"].count(b"\n") > 8000
+    with pytest.raises(InputError) as caught:
+        run(folder / "in.csv", folder / "out.jsonl", **options)
+    found = str(caught.value)
+    assert found.startswith(f"{folder / 'out.jsonl'}: cannot be resumed, for {said}"), found
+    assert found.endswith(f"; put it back, or delete {folder / '.out.jsonl.part'} to start anew")
+    assert "\n" not in found
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_another_run_is_refused_and_leaves_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = table(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    stopped(path, tmp_path / "out.jsonl")
+    for name in set(CHANGED) - {"follow", "text", "strict", "header", "delimiter"}:  # which fail before
+        was, now = (json.dumps(value) for value in (ClassifyOptions(format="jsonl").deciding()[name], CHANGED[name]))
+        refused(tmp_path, f"{name} was {was}, is {now}; put", **{name: CHANGED[name]})
+    refused(tmp_path, "text was null, is ", text="label")
+    refused(tmp_path, 'the model (SHA-256) was "', predictor=Other())
+    more = write(tmp_path / "more" / "more.csv", "text\nx\n")
+    with pytest.raises(InputError, match=r'more.csv was null, is {"bytes": 7'):
+        classify_files(ByLength(), [path, more], tmp_path / "out.jsonl", resume=True)
+    more.unlink()
+    more.parent.rmdir()
+    stamp = path.stat()
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 10**9))
+    refused(tmp_path, f'{path}.changed was "')
+    path.write_bytes(path.read_bytes() + b"another,row\n")
+    refused(tmp_path, f"{path}.bytes was {stamp.st_size}, is {stamp.st_size + 12}; ")
+
+
+class Other(ByLength):
+    record: ClassVar[dict[str, Any]] = {"labels": ["even", "odd"]}
+
+
+def test_one_of_very_many_inputs_that_changed_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.inference.files._MOST_NAMED", 0)
     path, out = table(tmp_path), tmp_path / "out.jsonl"
     stopped(path, out)
-    predictor = ByLength()
-    run(path, out, predictor, top_k=2)
-    assert len(predictor.seen) == 7
-    out.unlink()
+    os.utime(path)
+    refused(tmp_path, 'the inputs (SHA-256) was "')
+
+
+def test_who_deletes_the_part_starts_anew(tmp_path: Path) -> None:
+    path, out = table(tmp_path), tmp_path / "out.jsonl"
     stopped(path, out)
-    path.write_bytes(path.read_bytes() + b"another,row\n")
+    (tmp_path / ".out.jsonl.part").unlink()
     predictor = ByLength()
-    assert run(path, out, predictor).rows == 50_001
-    assert len(predictor.seen) == 7
+    assert run(path, out, predictor, top_k=2).rows == 50_000
+    assert names_in(tmp_path) == ["in.csv", "out.jsonl"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbled", "missing"])

@@ -15,6 +15,7 @@ from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, r
 
 if TYPE_CHECKING:
     from textcls.inference.answers import Summary
+    from textcls.inference.options import ClassifyOptions
     from textcls.inference.predictor import Predictor
     from textcls.inference.ray_engine import GpuEngine
 
@@ -37,6 +38,71 @@ _MOST_COUNTS = 12  # labels that a summary counts
 _MOMENT = 1.0  # seconds; what takes no longer needs no bar
 
 
+# The options, in the order of their help. Their defaults are those of `ClassifyOptions`, which is too heavy to import here.
+_Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Write to .jsonl, .csv, .tsv or .parquet, or into a pipe.", show_default=False
+    ),
+]
+_Format = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="jsonl, csv, tsv, parquet or table; else by the output's ending, a table on a terminal, jsonl into a pipe.",
+    ),
+]
+_Lines = Annotated[bool, typer.Option("--lines", help="Take each line of a .txt file as a text, not the whole file.")]
+_Text = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Column with the text; may be repeated. The model's own, or text, if not given."),
+]
+_NoHeader = Annotated[bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")]
+_InputFormat = Annotated[
+    str, typer.Option("--input-format", metavar="FORMAT", help="What - is: lines, each a text, jsonl, csv or tsv.")
+]
+_Glob = Annotated[
+    str | None, typer.Option(metavar="PATTERN", help="Read only those files of a folder that match, such as '*.csv'.")
+]
+_TopK = Annotated[int, typer.Option("--top-k", metavar="N", help="Give the N most probable labels.")]
+_AllScores = Annotated[bool, typer.Option("--all-scores", help="Give the probability of every label.")]
+_MinConfidence = Annotated[
+    float | None,
+    typer.Option("--min-confidence", metavar="P", help="Label rows unsure below this probability.", show_default=False),
+]
+_UnsureLabel = Annotated[str, typer.Option("--unsure-label", metavar="NAME", help="What --min-confidence calls such rows.")]
+_Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read.")]
+_Follow = Annotated[
+    bool, typer.Option("--follow", help="Wait for more lines of a growing .txt or .jsonl file; answer each as it comes.")
+]
+_Rejects = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the rows that cannot be read to .jsonl, .csv or .tsv, too.", show_default=False),
+]
+_Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a run that was killed; give it from the start, then again.")
+]
+_Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda, cuda:1, …: a model folder with torch.")]
+_Threads = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="CPU threads; every core where not given.", show_default=False)
+]
+_Engine = Annotated[
+    str, typer.Option(metavar="ENGINE", help="local, or ray: with many processes, on one machine or a Ray cluster.")
+]
+_Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="With ray: a running cluster, such as auto; else this machine's cores.", show_default=False
+    ),
+]
+_Ordered = Annotated[bool, typer.Option("--ordered", help="With ray: keep the order of the rows.")]
+_Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="With ray: processes; one for each core, or GPU, if not given.", show_default=False),
+]
+
+
 def classify(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
@@ -44,132 +110,101 @@ def classify(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Files, folders, or - for standard input.", show_default=False)
     ],
-    output: Annotated[
-        str | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write to .jsonl, .csv, .tsv or .parquet.", show_default=False),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT",
-            help="jsonl, csv, tsv, parquet or table; else by the output's ending, a table on a terminal, jsonl into a pipe.",
-        ),
-    ] = None,
-    lines: Annotated[
-        bool, typer.Option("--lines", help="Take each line of a .txt file as a text, not the whole file.")
-    ] = False,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column with the text; may be repeated. The model's own, or text, if not given."),
-    ] = None,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
-    ] = False,
+    output: _Output = None,
+    format: _Format = None,
+    lines: _Lines = False,
+    text: _Text = None,
+    no_header: _NoHeader = False,
     delimiter: DelimiterOption = None,
     quoting: QuotingOption = None,
     encoding: EncodingOption = None,
-    input_format: Annotated[
-        str, typer.Option("--input-format", metavar="FORMAT", help="What - is: lines, each a text, jsonl, csv or tsv.")
-    ] = "lines",
-    glob: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Read only those files of a folder that match, such as '*.csv'.")
-    ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", metavar="N", help="Give the N most probable labels.")] = 1,
-    all_scores: Annotated[bool, typer.Option("--all-scores", help="Give the probability of every label.")] = False,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option("--min-confidence", metavar="P", help="Label rows unsure below this probability.", show_default=False),
-    ] = None,
-    unsure_label: Annotated[
-        str, typer.Option("--unsure-label", metavar="NAME", help="What --min-confidence calls such rows.")
-    ] = "unsure",
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Wait for more lines of a growing .txt or .jsonl file; answer each as it comes.")
-    ] = False,
-    rejects: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write the rows that cannot be read to .jsonl, .csv or .tsv, too.", show_default=False
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was killed; give it from the start, then again.")
-    ] = False,
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda, cuda:1, …: a model folder with torch.")] = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="CPU threads; every core where not given.", show_default=False)
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="ENGINE", help="local, or ray: with many processes, on one machine or a Ray cluster.")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS", help="With ray: a running cluster, such as auto; else this machine's cores.", show_default=False
-        ),
-    ] = None,
-    ordered: Annotated[bool, typer.Option("--ordered", help="With ray: keep the order of the rows.")] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="With ray: processes; one for each core, or GPU, if not given.", show_default=False
-        ),
-    ] = None,
+    input_format: _InputFormat = "lines",
+    glob: _Glob = None,
+    top_k: _TopK = 1,
+    all_scores: _AllScores = False,
+    min_confidence: _MinConfidence = None,
+    unsure_label: _UnsureLabel = "unsure",
+    strict: _Strict = False,
+    follow: _Follow = False,
+    rejects: _Rejects = None,
+    force: _Force = False,
+    resume: _Resume = False,
+    device: _Device = "cpu",
+    threads: _Threads = None,
+    engine: _Engine = "local",
+    address: _Address = None,
+    ordered: _Ordered = False,
+    workers: _Workers = None,
 ) -> None:
     """Classify text files, or the rows of tables."""
-    from textcls.inference.files import classify_files
+    from textcls.inference.options import ClassifyOptions
 
-    on_ray: dict[str, Any] = {"address": address, "ordered": ordered, "workers": workers}
-    here: dict[str, Any] = {"rejects": rejects, "follow": follow, "resume": resume, "input_format": input_format}
-    _check_engine(engine, output, on_ray, here | {"threads": threads})
-    predictor = _load(model, device if engine == "local" else "cpu", threads)
-    options: dict[str, Any] = {
-        "format": format,
-        "text": tuple(text) if text else None,
-        "lines": lines,
-        "header": not no_header,
+    options = ClassifyOptions(
+        format=format,
+        text=tuple(text) if text else None,
+        lines=lines,
+        header=not no_header,
         **reading_options(delimiter, quoting, encoding),
-        "glob": glob,
-        "top_k": top_k,
-        "all_scores": all_scores,
-        "min_confidence": min_confidence,
-        "unsure_label": unsure_label,
-        "strict": strict,
-        "force": force,
-    }
-    try:
-        with ProgressBar(shown=output is not None) as progress:
-            if engine == "ray":
-                from textcls.inference.ray_engine import classify_with_ray
-
-                gpu_engine = _torch_engine(device)
-                with native_messages_dropped():
-                    summary = classify_with_ray(
-                        model, inputs, str(output), gpu_engine=gpu_engine, progress=progress, **options, **on_ray
-                    )
-            else:
-                summary = classify_files(predictor, inputs, output, progress=progress, **options, **here)
-    except KeyboardInterrupt:
-        if resume:
-            tell("what is done is kept: give the same command again to go on")
-        raise
+        input_format=input_format,
+        glob=glob,
+        top_k=top_k,
+        all_scores=all_scores,
+        min_confidence=min_confidence,
+        unsure_label=unsure_label,
+        rejects=rejects,
+        strict=strict,
+        follow=follow,
+        force=force,
+        resume=resume,
+    )
+    on_ray: dict[str, Any] = {"address": address, "ordered": ordered, "workers": workers}
+    _check_engine(engine, output, on_ray, options, threads)
+    with ProgressBar(shown=output is not None) as progress:
+        if engine == "ray":
+            summary = _on_ray(model, inputs, str(output), options, device, progress=progress, **on_ray)
+        else:
+            summary = _here(_load(model, device, threads), inputs, output, options, progress)
     show(summary, output)
     if summary.errors:
         raise typer.Exit(1)  # the rows are all there, those that could not be read with an empty label
 
 
-def _check_engine(engine: str, output: str | None, on_ray: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+def _here(
+    predictor: Predictor, inputs: list[str], output: str | None, options: ClassifyOptions, progress: ProgressBar
+) -> Summary:
+    """Classify in this process."""
+    from textcls.inference.files import classify_files
+
+    try:
+        return classify_files(predictor, inputs, output, options, progress=progress)
+    except KeyboardInterrupt:
+        if options.resume:
+            tell("what is done is kept: give the same command again to go on")
+        raise
+
+
+def _on_ray(model: Path, inputs: list[str], output: str, options: ClassifyOptions, device: str, **others: Any) -> Summary:
+    """Classify on a Ray cluster."""
+    from textcls.inference.ray_engine import classify_with_ray
+
+    gpu_engine = _torch_engine(device)
+    with native_messages_dropped():
+        return classify_with_ray(model, inputs, output, options, gpu_engine=gpu_engine, **others)
+
+
+def _check_engine(
+    engine: str, output: str | None, on_ray: Mapping[str, Any], options: ClassifyOptions, threads: int | None
+) -> None:
     """Refuse options that the engine does not have."""
     from textcls.errors import InputError
 
     if engine not in {"local", "ray"}:
         raise InputError(f"{engine}: is no engine; there are local and ray")
-    others = here if engine == "ray" else on_ray
-    wrong = [f"--{name.replace('_', '-')}" for name, given in others.items() if given not in {None, False, "lines"}]
-    if wrong:
-        raise InputError(f"{', '.join(wrong)}: not with --engine {engine}")
+    others = [name for name, given in on_ray.items() if given not in {None, False}]
+    if engine == "ray":
+        others = [*options.local, *(["threads"] if threads is not None else [])]
+    if others:
+        raise InputError(f"{', '.join(f'--{name}' for name in others).replace('_', '-')}: not with --engine {engine}")
     if engine == "ray" and output is None:
         raise InputError("--engine ray writes a folder of part files: name it with -o")
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-from textcls.data.blocks import MISSING, STANDARD_INPUT, Block, Reading
+from textcls.data.blocks import MISSING, STANDARD_INPUT, Block
 from textcls.data.inputs import Inputs, find_inputs
+from textcls.data.remote import is_remote
 from textcls.errors import DataError, InputError
+from textcls.files import is_special, writing
 from textcls.inference.answers import Answers, Names, SomePredictions, SomePredictor, Summary
+from textcls.inference.options import ClassifyOptions
 from textcls.inference.outputs import (
     REJECT_FORMATS,
     check_file,
@@ -28,6 +34,7 @@ from textcls.inference.outputs import (
 from textcls.inference.resume import Journal
 from textcls.inference.writers import Columns, CsvWriter, JsonlWriter, Sink, TableWriter, Writer
 
+_MOST_NAMED = 100  # input files whose changes a message names; the journal is written anew after each block
 _TAKEN_APART = {".csv", ".tsv", ".json", ".jsonl"}  # formats that a row can be damaged in
 
 
@@ -35,28 +42,11 @@ def classify_files(
     predictor: SomePredictor,
     inputs: Sequence[str | Path],
     output: str | Path | None = None,
+    options: ClassifyOptions | None = None,
     *,
-    format: str | None = None,
-    text: str | tuple[str, ...] | None = None,
-    lines: bool = False,
-    header: bool = True,
-    delimiter: str | None = None,
-    quoting: Literal["auto", "csv", "none"] = "auto",
-    encoding: str = "utf-8",
-    max_row_bytes: int = Reading.longest,
-    input_format: str = "lines",
-    glob: str | None = None,
-    top_k: int = 1,
-    all_scores: bool = False,
-    min_confidence: float | None = None,
-    unsure_label: str = "unsure",
-    rejects: str | Path | None = None,
-    strict: bool = False,
-    follow: bool = False,
-    force: bool = False,
-    resume: bool = False,
     stream: TextIO | None = None,
     progress: Callable[[int, float | None], None] | None = None,
+    **given: Any,
 ) -> Summary:
     """Classify the rows of files, folders or standard input, and write them with labels beside them.
 
@@ -72,103 +62,113 @@ def classify_files(
             next is read and encoded.
         inputs: Files, folders, and `-` for standard input.
         output: The file to write; its ending tells the format unless `format` does; `.gz` or `.zst` after it compresses text
-            formats. Not given: a table on a terminal, JSON lines into a pipe.
-        format: `jsonl`, `csv`, `tsv`, `parquet` or `table`.
-        text: The column that holds the text in tables, or several, joined by a new line. Where not given, what the model learned
-            from, and where the inputs lack that, `text`.
-        lines: Take each line of a `.txt` file as a text, not the whole file.
-        header: Whether csv and tsv files start with a line of names; without one the columns are named 0, 1, 2, …
-        delimiter: What separates the fields of csv and tsv files; found out where not given, as `data.delimiter` is.
-        quoting: Whether double quotes hold a field together, as `data.quoting`.
-        encoding: Of text files without a byte order mark.
-        max_row_bytes: The longest row that is read; a longer one is a row that cannot be read.
-        input_format: What standard input is: `lines`, each of them a text, `jsonl`, `csv` or `tsv`.
-        glob: Read only those files of a folder that match.
-        top_k: How many labels to give for each row; at most as many as there are.
-        all_scores: Give the probability of every label.
-        min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
-        unsure_label: The label of such rows.
-        rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`; what
-            that could not be taken apart stands in `raw`.
-        strict: Stop at the first row that cannot be read.
-        follow: Wait for more lines at the end of a `.txt` or `.jsonl` file that is still growing, and answer each as it comes;
-            to a stream alone, as JSON lines or a table. It ends with the process, or with the reader of the stream.
-        force: Replace an output that exists.
-        resume: Keep what is written beside the output until it is whole, and go on from there where a run with the same
-            arguments, model and input files was killed; the output is the same byte for byte. Not for Parquet.
+            formats. A pipe, a device or an open descriptor (`/dev/stdout`) is written into, without an ending as JSON lines. Not
+            given: a table on a terminal, JSON lines into a pipe.
+        options: How rows are read, what is answered, and how it is written; the defaults where not given.
         stream: Where rows go without `output`; standard output where not given. It is flushed after each block.
         progress: Called after each block with the rows done and the share of the input's bytes, None where it is unknown.
+        **given: Single options by name, such as `top_k=2`; see `ClassifyOptions`.
 
     Raises:
-        InputError: An input or an argument is at fault; nothing was written.
+        InputError: An input or an option is at fault; nothing was written. Or the output appeared while this was at work
+            (`textcls.files.AppearedError`): the result is kept beside it.
         DataError: A file is damaged in such a way that its rows cannot be told apart, or `strict` and a row cannot be read;
             an output file is not written.
         BrokenPipeError: The reader of the stream is gone. The caller should end quietly.
     """
     started = time.perf_counter()
+    options = ClassifyOptions.of(options, given)
     stream = stream or sys.stdout
-    format = stream_format(format, stream) if output is None else file_format(format, output)
-    answers = Answers(predictor, top_k, all_scores, min_confidence, unsure_label)
-    reading = Reading(
-        text=as_columns(text) or learned_from(predictor),
-        lines=lines,
-        header=header,
-        delimiter=delimiter,
-        quoting=quoting,
-        encoding=encoding,
-        longest=max_row_bytes,
-        block_rows=answers.block_rows,
-        follow=follow,
-    )
-    if resume:
-        _check_resume(output, format, inputs)  # before standard input is waited for
-    found = find_inputs(inputs, reading, glob=glob, input_format=input_format, or_text=text is None)
-    if follow and (output is not None or rejects is not None or format not in {"jsonl", "table"}):
-        raise InputError("a growing file is answered line by line: without files to write, as jsonl or table")
-    _check_files(output, rejects, inputs, found, force)
-    files = [Path(file) for file in (output, rejects) if file is not None]
-    names = Names(answers.names)
-    summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)))
-    total = found.total_bytes
+    format = stream_format(options.format, stream) if output is None else file_format(options.format, output)
+    options = replace(options, format=format)
+    if options.resume:
+        _check_resume(output, options, inputs)  # before standard input is waited for
+    answers = options.answers(predictor)
+    reading = options.reading(predictor, answers.block_rows)
+    found = find_inputs(inputs, reading, glob=options.glob, input_format=options.input_format, or_text=options.text is None)
+    _check_files(output, options, [*what_is_read(predictor, inputs, found)])
     with ExitStack() as stack:
-        journal = None
-        if resume:
-            options = [format, top_k, all_scores, min_confidence, unsure_label, strict, list(map(str, files))]
-            journal = stack.enter_context(Journal(files, _what_decides(predictor, found, options)))
-        sinks = journal.sinks if journal else [stack.enter_context(file_sink(file)) for file in files]
-        writer = _writer(format, stream_sink(stream) if output is None else sinks[0], found, names, answers)
-        stack.enter_context(closing(writer))
-        rejected = _rejects_writer(file_format(None, rejects), sinks[-1], found, names) if rejects is not None else None
-        done = _go_on(journal, summary, names) if journal else 0
-        classified = stack.enter_context(closing(_classified(predictor, found, done)))
-        for number, (block, predictions) in enumerate(classified, start=done + 1):
-            if strict and block.failed:
+        rows = _RowsOut(stack, output or stream, options, found, answers, predictor)
+        classified = stack.enter_context(closing(_classified(predictor, found, rows.done)))
+        for number, (block, predictions) in enumerate(classified, start=rows.done + 1):
+            if options.strict and block.failed:
                 raise DataError(str(block.error(block.failed[0])))
-            columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
-            summary.replaced += writer.write(columns | answers.columns(predictions, block, summary), block.texts)
-            if rejected and block.failed:
-                rejected.write(_failed_rows(block, columns), [])
-            if output is None:
-                stream.flush()
-            if journal:
-                journal.save(number, {"summary": vars(summary), "renamed": names.renamed})
+            rows.write(block, predictions, number)
             if progress:
-                progress(summary.rows, min(1.0, block.bytes_read / total) if total else None)
-    summary.notes = (*found.notes, *names.notes)
-    summary.seconds = time.perf_counter() - started
-    return summary
+                total = found.total_bytes
+                progress(rows.summary.rows, min(1.0, block.bytes_read / total) if total else None)
+    return rows.finished(time.perf_counter() - started)
 
 
-def as_columns(text: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the columns of the text, None where they are not given."""
-    return (text,) if isinstance(text, str) else text
+class _RowsOut:
+    """Where classified rows go: a stream or a file, and a file for those that could not be read.
+
+    Args:
+        stack: Closes the files, and puts them in their places.
+        output: The file or the stream.
+        options: What was asked for.
+        found: The inputs.
+        answers: What gives the columns of answers.
+        predictor: What classifies.
+
+    Attributes:
+        done: Blocks that an earlier run wrote.
+        summary: What happened to the rows so far.
+    """
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        output: str | Path | TextIO,
+        options: ClassifyOptions,
+        found: Inputs,
+        answers: Answers,
+        predictor: SomePredictor,
+    ) -> None:
+        self.summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)))
+        self._stream = None if isinstance(output, str | Path) else output
+        self._answers, self._names, self._found = answers, Names(answers.names), found
+        files = [Path(file) for file in (output, options.rejects) if isinstance(file, str | Path)]
+        self._journal = None
+        if options.resume:
+            stack.enter_context(writing(files[0]))
+            self._journal = stack.enter_context(Journal(files, _what_decides(predictor, found, options), force=options.force))
+            sinks = self._journal.sinks
+        else:
+            sinks = [stack.enter_context(file_sink(file, force=options.force)) for file in files]
+        sink = sinks[0] if self._stream is None else stream_sink(self._stream)
+        self._writer = _writer(str(options.format), sink, found, self._names, answers)
+        stack.enter_context(closing(self._writer))
+        self._rejected = None
+        if options.rejects is not None:
+            self._rejected = _rejects_writer(file_format(None, options.rejects), sinks[-1], found, self._names)
+        self.done = _go_on(self._journal, self.summary, self._names) if self._journal else 0
+
+    def write(self, block: Block, predictions: SomePredictions, number: int) -> None:
+        """Write a block with its answers; it is the one of that number, counted from 1."""
+        columns = dict(zip(self._names.in_output(block.columns), block.columns.values(), strict=True))
+        answered = columns | self._answers.columns(predictions, block, self.summary)
+        self.summary.replaced += self._writer.write(answered, block.texts)
+        if self._rejected and block.failed:
+            self._rejected.write(_failed_rows(block, columns), [])
+        if self._stream is not None:
+            self._stream.flush()
+        if self._journal:
+            self._journal.save(number, {"summary": vars(self.summary), "renamed": self._names.renamed})
+
+    def finished(self, seconds: float) -> Summary:
+        """Return what happened to the rows."""
+        self.summary.notes = (*self._found.notes, *self._names.notes)
+        self.summary.seconds = seconds
+        return self.summary
 
 
-def learned_from(predictor: SomePredictor) -> tuple[str, ...]:
-    """Return the columns of the text that a model learned from."""
-    record: Mapping[str, Any] = getattr(predictor, "record", {})
-    text = record.get("data", {}).get("text", "text")
-    return (text,) if isinstance(text, str) else tuple(text)
+def what_is_read(predictor: SomePredictor, inputs: Sequence[str | Path], found: Inputs) -> Iterator[Path]:
+    """Yield the model, where it came from this machine, and all files and folders that are read here."""
+    if (model := getattr(predictor, "path", None)) is not None:
+        yield model
+    yield from (Path(given) for given in inputs if str(given) != STANDARD_INPUT and not is_remote(given))
+    yield from (source.path for source in found.sources if isinstance(source.path, Path) and not source.is_stream)
 
 
 def _classified(predictor: SomePredictor, found: Inputs, done: int) -> Generator[tuple[Block, SomePredictions]]:
@@ -192,39 +192,56 @@ def _classified(predictor: SomePredictor, found: Inputs, done: int) -> Generator
         pool.shutdown(cancel_futures=True)
 
 
-def _check_files(
-    output: str | Path | None, rejects: str | Path | None, inputs: Sequence[str | Path], found: Inputs, force: bool
-) -> None:
+def _check_files(output: str | Path | None, options: ClassifyOptions, read: Sequence[Path]) -> None:
     """Make sure that the files can be written."""
+    rejects = options.rejects
+    if options.follow and (output is not None or rejects is not None or options.format not in {"jsonl", "table"}):
+        raise InputError("a growing file is answered line by line: without files to write, as jsonl or table")
     for file in (output, rejects):
         if file is not None:
-            check_file(file, inputs, found, force)
+            check_file(file, read, options.force)
     if rejects is not None:
         file_format(None, rejects, REJECT_FORMATS)
         if output is not None and Path(rejects).resolve() == Path(output).resolve():
             raise InputError(f"{rejects}: is the output itself; name another file for the rejected rows")
 
 
-def _check_resume(output: str | Path | None, format: str, inputs: Sequence[str | Path]) -> None:
+def _check_resume(output: str | Path | None, options: ClassifyOptions, inputs: Sequence[str | Path]) -> None:
     """Make sure that a killed run can be gone on with."""
     if output is None:
         raise InputError("only a run that writes a file can be resumed: name one as the output")
-    if format == "parquet":
+    for file in (output, options.rejects):
+        if file is not None and is_special(Path(file)):
+            raise InputError(f"{file}: is no regular file, and what it swallowed cannot be resumed; name one")
+    if options.format == "parquet":
         raise InputError("Parquet cannot be resumed; write .jsonl or .csv, compressed or not")
     if STANDARD_INPUT in map(str, inputs):
         raise InputError("standard input (-) is gone after a kill and cannot be resumed; put it into a file first")
 
 
-def _what_decides(predictor: SomePredictor, found: Inputs, options: Sequence[Any]) -> dict[str, Any]:
-    """Return what decides the bytes of the output: model, input files and how they are read, options."""
-    inputs = []
+def _what_decides(predictor: SomePredictor, found: Inputs, options: ClassifyOptions) -> dict[str, Any]:
+    """Return what decides the bytes of the output, by name: options, model, and input files as they are and are read."""
+    files = {}
     for source in found.sources:
         try:
-            inputs.append((str(source.path.resolve()), source.size, source.path.stat().st_mtime_ns, asdict(source.dialect)))
+            changed = source.path.stat().st_mtime_ns
         except OSError as error:
             raise InputError(f"{source.place}: cannot be read: {error.strerror}") from None
-    model = getattr(predictor, "record", None)
-    return {"model": model, "inputs": inputs, "reading": asdict(found.reading), "options": options}
+        when = datetime.fromtimestamp(changed / 1e9).isoformat()
+        files[str(source.path.resolve())] = {"bytes": source.size, "changed": when}
+    few = len(files) <= _MOST_NAMED
+    model: Mapping[str, Any] = getattr(predictor, "record", {})
+    return {
+        **options.deciding(),
+        "the model (SHA-256)": _digest(model),
+        "the engine": type(getattr(predictor, "engine", None)).__name__,
+        **(files if few else {}),
+        **({"the order of the inputs": list(files)} if few else {"the inputs (SHA-256)": _digest(list(files.items()))}),
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _go_on(journal: Journal, summary: Summary, names: Names) -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from textcls.data.inputs import Inputs
 from textcls.data.places import COMPRESSIONS, ending
 from textcls.errors import InputError
-from textcls.files import replacing
+from textcls.files import check_not_read, is_special, opened, writing
 from textcls.inference.writers import Sink
 
 FORMATS = ("jsonl", "csv", "tsv", "parquet", "table")
@@ -31,13 +30,13 @@ def stream_format(given: str | None, stream: TextIO) -> str:
 
 
 def file_format(given: str | None, output: str | Path, formats: Sequence[str] = FORMATS) -> str:
-    """Settle the format of a file, by its ending where none is given.
+    """Settle the format of a file, by its ending where none is given; a pipe or the like needs none, for JSON lines.
 
     Raises:
         InputError: There is no such format, or it cannot be compressed so.
     """
     _check_format(given)
-    format = given or ending(output).removeprefix(".")
+    format = given or ending(output).removeprefix(".") or ("jsonl" if is_special(Path(output)) else "")
     if format not in formats or (given is None and format == "table"):
         endings = [f".{name}" for name in formats if name != "table"]
         also = "" if formats is not FORMATS else ", or name the format"
@@ -53,27 +52,20 @@ def _check_format(given: str | None) -> None:
         raise InputError(f"{given}: is no output format; there are {', '.join(FORMATS)}")
 
 
-def check_file(output: str | Path, inputs: Sequence[str | Path], found: Inputs, force: bool) -> None:
-    """Make sure that a file can be written and is not among the inputs.
+def check_file(output: str | Path, read: Iterable[Path], force: bool) -> None:
+    """Make sure that a file can be written, and is nothing that is read; what is no regular file is written into.
 
     Raises:
         InputError: It cannot, or is.
     """
     path = Path(output)
-    real = path.resolve()
     if not path.parent.is_dir():
         raise InputError(f"{output}: the folder {path.parent} does not exist; make it first")
     if path.is_dir():
         raise InputError(f"{output}: is a folder; name a file")
-    for given in map(Path, inputs):
-        if given.is_dir() and real.is_relative_to(given.resolve()):
-            raise InputError(f"{output}: lies inside the input folder {given}; write it elsewhere")
-    if path.exists():
-        places = [source.path for source in found.sources if isinstance(source.path, Path)]
-        if any(place.exists() and place.samefile(path) for place in places):
-            raise InputError(f"{output}: is the input itself; name another file")
-        if not force:
-            raise InputError(f"{output}: exists already; name another file, or replace it with --force")
+    check_not_read(output, read)
+    if not force and path.exists() and not is_special(path):
+        raise InputError(f"{output}: exists already; name another file, or replace it with --force")
 
 
 class _TextSink:
@@ -124,23 +116,13 @@ def compressed(path: Path, file: BinaryIO) -> Any:
 
 
 @contextmanager
-def file_sink(output: str | Path) -> Iterator[Any]:
-    """Give a sink for a file, which takes its place when the block ends without an error.
+def file_sink(output: str | Path, *, force: bool) -> Iterator[Any]:
+    """Give a sink for a file, which takes its place when the block ends without an error; see `textcls.files.opened`.
 
     Raises:
+        AppearedError: Without `force`, something appeared there; the file is kept beside it.
         InputError: It cannot be written.
     """
     path = Path(output)
-    with writing(output), replacing(path) as neighbour, neighbour.open("wb") as file:
+    with writing(output), opened(path, force=force) as file:
         yield compressed(path, file)
-
-
-@contextmanager
-def writing(output: str | Path) -> Iterator[None]:
-    """Say in one line that a file cannot be written."""
-    try:
-        yield
-    except BrokenPipeError:  # of the terminal's side, not of the file's
-        raise
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error

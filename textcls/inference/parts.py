@@ -12,8 +12,7 @@ from typing import Any
 from textcls.data.inputs import Inputs
 from textcls.data.remote import delete_remote, is_remote, list_remote, make_remote_folder, write_remote
 from textcls.errors import InputError, named
-from textcls.files import replacing, replacing_folder
-from textcls.inference.outputs import writing
+from textcls.files import check_not_read, replacing, replacing_folder, writing
 from textcls.inference.writers import Columns, JsonlWriter, Writer
 
 FORMATS = ("jsonl", "parquet")
@@ -21,10 +20,14 @@ _PART = re.compile(r"part-[^/]*\.(jsonl|parquet)")
 SUCCESS = "_SUCCESS"  # behind a URI, where a folder cannot be renamed at once, the file that is written last
 
 
-def check_folder(output: str | Path, found: Inputs, force: bool) -> None:
-    """Make sure that a folder of part files can be written, and that it neither holds the inputs nor lies among them.
+def check_folder(output: str | Path, read: Iterable[Path], found: Inputs, force: bool) -> None:
+    """Make sure that a folder of part files can be written, and that it neither holds what is read nor lies in it.
 
-    With `force` an earlier output gives way, where the folder holds nothing else.
+    Args:
+        output: The folder, a path or a URI.
+        read: What is read on this machine.
+        found: The inputs, also those behind URIs.
+        force: Whether an earlier output gives way, where the folder holds nothing else.
 
     Raises:
         InputError: It cannot, or does.
@@ -35,14 +38,12 @@ def check_folder(output: str | Path, found: Inputs, force: bool) -> None:
             raise InputError(f"{output}: holds the input; name another folder")
         _check_replaced(output, [name or "a file of that name" for _, name in list_remote(str(output))], force)
         return
-    path = Path(output).resolve()
+    path = Path(output)
     if not path.parent.is_dir():
         raise InputError(f"{output}: the folder {Path(output).parent} does not exist; make it first")
     if path.exists() and not path.is_dir():
         raise InputError(f"{output}: is a file; Ray writes a folder of part files")
-    for source in found.sources:
-        if isinstance(source.path, Path) and source.path.resolve().is_relative_to(path):
-            raise InputError(f"{output}: holds the input {source.path}; name another folder")
+    check_not_read(output, read, "name another folder")
     if path.exists():
         _check_replaced(output, [file.name for file in path.iterdir()] or ["."], force)
 
@@ -73,17 +74,18 @@ class PartFolder:
 
 
 @contextmanager
-def part_folder(output: str | Path) -> Iterator[PartFolder]:
+def part_folder(output: str | Path, *, force: bool = True) -> Iterator[PartFolder]:
     """Give a place for part files, which become the output when the block ends without an error.
 
     Raises:
+        AppearedError: Without `force`, something appeared at a path; see `textcls.files.replacing_folder`.
         InputError: It cannot be written, or the parts are on other machines.
     """
     if is_remote(output):
         yield from _remote_folder(str(output))
         return
     path = Path(output).absolute()
-    with writing(output), replacing_folder(path) as neighbour:
+    with writing(output), replacing_folder(path, force=force) as neighbour:
         folder = PartFolder(str(neighbour))
         yield folder
         there = {file.name for file in neighbour.iterdir()}

@@ -52,7 +52,10 @@ class Predictor:
 
     Attributes:
         thresholds: With many labels a text, the probability from which each label is given, float32 [classes]; else None.
+        path: The folder or file that it was loaded from; None where it was not.
     """
+
+    path: Path | None = None
 
     def __init__(
         self,
@@ -88,6 +91,12 @@ class Predictor:
             ModelError: There is no model, it is damaged, or a newer textcls wrote it.
         """
         path = Path(path)
+        predictor = cls._loaded(path, threads)
+        predictor.path = path
+        return predictor
+
+    @classmethod
+    def _loaded(cls, path: Path, threads: int | None) -> Predictor:
         if path.is_dir() or not path.exists():
             return cls.from_artifact(read_artifact(path), path, threads=threads)
         graph = read_graph(path)

@@ -17,18 +17,19 @@ import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from textcls.artifact import Artifact, read_artifact
-from textcls.data.blocks import STANDARD_INPUT, Reading, Source
+from textcls.data.blocks import STANDARD_INPUT, Source
 from textcls.data.inputs import Inputs, find_inputs
 from textcls.errors import DataError, InputError, MissingPackageError
 from textcls.inference.answers import Answers, Names, Summary
-from textcls.inference.files import as_columns, learned_from
-from textcls.inference.parts import FORMATS, check_folder, part_folder, write_part
+from textcls.inference.files import what_is_read
+from textcls.inference.options import ClassifyOptions
+from textcls.inference.parts import FORMATS, PartFolder, check_folder, part_folder, write_part
 from textcls.inference.predictor import Engine, Predictor
 from textcls.inference.ray_cluster import connected, settings, units
 
@@ -41,46 +42,18 @@ _WHOLE_FILES = 512  # files of one text each that a reading task takes
 _PART_BLOCKS = 32  # blocks of at most 8,192 rows that make a part file
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What is asked of the workers, beside the model; see `classify_with_ray`."""
-
-    top_k: int
-    all_scores: bool
-    min_confidence: float | None
-    unsure_label: str
-    strict: bool
-    gpu_engine: GpuEngine | None
-
-    def answers(self, predictor: Predictor) -> Answers:
-        return Answers(predictor, self.top_k, self.all_scores, self.min_confidence, self.unsure_label)
-
-
 def classify_with_ray(
     model: str | Path,
     inputs: Sequence[str | Path],
     output: str | Path,
+    options: ClassifyOptions | None = None,
     *,
-    format: str | None = None,
-    text: str | tuple[str, ...] | None = None,
-    lines: bool = False,
-    header: bool = True,
-    delimiter: str | None = None,
-    quoting: Literal["auto", "csv", "none"] = "auto",
-    encoding: str = "utf-8",
-    max_row_bytes: int = Reading.longest,
-    glob: str | None = None,
-    top_k: int = 1,
-    all_scores: bool = False,
-    min_confidence: float | None = None,
-    unsure_label: str = "unsure",
-    strict: bool = False,
-    force: bool = False,
     gpu_engine: GpuEngine | None = None,
     ordered: bool = False,
     workers: int | None = None,
     address: str | None = None,
     progress: Callable[[int, float | None], None] | None = None,
+    **given: Any,
 ) -> Summary:
     """Classify the rows of files on a Ray cluster, and write them with labels beside them as a folder of part files.
 
@@ -92,21 +65,7 @@ def classify_with_ray(
         inputs: Files and folders, as paths or URIs (`s3://bucket/folder`); in URIs also `*` and `[…]` for names.
         output: The folder to write, a path or a URI. A path takes its place when it is whole; behind a URI the file `_SUCCESS`,
             written last, says that it is.
-        format: `parquet` or `jsonl`; by the ending of the output where not given, else `jsonl`.
-        text: The column that holds the text, or several, joined by a new line; as in `classify_files` where not given.
-        lines: Take each line of a `.txt` file as a text, not the whole file.
-        header: Whether csv and tsv files start with a line of names.
-        delimiter: What separates the fields of csv and tsv files; found out once for each file where not given.
-        quoting: Whether double quotes hold a field together, as `data.quoting`; `auto` is decided once for each file.
-        encoding: Of text files without a byte order mark.
-        max_row_bytes: The longest row that is read; a longer one is a row that cannot be read.
-        glob: Read only those files of a folder that match.
-        top_k: How many labels to give for each row.
-        all_scores: Give the probability of every label.
-        min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
-        unsure_label: The label of such rows.
-        strict: Stop at a row that cannot be read.
-        force: Replace an output that exists.
+        options: How rows are read, what is answered, and how it is written; the defaults where not given.
         gpu_engine: Makes what scores on each worker, which gets a GPU of its own, from a model folder's arrays, such as
             `functools.partial(TorchEngine, device="cuda")`; where not given, ONNX Runtime scores, on a core for each worker.
         ordered: Keep the order of the rows, within the parts and from part to part, sorted by name.
@@ -114,52 +73,60 @@ def classify_with_ray(
         address: Of a running cluster, as `ray.init` takes it. Where not given, that of `RAY_ADDRESS`; else the cluster that this
             process is connected to, or a new one on this machine, which ends with the call.
         progress: Called after each part file with the rows done and the share of the input's bytes.
+        **given: Single options by name, such as `top_k=2`; see `ClassifyOptions`.
 
     Raises:
         MissingPackageError: Ray is not installed.
-        InputError: An input or an argument is at fault, or there is no cluster at the address; nothing was written.
+        InputError: An input or an option is at fault, or there is no cluster at the address; nothing was written. Or the output
+            appeared while this was at work (`textcls.files.AppearedError`): the result is kept beside it.
         DataError: A file is damaged in such a way that its rows cannot be told apart, or `strict` and a row cannot be read;
             the output is not written.
     """
     started = time.perf_counter()
+    options = ClassifyOptions.of(options, given)
+    _check(options, inputs)
+    predictor = Predictor.load(model, threads=1)
+    answers = options.answers(predictor)
+    portable = _portable(Path(model), gpu_engine is not None)
+    reading = options.reading(predictor, answers.block_rows)
+    found = find_inputs(inputs, reading, glob=options.glob, or_text=options.text is None)
+    format = _format(options.format, output)
+    check_folder(output, [*what_is_read(predictor, inputs, found)], found, options.force)
+    summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)), notes=found.notes)
+    with part_folder(output, force=options.force) as folder, connected(address) as ray, settings(ordered):
+        workers = workers or units(ray, "GPU" if gpu_engine else "CPU")
+        names = Names(answers.names)
+        types = _types(_tasks(ray, found), names, answers) if format == "parquet" else None
+        shared = ray.put((portable, options, gpu_engine, names.renamed))
+        labelled = _labelled(_tasks(ray, found), shared, workers, gpus=1 if gpu_engine else None)
+        writing = {"place": folder.place, "format": format, "types": types}
+        written = _stage(labelled, _write, workers, fn_kwargs=writing, batch_size=_PART_BLOCKS)
+        _gather(written, folder, summary, found.total_bytes or 0, progress)
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def _check(options: ClassifyOptions, inputs: Sequence[str | Path]) -> None:
+    """Make sure that Ray is here, and can do what is asked for."""
     if importlib.util.find_spec("ray") is None:
         raise MissingPackageError("the Ray engine needs Ray, which is not installed: pip install 'textcls[ray]'")
     if STANDARD_INPUT in map(str, inputs):
         raise InputError("standard input (-) cannot be read by several processes; put it into a file first")
-    options = _Options(top_k, all_scores, min_confidence, unsure_label, strict, gpu_engine)
-    predictor = Predictor.load(model, threads=1)
-    answers = options.answers(predictor)
-    portable = _portable(Path(model), gpu_engine is not None)
-    reading = Reading(
-        text=as_columns(text) or learned_from(predictor),
-        lines=lines,
-        header=header,
-        delimiter=delimiter,
-        quoting=quoting,
-        encoding=encoding,
-        longest=max_row_bytes,
-        block_rows=answers.block_rows,
-    )
-    found = find_inputs(inputs, reading, glob=glob, or_text=text is None)
-    format = _format(format, output)
-    check_folder(output, found, force)
-    summary = Summary(counts=Counter(dict.fromkeys(answers.label_texts, 0)), notes=found.notes)
-    total, bytes_read = found.total_bytes or 0, 0
-    with part_folder(output) as folder, connected(address) as ray, settings(ordered):
-        workers = workers or units(ray, "GPU" if gpu_engine else "CPU")
-        names = Names(answers.names)
-        types = _types(_tasks(ray, found), names, answers) if format == "parquet" else None
-        shared = ray.put((portable, options, names.renamed))
-        labelled = _labelled(_tasks(ray, found), shared, workers, gpus=1 if gpu_engine else None)
-        writing = {"place": folder.place, "format": format, "types": types}
-        for part in _stage(labelled, _write, workers, fn_kwargs=writing, batch_size=_PART_BLOCKS).iter_rows():
-            folder.parts.add(part["name"])
-            bytes_read += part["bytes"]
-            _add(summary, pickle.loads(part["summary"]))
-            if progress:
-                progress(summary.rows, min(1.0, bytes_read / total) if total else None)
-    summary.seconds = time.perf_counter() - started
-    return summary
+    if options.local:
+        raise InputError(f"{', '.join(options.local)}: not with the Ray engine, which has no such option")
+
+
+def _gather(
+    written: Any, folder: PartFolder, summary: Summary, total: int, progress: Callable[[int, float | None], None] | None
+) -> None:
+    """Let the stages run, and take down the part files and what happened to their rows."""
+    bytes_read = 0
+    for part in written.iter_rows():
+        folder.parts.add(part["name"])
+        bytes_read += part["bytes"]
+        _add(summary, pickle.loads(part["summary"]))
+        if progress:
+            progress(summary.rows, min(1.0, bytes_read / total) if total else None)
 
 
 def _format(given: str | None, output: str | Path) -> str:
@@ -236,8 +203,8 @@ class _Worker:
     def __init__(self, shared: Any) -> None:
         import ray
 
-        model, self._options, self._renamed = ray.get(shared)
-        self._predictor = _load(model, self._options.gpu_engine)
+        model, self._options, gpu_engine, self._renamed = ray.get(shared)
+        self._predictor = _load(model, gpu_engine)
         self._answers = self._options.answers(self._predictor)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from textcls.errors import InputError
-from textcls.inference.outputs import compressed, writing
+from textcls.errors import InputError, differences
+from textcls.files import AppearedError, put, writing
+from textcls.inference.outputs import compressed
+
+_MOST_NAMED = 3  # differences in a message
 
 
 class Journal:
     """The unfinished files of a run, in their places' folder as `.NAME.part`; `.NAME.part.json` says how far they are whole.
 
     A run that ends otherwise than well, or is killed, leaves both; the same run again goes on from there, and puts the files in
-    their places when it is done.
+    their places when it is done. Another run is refused, and leaves both as they are.
 
     Args:
-        targets: The files that the run writes, the output first.
-        run: What decides their bytes, as JSON: a journal of another run is started anew.
+        targets: The files that the run writes, the output first; links are followed.
+        run: What decides their bytes, by the names that a message gives it, as JSON.
+        force: Whether what stands in their places by then gives way.
 
     Attributes:
         blocks: Blocks of the input that the files hold already.
@@ -31,18 +33,20 @@ class Journal:
         sinks: Where each file's bytes go.
 
     Raises:
-        InputError: A file cannot be written, or another process is writing it.
+        InputError: A file cannot be written, another process is writing it, or the journal is another run's.
+        AppearedError: Without `force`, something appeared in a place; see `textcls.files.put`.
     """
 
-    def __init__(self, targets: Sequence[Path], run: Mapping[str, Any]) -> None:
-        self._targets = targets
-        self._parts = [path.with_name(f".{path.name}.part") for path in targets]
+    def __init__(self, targets: Sequence[Path], run: Mapping[str, Any], *, force: bool = False) -> None:
+        self._targets, self._force = targets, force
+        self._parts = [place.with_name(f".{place.name}.part") for place in map(Path, map(os.path.realpath, targets))]
         self._path = self._parts[0].with_name(f"{self._parts[0].name}.json")
-        self._run = hashlib.sha256(json.dumps(run, sort_keys=True, default=str).encode()).hexdigest()
+        self._run: dict[str, Any] = json.loads(json.dumps(run, default=str))
         self._files: list[BinaryIO] = []
         self.sinks: list[Any] = []
 
     def __enter__(self) -> Journal:
+        self._read()  # before a file is made
         with writing(self._targets[0]):
             self._files = [os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") for part in self._parts]
         _lock(self._files[0], self._targets[0])
@@ -73,19 +77,47 @@ class Journal:
         with writing(self._targets[0]):
             for file in self._files:
                 file.close()
-            if kind is None:
-                for part, target in reversed(list(zip(self._parts, self._targets, strict=True))):  # the output comes last
-                    part.replace(target)
-                self._path.unlink(missing_ok=True)
+        if kind is not None:
+            return
+        appeared: list[AppearedError] = []
+        for part, target in reversed(list(zip(self._parts, self._targets, strict=True))):  # the output comes last
+            try:
+                with writing(target):
+                    put(part, target, force=self._force)
+            except AppearedError as error:
+                appeared.append(error)
+        self._path.unlink(missing_ok=True)
+        if appeared:
+            raise appeared[-1]
 
     def _saved(self) -> dict[str, Any]:
-        """Return what the journal says of this very run, or that nothing is done."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            saved: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
-            lengths = [os.fstat(file.fileno()).st_size for file in self._files]
-            if saved["run"] == self._run and all(map(int.__ge__, lengths, saved["sizes"])):
-                return saved
+        """Return what the journal says of the files as they are, or that nothing is done."""
+        saved = self._read()
+        lengths = [os.fstat(file.fileno()).st_size for file in self._files]
+        if saved is not None and all(map(int.__ge__, lengths, saved["sizes"])):
+            return saved
         return {"blocks": 0, "state": {}, "sizes": [0 for _ in self._files]}
+
+    def _read(self) -> dict[str, Any] | None:
+        """Return what the journal says of this very run; None where there is none that can be read.
+
+        Raises:
+            InputError: It is another run's.
+        """
+        try:
+            saved: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+            run, sizes = saved["run"], list(map(int, saved["sizes"]))
+            whole = self._parts[0].stat().st_size >= sizes[0]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not whole:  # deleted or damaged: there is nothing to lose
+            return None
+        if odd := list(differences(run, self._run)):
+            what = "; ".join(odd[:_MOST_NAMED])
+            raise InputError(
+                f"{self._targets[0]}: cannot be resumed, for {what}; put it back, or delete {self._parts[0]} to start anew"
+            )
+        return saved | {"sizes": sizes}
 
 
 def _lock(file: BinaryIO, target: Path) -> None:
