@@ -83,7 +83,7 @@ def test_ctrl_c_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_closed_pipe_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     fail_with(monkeypatch, BrokenPipeError(errno.EPIPE, "Broken pipe"))
     result = runner.invoke(app, ["check", "data.csv"])
-    assert (result.exit_code, result.stderr) == (1, "")
+    assert (result.exit_code, result.stderr) == (141, "")
 
 
 def test_a_fault_of_our_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_standard_output_on_a_full_disk(tiny_run: TinyRun) -> None:
             [sys.executable, "-m", "textcls", "check", str(tiny_run.train)], stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "textcls: No space left on device"
+    assert done.stderr.splitlines()[-1] == "textcls: standard output cannot be written: No space left on device"
 
 
 def test_a_reader_that_leaves_early_hears_no_complaint(tiny_run: TinyRun) -> None:

@@ -82,7 +82,7 @@ def test_evaluate_reads_the_columns_it_is_told(tiny_run: TinyRun) -> None:
         (["MODEL", "missing.csv"], "missing.csv"),
         (["MODEL", "DATA", "--text", "txt"], "txt"),
         (["MODEL", "DATA", "--label", "lable"], "lable"),
-        (["MODEL", "DATA", "--errors", "wrong.doc"], "wrong.doc: wrong rows are written to .jsonl, .csv or .tsv"),
+        (["MODEL", "DATA", "--errors", "wrong.doc"], "wrong.doc: the ending names no format; use .jsonl, .csv or .tsv"),
         (["nowhere", "DATA"], "nowhere: does not exist"),
     ],
 )

@@ -105,7 +105,10 @@ def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(data: Path, tmp_
     before, last = sorted((tmp_path / "run" / "checkpoints").iterdir())
     assert (before.name, last.name) == ("000001-000000004.pt", "000001-000000005.pt")
     last.write_bytes(last.read_bytes()[:5000])
-    for torn in ("checkpoints/.000001-000000006.pt.x.part.pt", ".config.yaml.x.part.yaml"):  # as SIGKILL leaves them
+    for torn in (
+        "checkpoints/.000001-000000006.pt.0123abcd.part.pt",
+        ".config.yaml.0123abcd.part.yaml",
+    ):  # as SIGKILL leaves them
         (tmp_path / "run" / torn).write_bytes(b"half")
     train(config(data), tmp_path / "run", resume=True)
     assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")

@@ -7,9 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
 from traceback import clear_frames
 from typing import Annotated, Any
 
@@ -23,7 +22,7 @@ from textcls.cli.evaluate import evaluate
 from textcls.cli.explain import explain
 from textcls.cli.export import export
 from textcls.cli.info import info
-from textcls.cli.output import HUNG_UP, INTERRUPTED, TERMINATED, complain
+from textcls.cli.output import CUT_OFF, HUNG_UP, INTERRUPTED, STANDARD_OUTPUT_NAME, TERMINATED, complain, drop, fault_of_output
 from textcls.cli.train import train
 from textcls.cli.tune import tune
 from textcls.errors import InputError, TextclsError, is_out_of_memory
@@ -37,6 +36,7 @@ _EXAMPLES = """Examples:
   textcls export runs/reviews/model reviews.onnx  one file that holds it all
 """
 
+_STREAMS = (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
 _MORE_MEMORY = "close other programs, or use a machine with more of it"
 _SMALLER = "lower training.batch_size, text.max_tokens, text.max_vocabulary or model.hidden_size"
 _DOING = {
@@ -55,6 +55,23 @@ _DOING = {
 class Commands(TyperGroup):
     """The commands; an error of any of them becomes lines on standard error and an exit code."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line; help goes the way of all output here."""
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:  # of what is written beside the commands: help, or that an option is unknown
+            if error.filename != STANDARD_OUTPUT_NAME:
+                drop(sys.stderr)
+                sys.exit(InputError.exit_code)
+            drop(sys.stdout)
+            complain(fault_of_output(error))
+            sys.exit(1)
+        finally:
+            try:
+                sys.stdout.flush()
+            except (OSError, ValueError):
+                drop(sys.stdout)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
@@ -68,19 +85,28 @@ class Commands(TyperGroup):
             complain("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:  # whoever read our output has enough of it
-            _drop_standard_output()
-            raise typer.Exit(1) from None
+            drop(sys.stdout)
+            drop(sys.stderr)
+            raise typer.Exit(CUT_OFF) from None
         except ModuleNotFoundError as error:  # textcls without its dependencies, to classify with an exported file
             complain(f"this needs the package {error.name}, which is not installed: pip install {error.name}")
             raise typer.Exit(InputError.exit_code) from None
         except OSError as error:
-            _drop_standard_output()
+            if error.filename == STANDARD_OUTPUT_NAME:
+                drop(sys.stdout)
             _end_if_exhausted(error, ctx.invoked_subcommand)
-            complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+            complain(_what_failed(error))
             raise typer.Exit(1) from None
         except Exception as error:
             _end_if_exhausted(error, ctx.invoked_subcommand)
             raise  # a fault of our own
+
+
+def _what_failed(error: OSError) -> str:
+    """Return what an error of the system is about."""
+    if error.filename == STANDARD_OUTPUT_NAME:
+        return fault_of_output(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
 
 
 def _end_if_exhausted(error: Exception, command: str | None) -> None:
@@ -140,10 +166,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What stands behind `textcls`; that of this process where not given.
 
     Raises:
-        SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+        SystemExit: Always: 0 all is well, 1 something failed, 2 bad input, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP,
+            141 the reader of its output has enough.
     """
     # Threads that wait for each other should sleep: spinning, on cores that others use too, made training several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported, which is later
+    _stand_in_for_closed()
+    _name_standard_output()
     _write_utf8()
     _clean_up_when_ended()
     app(None if arguments is None else list(arguments), prog_name="textcls")
@@ -167,6 +196,30 @@ def _end(code: int, *_: object) -> None:
     sys.exit(code)
 
 
+class _StandardOutput(FileIO):
+    """Standard output, whose errors say that they are its own."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            error.filename = STANDARD_OUTPUT_NAME
+            raise
+
+
+def _name_standard_output() -> None:
+    """Let errors of standard output name it, where it is one of Python's own files."""
+    usual = sys.stdout
+    if usual is not sys.__stdout__ or not isinstance(usual, TextIOWrapper):
+        return
+    unbuffered = type(usual.buffer) is FileIO  # as PYTHONUNBUFFERED has it
+    if unbuffered or type(getattr(usual.buffer, "raw", None)) is FileIO:
+        file: Any = _StandardOutput(usual.fileno(), "w", closefd=False)
+        file = file if unbuffered else BufferedWriter(file)
+        lines, through = usual.line_buffering, usual.write_through
+        sys.stdout = TextIOWrapper(file, usual.encoding, usual.errors, line_buffering=lines, write_through=through)
+
+
 def _write_utf8() -> None:
     """Write UTF-8 into pipes and files whatever the locale; a terminal keeps its encoding and shows `?` for what it lacks."""
     for stream in (sys.stdout, sys.stderr):
@@ -174,9 +227,18 @@ def _write_utf8() -> None:
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
-def _drop_standard_output() -> None:
-    """Send what is still in the buffer of standard output nowhere, or Python would complain of it as it exits."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _stand_in_for_closed() -> None:
+    """Put something in the place of standard streams that are closed (`>&-`), or the next files to be opened would have their numbers.
+
+    To read it and to write it fails, as on what is closed; but not for standard error, for nobody could be told.
+    """
+    for number, (name, mode, way) in enumerate(_STREAMS):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, way)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, table, tell, write_json
+from textcls.cli.output import print_json, table, tell
 from textcls.cli.source import (
     DelimiterOption,
     EncodingOption,
@@ -61,7 +61,7 @@ def check(
     if json:
         for note in report.notes:
             tell(f"note: {note}")
-        write_json(report.to_dict(), STANDARD_OUTPUT)
+        print_json(report.to_dict())
         return
     for part in (_how(report), _tables(report), _doubts(report, config.data.missing_labels)):
         if part:

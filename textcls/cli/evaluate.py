@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, figure, metrics_table, table, tell, write_json, write_rows
+from textcls.cli.output import (
+    STANDARD_OUTPUT,
+    figure,
+    json_text,
+    metrics_table,
+    print_json,
+    showing,
+    table,
+    tell,
+    write_rows,
+)
 from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
+
+if TYPE_CHECKING:
+    from textcls.classifier import Evaluation
 
 EXAMPLES = """Examples:
 
@@ -34,6 +49,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="Write the wrong rows, the most confident first, to .jsonl, .csv or .tsv."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist with --json and --errors.")] = False,
     text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column with the text; may be repeated.")] = None,
     label: Annotated[
         list[str] | None,
@@ -59,8 +75,8 @@ def evaluate(
     """Evaluate a model on labelled rows."""
     from textcls.classifier import evaluate as evaluate_model
 
-    if errors is not None:
-        check_ending(errors)
+    report = None if json in {None, STANDARD_OUTPUT} else Path(str(json))
+    check_outputs(report, errors, model, data, force)
     result = evaluate_model(
         model,
         data,
@@ -73,26 +89,52 @@ def evaluate(
     )
     for note in result.notes:
         tell(f"note: {note}")
-    if json != STANDARD_OUTPUT:
-        typer.echo(metrics_table({"": result.report}))
-        typer.echo(f"\n{_by_label(result.report)}")
-    if json is not None:
-        write_json(result.report, json)
+    show = showing if report or errors else nullcontext
+    try:
+        _write(result, report, errors, force)
+    finally:  # what it took so long to find out is shown whatever becomes of the files
+        with show():
+            if json == STANDARD_OUTPUT:
+                print_json(result.report)
+            else:
+                typer.echo(f"{metrics_table({'': result.report})}\n\n{_by_label(result.report)}")
     if errors is not None:
-        write_rows(result.errors, errors, ("file", "row", "text", "label", "predicted", "confidence"))
         tell(f"\n{len(result.errors):,} wrong rows → {errors}")
 
 
-def check_ending(path: Path) -> None:
-    """Refuse a file for rows whose ending names no format, before any work is done.
+def check_outputs(report: Path | None, errors: Path | None, model: Path, data: Sequence[str], force: bool) -> None:
+    """Refuse files that cannot be written or are read, before any work is done.
 
     Raises:
-        InputError: The ending is another one.
+        InputError: One is such a file, or both are the same.
     """
+    files = [file for file in (report, errors) if file is not None]
+    if not files:
+        return
+    from textcls.data.sources import local_files
     from textcls.errors import InputError
+    from textcls.inference.outputs import REJECT_FORMATS, check_file, file_format
 
-    if path.suffix.lower() not in {".jsonl", ".csv", ".tsv"}:
-        raise InputError(f"{path}: wrong rows are written to .jsonl, .csv or .tsv; choose one of these endings")
+    if errors is not None:
+        file_format(None, errors, REJECT_FORMATS)
+    if len({file.resolve() for file in files}) < len(files):
+        raise InputError(f"{errors}: is named for the report and for the wrong rows; name another file for one of them")
+    read = [model, *local_files(data)]
+    for file in files:
+        check_file(file, read, force)
+
+
+def _write(result: Evaluation, report: Path | None, errors: Path | None, force: bool) -> None:
+    """Write the files that were asked for, all of them whole or none."""
+    from textcls.inference.outputs import REJECT_FORMATS, file_format, file_sink
+
+    with ExitStack() as stack:
+        if report is not None:
+            stack.enter_context(file_sink(report, force=force)).write(json_text(result.report).encode())
+        if errors is not None:
+            sink = stack.enter_context(file_sink(errors, force=force))
+            names = ("file", "row", "text", "label", "predicted", "confidence")
+            write_rows(result.errors, names, sink, file_format(None, errors, REJECT_FORMATS))
 
 
 def _by_label(report: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, table, tell, write_json
+from textcls.cli.output import STANDARD_INPUT, print_json, table, tell
 
 EXAMPLES = """Examples:
 
@@ -36,14 +36,15 @@ def explain(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with every word in the order of the text.")] = False,
 ) -> None:
     """Show each word's effect on the label, by leaving it out."""
+    from textcls.data.places import standard_input
     from textcls.inference.explain import explain as explain_text
     from textcls.inference.predictor import Predictor
 
-    if text == STANDARD_OUTPUT:
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    if text == STANDARD_INPUT:
+        text = b"".join(standard_input(sys.stdin).chunks()).decode("utf-8", "replace")
     result = explain_text(Predictor.load(model), text, label)
     if json:
-        write_json(asdict(result), STANDARD_OUTPUT)
+        print_json(asdict(result))
         return
     typer.echo(f"{result.label}  {result.confidence:.4f}")
     strongest = sorted(result.words, key=lambda word: -abs(word.effect))[:_MOST_WORDS]

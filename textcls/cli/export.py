@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import size, tell
+from textcls.cli.output import showing, size, tell
 
 if TYPE_CHECKING:
-    from textcls.exports.onnx_file import Quantization
+    from textcls.exports.onnx_file import ExportReport, Quantization
 
 EXAMPLES = """Examples:
 
@@ -97,12 +97,19 @@ def export(
     """Export a model as one ONNX file, a program of torch.export, a page for the browser, a spaCy pipeline, or for the Hub."""
     from textcls.exports import export as export_model
     from textcls.exports import format_of
-    from textcls.exports.parity import rounded_up
 
     kind = format_of(out, to)
     report = export_model(
         model, out, to=to, quantize=quantize, locale=locale, texts=texts, force=force, runtime=runtime, push=push
     )
+    with showing():
+        _show(report, kind, out, push)
+
+
+def _show(report: ExportReport, kind: str, out: Path, push: str | None) -> None:
+    """Print what the export takes and gives, how near to the model it is, and what to do with it."""
+    from textcls.exports.parity import rounded_up
+
     if kind == "spacy":
         typer.echo("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
     elif report.takes_text:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, complain, metrics_table, size, table, write_json
+from textcls.cli.output import complain, metrics_table, print_json, size, table
 
 EXAMPLES = """Examples:
 
@@ -40,7 +40,7 @@ def info(
         return
     record = describe(model)
     if json:
-        write_json(record, STANDARD_OUTPUT)
+        print_json(record)
         return
     from textcls.data.labels import label_text
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 import typer
 
-STANDARD_OUTPUT = "-"
+STANDARD_INPUT = STANDARD_OUTPUT = "-"
+STANDARD_OUTPUT_NAME = "standard output"  # the file name of its errors
 _STANDARD_ERROR = 2
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
+CUT_OFF = 141  # and of one whose output nobody reads any more, as `| head` leaves it
 TERMINATED = 143  # and of one that SIGTERM ended
 HUNG_UP = 129  # or SIGHUP
 METRICS = {
@@ -30,8 +32,38 @@ METRICS = {
 
 
 def tell(text: str = "") -> None:
-    """Write a note, a summary or progress to standard error."""
-    typer.echo(text, err=True)
+    """Write a note, a summary or progress to standard error; where that is full or closed the work goes on."""
+    try:
+        typer.echo(text, err=True)
+    except BrokenPipeError:  # whoever read it has enough
+        raise
+    except OSError:
+        drop(sys.stderr)
+
+
+@contextmanager
+def showing() -> Iterator[None]:
+    """Show on standard output what is whole in files already: where it is closed or full, that is a note and no failure."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        drop(sys.stdout)
+        if error.errno == errno.ENOSPC:
+            tell(f"note: {fault_of_output(error)}, and shows less than there was to show")
+
+
+def fault_of_output(error: OSError) -> str:
+    """Return what is wrong with standard output."""
+    return f"{STANDARD_OUTPUT_NAME} {'is closed' if error.errno == errno.EBADF else f'cannot be written: {error.strerror}'}"
+
+
+def drop(stream: TextIO) -> None:
+    """Send what is still in the buffer of a stream nowhere, or Python would complain of it as it exits."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def complain(message: str) -> None:
@@ -92,15 +124,14 @@ def metrics_table(reports: Mapping[str, Mapping[str, Any]], names: Sequence[str]
     return table(rows)
 
 
-def write_json(value: Any, path: str) -> None:
-    """Write JSON to a file, whole or not at all, or with `-` to standard output."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    if path == STANDARD_OUTPUT:
-        sys.stdout.write(text)
-        return
-    from textcls.files import write_text
+def print_json(value: Any) -> None:
+    """Write JSON to standard output."""
+    sys.stdout.write(json_text(value))
 
-    write_text(Path(path), text)
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON for reading."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def size(count: int) -> str:
@@ -108,13 +139,10 @@ def size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], path: Path, names: Sequence[str]) -> None:
-    """Write rows to a `.jsonl`, `.csv` or `.tsv` file, whole or not at all."""
-    from textcls.files import replacing
+def write_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], sink: Any, format: str) -> None:
+    """Write rows as `jsonl`, `csv` or `tsv` to where bytes go."""
     from textcls.inference.writers import CsvWriter, JsonlWriter
 
-    kind = path.suffix.lower()
-    with replacing(path) as neighbour, neighbour.open("wb") as file:
-        writer = JsonlWriter(file) if kind == ".jsonl" else CsvWriter(file, names, "\t" if kind == ".tsv" else ",")
-        writer.write({name: [row[name] for row in rows] for name in names}, [])
-        writer.close()
+    writer = JsonlWriter(sink) if format == "jsonl" else CsvWriter(sink, names, "\t" if format == "tsv" else ",")
+    writer.write({name: [row[name] for row in rows] for name in names}, [])
+    writer.close()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, metrics_table, tell
-from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
+from textcls.cli.output import INTERRUPTED, metrics_table, showing, tell
+from textcls.cli.source import SetOption, SourceArgument, is_config, last_folder, new_folder, read_settings, stem
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def train(
         if force and resume:
             raise InputError("--force and --resume exclude each other: write over the run, or go on with it")
         folder = run or (last_folder(stem(source)) if resume else new_folder(stem(source), force))
+        if is_config(source) and not resume:
+            from textcls.training.folder import WRITTEN, check_spares
+
+            check_spares(folder, WRITTEN, [Path(source)])
         result = _train(config, folder, first, force=force, resume=resume, start_from=start_from)
     except InputError as error:
         if first:
@@ -64,7 +68,8 @@ def train(
         time.sleep(_PATIENCE)
         raise typer.Exit(error.exit_code) from None
     if first:
-        _show(result)
+        with showing():
+            _show(result)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, METRICS, figure, table, tell
-from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
+from textcls.cli.output import INTERRUPTED, METRICS, figure, showing, table, tell
+from textcls.cli.source import SetOption, SourceArgument, is_config, last_folder, new_folder, read_settings, stem
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,11 +69,16 @@ def tune(
     from textcls.cli.progress import SearchDisplay
     from textcls.config import parse_overrides
     from textcls.training import tune as tune_model
+    from textcls.training.folder import check_spares
+    from textcls.training.search import WRITTEN
 
+    if is_config(source) and not resume:
+        check_spares(folder, WRITTEN, [Path(source)])
     fixed = list(parse_overrides(overrides or ()))
     with SearchDisplay(config.training.metric, minutes) as display:
         result = tune_model(config, folder, minutes, search=search, fixed=fixed, force=force, resume=resume, report=display)
-    _show(result, config)
+    with showing():
+        _show(result, config)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
 

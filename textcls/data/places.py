@@ -174,7 +174,7 @@ class StandardInput:
     def start(self, *, blank: bool) -> tuple[bytes, bool]:
         """Wait for the first line, which may be blank or not; return what is there then, and whether it is all."""
         while not self._ended and b"\n" not in (self._start if blank else self._start.lstrip()) and len(self._start) < CHUNK:
-            chunk = self._stream.read1(CHUNK)
+            chunk = self._read()
             self._start += chunk
             self._ended = not chunk
         return self._start, self._ended
@@ -184,12 +184,25 @@ class StandardInput:
         found, self._start = self._start, b""
         if found:
             yield found
-        yield from iter(partial(self._stream.read1, CHUNK), b"")
+        yield from iter(self._read, b"")
+
+    def _read(self) -> bytes:
+        try:
+            return bytes(self._stream.read1(CHUNK))
+        except OSError as error:
+            why = "is closed" if error.errno == errno.EBADF else f"cannot be read: {error.strerror}"
+            raise DataError(f"standard input {why}; give the text through a pipe, or name files") from None
 
 
 @lru_cache(1)
-def standard_input(stream: TextIO) -> StandardInput:
-    """Return what stands for the process's standard input, the same each time."""
+def standard_input(stream: TextIO | None) -> StandardInput:
+    """Return what stands for the process's standard input, the same each time.
+
+    Raises:
+        DataError: It is closed; also while it is read.
+    """
+    if stream is None:
+        raise DataError("standard input is closed; give the text through a pipe, or name files")
     return StandardInput(stream.buffer)
 
 

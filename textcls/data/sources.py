@@ -128,6 +128,24 @@ def resolve(source: str | Sequence[str], role: Role) -> list[Labelled]:
     return list(once.values())
 
 
+def local_files(source: str | Sequence[str]) -> Iterator[Path]:
+    """Yield the files on this machine that a setting names, none of the hub and none behind a URI, as `resolve` finds them.
+
+    Raises:
+        DataError: As `resolve`.
+    """
+    for item in [source] if isinstance(source, str) else source:
+        if item.startswith("hub:") or is_remote(item):
+            continue
+        for path in _expanded(item)[1]:
+            if not path.is_dir():
+                yield path
+            elif is_stored_dataset(path):
+                yield from path.rglob("*")
+            else:
+                yield from (file for _, text in _class_folder(path, "").texts if isinstance(file := text.path, Path))
+
+
 def _found(item: str, role: Role) -> Iterator[Labelled]:
     """Find what one name stands for."""
     if item.startswith("hub:"):

@@ -79,10 +79,10 @@ def export_hub(
     model, out = Path(model), Path(out)
     if push is not None:
         check_repository(push)
-    check_folder(out, "hub", ("labels.json", GRAPH_FILE), force=force)
+    check_folder(out, "hub", ("labels.json", GRAPH_FILE), (model, texts), force=force)
     artifact = read_unchanged_artifact(model)
     real, source = real_texts(artifact, model, texts)
-    with writing(out), replacing_folder(out) as new:
+    with writing(out), replacing_folder(out, force=force) as new:
         report = write_proven(artifact, new / GRAPH_FILE, real, source, locale)
         if quantize:
             small = write_int8(artifact, new / INT8_FILE, real, source, locale, validation_rows(model))

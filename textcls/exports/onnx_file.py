@@ -110,10 +110,10 @@ def export(
         ExportError: The file differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    check_file(out, ".onnx", force=force)
+    check_file(out, ".onnx", (model, texts), force=force)
     artifact = read_unchanged_artifact(model)
     real, source = real_texts(artifact, model, texts)
-    with writing(out), replacing(out) as neighbour:
+    with writing(out), replacing(out, force=force) as neighbour:
         if quantize:
             return write_int8(artifact, neighbour, real, source, locale, validation_rows(model))
         return write_proven(artifact, neighbour, real, source, locale)

@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from textcls.artifact import SUMS
 from textcls.errors import InputError, ModelError, named
+from textcls.files import check_not_read, is_special
 from textcls.inference.seal import foreign_files, read_sums
 
 
-def check_file(out: Path, ending: str, *, force: bool) -> None:
+def check_file(out: Path, ending: str, read: Sequence[str | Path | None], *, force: bool) -> None:
     """Refuse a place for an export that is one file.
 
     Args:
         out: The file to write.
         ending: How its name must end.
+        read: What the export reads, as far as it is given.
         force: Write over an existing file.
 
     Raises:
-        InputError: Its ending is another, it is a folder, it exists and `force` is not given, or its folder does not exist.
+        InputError: Its ending is another, it is a folder, it or what is around it is read, it exists and `force` is not given, or
+            its folder does not exist.
     """
     if out.suffix != ending:
         raise InputError(f"{out}: exports of this kind are {ending} files; name one, such as {out.stem or 'model'}{ending}")
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file, such as {out / 'model'}{ending}")
-    if out.exists() and not force:
+    check_not_read(out, _given(read))
+    if out.exists() and not force and not is_special(out):
         raise InputError(f"{out}: exists already; name another file, or --force to write over it")
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist")
 
 
-def check_folder(out: Path, to: str, marks: tuple[str, ...], *, force: bool) -> None:
+def check_folder(out: Path, to: str, marks: tuple[str, ...], read: Sequence[str | Path | None], *, force: bool) -> None:
     """Refuse a place that is taken; with `force` an earlier export gives way, where the folder holds nothing but its files.
 
     Args:
         out: The folder to write.
         to: Name of the format.
         marks: Files that the list of an earlier export, which no trained model has, must name.
+        read: What the export reads, as far as it is given.
         force: Write over an earlier export.
 
     Raises:
-        InputError: The place is taken, or has the name of a file.
+        InputError: The place is taken, has the name of a file, or is or holds what is read, or lies in it.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --to {to} writes a folder")
     if out.suffix in {".onnx", ".pt2"}:
         raise InputError(f"{out}: is the name of a file; --to {to} writes a folder, such as {out.with_suffix('')}")
     if not out.is_dir() or not any(out.iterdir()):
+        check_not_read(out, _given(read), "name another folder")
         return
     try:
         own = read_sums(out)
@@ -63,6 +70,11 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], *, force: bool) -> 
             f"{out}: holds what no export wrote, and --force would delete it: {named(foreign)}; "
             "name a new folder and copy its files"
         )
+    check_not_read(out, _given(read), "name another folder")
+
+
+def _given(read: Sequence[str | Path | None]) -> list[Path]:
+    return [Path(place) for place in read if place is not None]
 
 
 def folder_size(folder: Path) -> int:

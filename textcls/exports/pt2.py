@@ -61,11 +61,11 @@ def export_pt2(model: str | Path, out: str | Path, *, texts: str | Path | None =
         ExportError: This torch cannot export the network, or the file differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    check_file(out, ".pt2", force=force)
+    check_file(out, ".pt2", (model, texts), force=force)
     artifact = read_unchanged_artifact(model)
     real, source = real_texts(artifact, model, texts)
     content = program_bytes(artifact)
-    with writing(out), replacing(out) as neighbour:
+    with writing(out), replacing(out, force=force) as neighbour:
         neighbour.write_bytes(content)
         with pt2_runner(artifact, neighbour) as run:
             parity = prove(artifact, run, real)

@@ -44,11 +44,11 @@ def export_spacy(model: str | Path, out: str | Path, *, texts: str | Path | None
         ExportError: The pipeline differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    check_folder(out, "spacy", ("meta.json", "config.cfg"), force=force)
+    check_folder(out, "spacy", ("meta.json", "config.cfg"), (model, texts), force=force)
     artifact = read_unchanged_artifact(model)
     real, source = real_texts(artifact, model, texts)
     content = build_graph(artifact).SerializeToString(deterministic=True)
-    with writing(out), replacing_folder(out) as new:
+    with writing(out), replacing_folder(out, force=force) as new:
         write_pipeline(artifact, content, new)
         with pipeline_runner(artifact, new) as run:
             parity = prove(artifact, run, real)

@@ -51,7 +51,7 @@ def export_web(
         ExportError: The export differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
-    check_folder(out, "web", (MARK, "index.html"), force=force)
+    check_folder(out, "web", (MARK, "index.html"), (model, texts, runtime), force=force)
     artifact = read_unchanged_artifact(model)
     if not takes_text(artifact):
         raise InputError(
@@ -60,7 +60,7 @@ def export_web(
         )
     parts = web_runtime.runtime_files(runtime)
     real, source = real_texts(artifact, model, texts)
-    with writing(out), replacing_folder(out) as new:
+    with writing(out), replacing_folder(out, force=force) as new:
         report = write_proven(artifact, new / "model.onnx", real, source, locale)
         difference = web_proof.prove(artifact, new / "model.onnx", parts[0], real)
         _copy_page(new, parts)

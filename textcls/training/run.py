@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
@@ -14,25 +13,25 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from textcls.artifact import Artifact, check_gives_way, read_artifact, write_artifact
+from textcls.artifact import Artifact, check_gives_way, read_artifact, write_artifact, write_files
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
 from textcls.errors import InputError, MissingPackageError, TrainingError
 from textcls.evaluation import confusion_matrix
 from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
-from textcls.files import remove_torn, replacing, write_text
+from textcls.files import AppearedError, remove_torn, replacing, replacing_folder, write_text
 from textcls.training.card import model_card
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
+from textcls.training.folder import PICTURES, WRITTEN, check_folder, check_spares, clear, files_read
 from textcls.training.interrupt import interruptible
 from textcls.training.prepare import check_labels
 
 Report = Callable[[Event], None]
 _MOST_LABELS_SHOWN = 500
 _BLOCK = 8192  # row numbers written at once
-_PICTURES = ("learning_curves.png", "confusion_matrix.png", "reliability.png")
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ def train(
         if world.first and not resume:
             check_folder(folder, force)
             check_gives_way(folder / "model")
+            check_spares(folder, WRITTEN, files_read(config))
             if start_from is not None and Path(start_from).resolve().is_relative_to((folder / "model").resolve()):
                 raise InputError(f"{start_from}: would be written over by the model of this run; name another --run")
         checkpoints = Checkpoints(folder / "checkpoints", config.training.checkpoint_minutes, writes=world.first)
@@ -93,7 +93,7 @@ def train(
         if splits.test is not None and splits.test.labels.distinct:  # told now, not once the network is trained
             check_labels(splits.train, splits.test, "test")
         checkpoints.expect("data", data_sums(splits))
-        log = _RunLog(folder, config, splits, stack, before)
+        log = _RunLog(folder, config, splits, stack, before, force=force)
         checkpoints.record = log.record
 
         def tell(event: Event) -> None:
@@ -166,13 +166,6 @@ def _knows_held_out_rows(started: Artifact, splits: Splits, config: Config) -> b
     return bool(splits.cut) and not same_cut and bool(learned & {file.get("sha256") for file in splits.files["train"]})
 
 
-def check_folder(folder: Path, force: bool) -> None:
-    """Refuse a run folder that holds something, or cannot be made, before the data are read."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
-        raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
-    _check_writable(folder)
-
-
 def _resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
     """Return what the log left in the last checkpoint."""
     if not folder.is_dir():
@@ -203,15 +196,6 @@ def data_sums(splits: Splits) -> dict[str, Any]:
     }
 
 
-def _check_writable(folder: Path) -> None:
-    """Refuse a run folder that cannot be made, before the data are read."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not there.is_dir():
-        raise InputError(f"{folder}: the run folder cannot be made: {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: the run folder cannot be made: no right to write in {there}")
-
-
 def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStoppedError | None) -> Run:
     """Write what training gave.
 
@@ -236,18 +220,34 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog) -> Run:
     if splits.test is not None:
         metrics["test"], probabilities, targets = evaluate_rows(fitted, splits.test)
     artifact = replace(fitted.artifact, metrics=metrics, provenance=provenance)
-    write_artifact(artifact, log.folder / "model", model_card(artifact))
+    appeared = _write_model(artifact, log.folder / "model")
     write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
-    plot_learning_curves(log.history, log.folder / _PICTURES[0], before_ngrams=artifact.config.model.ngram_slots > 0)
+    plot_learning_curves(log.history, log.folder / PICTURES[0], before_ngrams=artifact.config.model.ngram_slots > 0)
     if probabilities is not None and targets is not None:
         name = "test" if "test" in metrics else "validation"
         labels = list(metrics[name]["per_class"])
         # One label taken for another: with many a text there is no such thing, and with very many nobody could read the picture.
         if not artifact.many and len(labels) <= _MOST_LABELS_SHOWN:
             matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
-            plot_confusion_matrix(matrix, labels, log.folder / _PICTURES[1])
-        plot_reliability(probabilities, targets, log.folder / _PICTURES[2])
+            plot_confusion_matrix(matrix, labels, log.folder / PICTURES[1])
+        plot_reliability(probabilities, targets, log.folder / PICTURES[2])
+    if appeared is not None:
+        raise appeared
     return Run(log.folder, artifact, metrics, fitted.stopped)
+
+
+def _write_model(artifact: Artifact, folder: Path) -> AppearedError | None:
+    """Write the model; where what is no model appeared in its place, beside it, and return the error that says so."""
+    card = model_card(artifact)
+    try:
+        write_artifact(artifact, folder, card)
+    except InputError:
+        try:
+            with replacing_folder(folder, force=False) as new:
+                write_files(artifact, new, card)
+        except AppearedError as error:
+            return error
+    return None
 
 
 class _RunLog:
@@ -261,15 +261,25 @@ class _RunLog:
         splits: The data.
         stack: Closes the files.
         before: What `record` gave, for a run that goes on.
+        force: Whether files in the folder give way.
 
     Raises:
         MissingPackageError: TensorBoard was asked for and is not installed.
     """
 
-    def __init__(self, folder: Path, config: Config, splits: Splits, stack: ExitStack, before: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        splits: Splits,
+        stack: ExitStack,
+        before: dict[str, Any] | None,
+        *,
+        force: bool,
+    ) -> None:
         self.folder = folder
         self.history: list[dict[str, Any]] = [] if before is None else before["history"]
-        self._before = before
+        self._before, self._force = before, force
         self._config, self._splits, self._stack = config, splits, stack
         self._file: TextIO | None = None
         self._board: Any = None
@@ -328,10 +338,12 @@ class _RunLog:
 
     def _start(self) -> TextIO:
         try:
+            if self._before is None:
+                check_folder(self.folder, self._force)  # once more: reading the data may have taken an hour
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_torn(self.folder)
             if self._before is None:
-                _clear(self.folder)
+                clear(self.folder)
             write_text(self.folder / "config.yaml", self._config.to_yaml())
             _write_split_record(self.folder / "splits.json", self._splits)
             if self._board_writer is not None:
@@ -355,17 +367,6 @@ def _open_log(path: Path, before: dict[str, Any] | None) -> TextIO:
     file.truncate(min(before["bytes"], path.stat().st_size))
     file.seek(0, os.SEEK_END)
     return file
-
-
-def _clear(folder: Path) -> None:
-    """Remove the files of an older run, and no others."""
-    Checkpoints(folder / "checkpoints").remove()
-    if (folder / "model" / "labels.json").is_file():
-        shutil.rmtree(folder / "model")
-    for name in (*_PICTURES, "metrics.json", "log.jsonl"):
-        (folder / name).unlink(missing_ok=True)
-    for path in (folder / "tensorboard").glob("events.out.tfevents.*"):
-        path.unlink()
 
 
 def _tensorboard() -> Any:

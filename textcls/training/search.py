@@ -19,14 +19,16 @@ from textcls.evaluation.plots import plot_search
 from textcls.files import remove_torn, replacing, write_text
 from textcls.training.events import Ending, EpochEnd, Note, SearchEvent, TrialEnd, TrialStart
 from textcls.training.fit import fit
+from textcls.training.folder import check_folder, check_spares, files_read
 from textcls.training.interrupt import interruptible
 from textcls.training.loop import standing
 from textcls.training.prepare import Prepared, prepare
-from textcls.training.run import check_folder, data_sums, lasting
+from textcls.training.run import data_sums, lasting
 from textcls.training.space import Choice, searched, setting
 from textcls.training.study import Study
 
 STUDY, BEST, TABLE, PICTURE = "trials.db", "best.yaml", "trials.csv", "search.png"
+WRITTEN = (STUDY, BEST, TABLE, PICTURE)
 _ENDING_SECONDS = 4.0  # of the budget, at most a tenth of it, kept for the picture and what else ends a search
 _FEW_TRIALS = 10
 
@@ -121,6 +123,7 @@ def tune(
             budget.before = max((end.searched for end in study.trials), default=0.0)
         else:
             check_folder(folder, force)
+            check_spares(folder, WRITTEN, files_read(config, test=False))
         study.expect("settings", lasting(config))
         study.expect("--search", list(space))
         splits = load_splits(config.data, test=False)
@@ -132,6 +135,8 @@ def tune(
         results = len(study.trials)  # and epochs that ended: before the first there is nothing to keep
         budget.pressed = stack.enter_context(interruptible(lambda: results > 0, (signal.SIGINT, signal.SIGTERM)))
         for event in stack.enter_context(closing(trials(config, splits, study, budget))):
+            if isinstance(event, EpochEnd) and not results and not resume:
+                check_folder(folder, force)  # once more, before the first file is written
             results += isinstance(event, EpochEnd)
             report(event)
             if isinstance(event, TrialEnd):

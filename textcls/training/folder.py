@@ -1,0 +1,70 @@
+"""The folder of a run or of a search: whether it can be written, and spares what is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from textcls.config import Config
+from textcls.data.sources import local_files
+from textcls.errors import InputError, TextclsError
+from textcls.files import check_not_read
+from textcls.training.checkpoint import Checkpoints
+
+PICTURES = ("learning_curves.png", "confusion_matrix.png", "reliability.png")
+WRITTEN = ("config.yaml", "splits.json", "log.jsonl", "metrics.json", *PICTURES, "model", "checkpoints")  # by a run
+
+
+def check_folder(folder: Path, force: bool) -> None:
+    """Refuse a run folder that holds something, or cannot be made, before the data are read."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
+        raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
+    _check_writable(folder)
+
+
+def check_spares(folder: Path, written: Iterable[str], read: Sequence[Path]) -> None:
+    """Refuse a run folder in which what is read would be written over.
+
+    Args:
+        folder: The folder.
+        written: The names of the files and folders that are written in it.
+        read: The files that are read.
+    """
+    for name in written:
+        check_not_read(folder / name, read, "name another --run")
+
+
+def files_read(config: Config, *, test: bool = True) -> list[Path]:
+    """Return the files on this machine that settings name: rows and vectors; who reads them tells what is missing."""
+    data = config.data
+    found: list[Path] = []
+    for source in (data.train, data.validation, data.test if test else None):
+        with suppress(TextclsError):
+            found += local_files(source or ())
+    if config.text.vectors is not None:  # a file, one in an archive, or a name
+        vectors = Path(config.text.vectors)
+        found += [path for path in (vectors, *vectors.parents) if path.is_file()]
+    return found
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of an older run, and no others."""
+    Checkpoints(folder / "checkpoints").remove()
+    if (folder / "model" / "labels.json").is_file():
+        shutil.rmtree(folder / "model")
+    for name in (*PICTURES, "metrics.json", "log.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / "tensorboard").glob("events.out.tfevents.*"):
+        path.unlink()
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a run folder that cannot be made, before the data are read."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise InputError(f"{folder}: the run folder cannot be made: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: the run folder cannot be made: no right to write in {there}")
