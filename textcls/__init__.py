@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textcls.data import read_labelled as read_labelled
     from textcls.errors import TextclsError as TextclsError
     from textcls.exports import export as export
+    from textcls.inference import ClassifyOptions as ClassifyOptions
     from textcls.inference import Predictor as Predictor
     from textcls.inference import classify_files as classify_files
     from textcls.inference import explain as explain
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives: it is imported when first asked for, so that `import textcls` stays light.
 _HOMES = {
+    "ClassifyOptions": "inference",
     "Config": "config",
     "Encoder": "model",
     "Network": "model",

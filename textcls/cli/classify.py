@@ -12,6 +12,7 @@ import typer
 
 from textcls.cli.output import native_messages_dropped, tell
 from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
+from textcls.files import is_special
 
 if TYPE_CHECKING:
     from textcls.inference.answers import Summary
@@ -159,7 +160,7 @@ def classify(
     )
     on_ray: dict[str, Any] = {"address": address, "ordered": ordered, "workers": workers}
     _check_engine(engine, output, on_ray, options, threads)
-    with ProgressBar(shown=output is not None) as progress:
+    with ProgressBar(shown=output is not None and not is_special(Path(output))) as progress:
         if engine == "ray":
             summary = _on_ray(model, inputs, str(output), options, device, progress=progress, **on_ray)
         else:

@@ -86,7 +86,8 @@ class Journal:
                     put(part, target, force=self._force)
             except AppearedError as error:
                 appeared.append(error)
-        self._path.unlink(missing_ok=True)
+        for path in (self._path, self._path.with_suffix(".new")):  # which a kill as it was written leaves
+            path.unlink(missing_ok=True)
         if appeared:
             raise appeared[-1]
 
