@@ -135,7 +135,7 @@ def tune(
         results = len(study.trials)  # and epochs that ended: before the first there is nothing to keep
         budget.pressed = stack.enter_context(interruptible(lambda: results > 0, (signal.SIGINT, signal.SIGTERM)))
         for event in stack.enter_context(closing(trials(config, splits, study, budget))):
-            if isinstance(event, EpochEnd) and not results and not resume:
+            if isinstance(event, EpochEnd) and not (results or study.trials or resume):
                 check_folder(folder, force)  # once more, before the first file is written
             results += isinstance(event, EpochEnd)
             report(event)
