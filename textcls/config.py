@@ -45,6 +45,8 @@ class DataSettings(Settings):
     """The column that holds all labels of a text, or none: a list, also as JSON or as Python writes it, an object such as
     `{"a": 1, "b": 0}`, or text with `,`, `;` or `|` between them. Or a list of columns of 0 and 1, which are then the labels.
     Excludes `label`."""
+    weight: str | None = None
+    """The column of what each training row weighs, a number from 0 on: in the loss, the n-grams and balanced class weights."""
     strip_labels: bool = True
     """Strip blanks around labels, so that `spam ` is `spam`."""
     missing_labels: Literal["error", "skip"] = "error"

@@ -18,6 +18,7 @@ from textcls.data.places import COMPRESSIONS
 from textcls.data.rows import ReadReport, Rows, RowsBuilder, label_notes
 from textcls.data.sources import ClassFolder, Labelled, Role, StoredDataset, resolve
 from textcls.data.text_rows import file_blocks
+from textcls.data.weights import weight_note, weights_in
 from textcls.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def read_labelled(source: str | Path | Sequence[str] | Dataset, settings: DataSe
     Args:
         source: What a setting such as `data.train` may be, a path, or a `datasets.Dataset`.
         settings: Columns and decoding.
-        role: Which split of a data set with several is meant.
+        role: Which split of a data set with several is meant; `data.weight` is read of training rows alone.
 
     Raises:
         DataError: Something cannot be read, a row has no text or no label, or there are no rows; with file and row.
@@ -46,11 +47,11 @@ def read_labelled(source: str | Path | Sequence[str] | Dataset, settings: DataSe
     if isinstance(source, Path):
         source = str(source)
     if isinstance(source, str | tuple | list):
-        return read_sources(resolve(source, role), settings)
-    return rows_from_dataset(source, settings)
+        return read_sources(resolve(source, role), settings, role)
+    return rows_from_dataset(source, settings, role)
 
 
-def rows_from_dataset(dataset: Dataset, settings: DataSettings) -> Rows:
+def rows_from_dataset(dataset: Dataset, settings: DataSettings, role: Role = "train") -> Rows:
     """Read the labelled rows of a `datasets.Dataset`; the numbers of a `ClassLabel` column become its names.
 
     Raises:
@@ -61,16 +62,16 @@ def rows_from_dataset(dataset: Dataset, settings: DataSettings) -> Rows:
     if not isinstance(dataset, datasets.Dataset):
         hint = "; pass one of its splits" if isinstance(dataset, dict) else ""
         raise DataError(f"dataset: expected a datasets.Dataset, not a {type(dataset).__name__}{hint}")
-    return read_sources([StoredDataset(dataset, "dataset", None, None)], settings)
+    return read_sources([StoredDataset(dataset, "dataset", None, None)], settings, role)
 
 
-def read_sources(sources: Sequence[Labelled], settings: DataSettings) -> Rows:
+def read_sources(sources: Sequence[Labelled], settings: DataSettings, role: Role = "train") -> Rows:
     """Read the labelled rows of resolved sources, in order.
 
     Raises:
         DataError: As `read_labelled`.
     """
-    return _Reader(settings).rows(sources)
+    return _Reader(settings if role == "train" else settings.model_copy(update={"weight": None})).rows(sources)
 
 
 class _Reader:
@@ -79,7 +80,8 @@ class _Reader:
     def __init__(self, settings: DataSettings) -> None:
         self._settings = settings
         self._cells = LabelCells(settings)
-        self._reading = Reading.of(settings, self._cells.columns)
+        self._weight = settings.weight
+        self._reading = Reading.of(settings, (*self._cells.columns, *([settings.weight] if settings.weight else [])))
         self._rows = RowsBuilder()
         self._names: dict[tuple[int, str], int] = {}  # of two sources they may be equal: a/x.csv and b/x.csv are both x.csv
         self._notes: list[str] = []
@@ -92,10 +94,11 @@ class _Reader:
         for number, source in enumerate(sources):
             before = len(self._rows) + self._report.missing
             for block, labels, faults in self._blocks(source):
-                if wrong := faults | block.faults:
+                weights, odd = weights_in(block.columns[self._weight], self._weight) if self._weight else (None, {})
+                if wrong := odd | faults | block.faults:
                     row = min(wrong)
                     raise DataError(f"{source.place}, row {block.numbers[row]}: {wrong[row]}" if block.name else wrong[row])
-                self._take(number, source, block, labels)
+                self._take(number, source, block, labels, weights)
             if len(self._rows) + self._report.missing == before:
                 raise DataError(f"{source.place}: there are no rows in it")
         self._cells.check_all()
@@ -103,9 +106,12 @@ class _Reader:
             self._tell_missing()
         self._report.stripped = dict(self._cells.stripped)
         rows = self._rows.finish(tuple(name for _, name in self._names), report=self._report)
-        return replace(rows, notes=(*self._notes, *self._report.notes(), *label_notes(rows)))
+        weighing = [] if rows.weights is None else [weight_note(rows.weights, str(self._weight))]
+        return replace(rows, notes=(*self._notes, *self._report.notes(), *weighing, *label_notes(rows)))
 
     def _blocks(self, source: Labelled) -> Iterator[_Labelled]:
+        if self._weight and (isinstance(source, ClassFolder) or (isinstance(source, Source) and source.kind == ".txt")):
+            raise DataError(f"{source.place}: has no columns, so none of weights; leave out data.weight")
         if isinstance(source, ClassFolder):
             yield from self._of_folder(source)
         elif isinstance(source, StoredDataset):
@@ -138,7 +144,7 @@ class _Reader:
                 f"{folder.name}: files left out because their ending is not .txt: {len(folder.skipped)} ({kinds})"
             )
 
-    def _take(self, number: int, source: Labelled, block: Block, labels: list[Found]) -> None:
+    def _take(self, number: int, source: Labelled, block: Block, labels: list[Found], weights: list[float] | None) -> None:
         """Take the rows of a block; those without a label are counted."""
         name = source.place if isinstance(source, StoredDataset) else source.name
         files = block.columns["file"] if isinstance(source, ClassFolder) else [name] * len(block)
@@ -153,6 +159,7 @@ class _Reader:
             [block.numbers[row] for row in kept],
             [block.texts[row] for row in kept],
             [labels[row] for row in kept],
+            None if weights is None else [weights[row] for row in kept],
         )
 
     def _tell_missing(self) -> None:

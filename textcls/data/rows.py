@@ -64,6 +64,7 @@ class Rows:
         sources: Names of the files that were read, for display: never an absolute path.
         source: int32 `[n]`: which of `sources` a row came from.
         row: int64 `[n]`: its number there, from 1: the line in text formats, the row in Parquet, 1 for a file that is one text.
+        weights: float64 `[n]`: what each row weighs in training, 0 or more; None where all weigh the same.
         notes: What reading found that a person should know, a sentence each.
         report: How they were read, where they were.
     """
@@ -75,6 +76,7 @@ class Rows:
     row: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
     report: ReadReport | None = None
+    weights: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, texts: Iterable[str], labels: Iterable[Label | list[Label]], name: str = "memory") -> Rows:
@@ -126,7 +128,9 @@ class Rows:
         """Return the rows at `indices`, in that order."""
         chosen = np.asarray(indices, np.int64)
         texts, labels = self.texts.select(chosen), self.labels.select(chosen)
-        return replace(self, texts=texts, labels=labels, source=stored(self.source[chosen]), row=stored(self.row[chosen]))
+        weights = None if self.weights is None else stored(self.weights[chosen])
+        source, row = stored(self.source[chosen]), stored(self.row[chosen])
+        return replace(self, texts=texts, labels=labels, source=source, row=row, weights=weights)
 
     def where(self, index: int) -> str:
         """Return the place of a row in words, such as `reviews.csv, row 7`."""
@@ -139,6 +143,7 @@ class RowsBuilder:
     def __init__(self) -> None:
         self._content, self._ends = GrowingArray(np.uint8), GrowingArray(np.int64)
         self._codes, self._source, self._row = GrowingArray(np.int32), GrowingArray(np.int32), GrowingArray(np.int64)
+        self._weights: GrowingArray | None = None
         # The distinct labels with their numbers, by `repr`, which tells 1, True, 1.0 and "1" apart, and lists of them.
         self._labels: dict[str, tuple[int, Any]] = {}
         self._length = self._end = 0
@@ -148,8 +153,15 @@ class RowsBuilder:
         """Return the number of rows so far."""
         return self._length
 
-    def extend(self, sources: Sequence[int], rows: Sequence[int], texts: Sequence[str], labels: Sequence[Any]) -> None:
-        """Take more rows: of each the number of its source, its number there, its text, and its label or labels."""
+    def extend(
+        self,
+        sources: Sequence[int],
+        rows: Sequence[int],
+        texts: Sequence[str],
+        labels: Sequence[Any],
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        """Take more rows: of each the number of its source, its number there, its text, its label or labels; of all or none a weight."""
         if len(texts) != len(labels):
             raise ValueError(f"{len(texts)} texts and {len(labels)} labels")
         contents = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -159,6 +171,9 @@ class RowsBuilder:
         self._codes.extend(np.array(codes, np.int32))
         self._source.extend(np.array(sources, np.int32))
         self._row.extend(np.array(rows, np.int64))
+        if weights is not None:
+            self._weights = self._weights or GrowingArray(np.float64)
+            self._weights.extend(np.array(weights, np.float64))
         self._length += len(texts)
         self._end += sum(map(len, contents))
 
@@ -166,7 +181,8 @@ class RowsBuilder:
         """Return the rows; nothing may be added after it."""
         texts = Texts(self._content.finish(), self._ends.finish())
         labels = Labels([label for _, label in self._labels.values()], self._codes.finish())
-        return Rows(texts, labels, sources, self._source.finish(), self._row.finish(), report=report)
+        weights = None if self._weights is None else self._weights.finish()
+        return Rows(texts, labels, sources, self._source.finish(), self._row.finish(), report=report, weights=weights)
 
 
 def label_notes(rows: Rows) -> list[str]:

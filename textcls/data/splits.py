@@ -84,7 +84,7 @@ def load_splits(settings: DataSettings, *, test: bool = True) -> Splits:
     for role, source in named:
         if source is not None and (test or role != "test"):
             sources = resolve(source, role)
-            given[role] = read_sources(sources, settings)
+            given[role] = read_sources(sources, settings, role)
             kinds |= {one.kind for one in sources}
             if role == "train":
                 notes += _not_named(sources, settings)

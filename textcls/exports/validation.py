@@ -83,7 +83,7 @@ def _unchanged_rows(config: Path, role: Role, recorded: Sequence[Mapping[str, An
         name = (changed[0].get("file") or changed[0].get("dataset")) if changed else "the data"
         raise NoValidationError(f"{name} has changed since the run")
     try:
-        return read_sources(sources, settings)
+        return read_sources(sources, settings, "validation")
     except TextclsError as error:
         raise NoValidationError("the run's data can no longer be read") from error
 

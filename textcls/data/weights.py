@@ -1,0 +1,72 @@
+"""What a row weighs in training: the cells of a column as numbers, 0 or more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textcls.data.blocks import MISSING, column_values
+from textcls.errors import DataError
+
+_SHOWN: Final = 40  # characters of a value
+
+
+def weights_in(column: Any, name: str) -> tuple[list[float], dict[int, str]]:
+    """Return the weight of each row, and by row what is wrong with it.
+
+    Args:
+        column: A column of a block.
+        name: What messages call it.
+    """
+    weights: list[float] = []
+    faults: dict[int, str] = {}
+    for row, value in enumerate(column_values(column)):
+        weight = _number(value)
+        if weight is None:
+            shown = "missing" if value is MISSING or value is None else repr(value)
+            shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+            faults[row] = f"the weight in column {name!r} is {shown}; it must be a number, 0 or more"
+        weights.append(weight or 0.0)
+    return weights, faults
+
+
+def checked_weights(weights: Iterable[Any], count: int) -> NDArray[np.float64]:
+    """Return weights given in memory, one for each of `count` rows, float64 [count].
+
+    Raises:
+        DataError: There are more or fewer, or one is no number from 0 on.
+    """
+    try:
+        values = list(weights)
+    except TypeError:
+        raise DataError(f"sample_weight is a {type(weights).__name__}: give a number for each text") from None
+    if len(values) != count:
+        raise DataError(f"there are {count:,} texts, but {len(values):,} weights in sample_weight")
+    values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    for place, value in enumerate(values):
+        if isinstance(value, str) or _number(value) is None:
+            raise DataError(f"the weight at index {place} is {value!r}: give a number, 0 or more")
+    return np.array(values, np.float64)
+
+
+def weight_note(weights: NDArray[np.float64], name: str) -> str:
+    """Say how far apart the weights of a column are."""
+    none = int((weights == 0).sum())
+    nothing = f"; {none:,} row{'s weigh' if none > 1 else ' weighs'} nothing" if none else ""
+    return f"weights in column {name!r}: from {weights.min():g} to {weights.max():g}{nothing}"
+
+
+def _number(value: Any) -> float | None:
+    """Return a number from 0 on, also where it is written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        number = float(value) if "_" not in str(value) else -1.0  # which Python reads as a number, and no other program
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
