@@ -26,7 +26,9 @@ def test_weights_stand_beside_their_rows(tmp_path: Path, kind: str) -> None:
     if kind == "csv":
         put(source, CSV)
     elif kind == "jsonl":
-        put(source, "".join(f'{{"text": "{t}", "label": "{y}", "w": {w}}}\n' for t, y, w in zip(*columns.values(), strict=True)))
+        put(
+            source, "".join(f'{{"text": "{t}", "label": "{y}", "w": {w}}}\n' for t, y, w in zip(*columns.values(), strict=True))
+        )
     elif kind == "parquet":
         parquet.write_table(pa.table(columns), source)
     else:

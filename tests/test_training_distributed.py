@@ -39,17 +39,21 @@ CASES: dict[str, dict[str, Any]] = {
     "gru": {"rows": [0, 1, 2], "cell": "gru"},
     "two passes": {"rows": [0, 1, 2, 4, 6], "consistency": 1.0, "class_weights": {"a": 2, "b": 5, "c": 0.5}},
     "frozen": {"rows": [3, 1, 2], "frozen": True},
+    "weights of rows": {"rows": [0, 1, 2, 4, 6], "weights": [1, 2, 0, 4, 5, 0, 7], "class_weights": {"a": 2, "b": 5, "c": 0.5}},
+    "weights of rows, two passes": {"rows": [0, 1, 2, 4], "weights": [1, 2, 0, 4, 5, 0, 7], "consistency": 1.0},
+    "weights of rows with many labels": {"rows": [0, 1, 2, 4], "weights": [1, 2, 0, 4, 5, 0, 7], "many": True},
 }
 
 
-def split(many: bool) -> LabelledSplit:
+def split(many: bool, row_weights: list[int] | None) -> LabelledSplit:
     """Seven texts of 1 to 7 tokens."""
     lengths = np.array([3, 1, 7, 2, 5, 4, 6])
     ids = np.random.default_rng(0).integers(1, 20, lengths.sum()).astype(np.int32)
     targets = np.arange(7) % 3
     no = np.zeros(7, bool)
     chosen = (targets[:, None] <= np.arange(3)) if many else targets
-    return LabelledSplit(Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]), no, no), chosen, LABELS)
+    weights = None if row_weights is None else np.array(row_weights, np.float64)
+    return LabelledSplit(Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]), no, no), chosen, LABELS, weights)
 
 
 def gradients(world: World, case: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -65,9 +69,9 @@ def gradients(world: World, case: dict[str, Any]) -> dict[str, np.ndarray[Any, A
         label_smoothing=case.get("label_smoothing", 0),
         consistency=case.get("consistency", 0),
     )
-    train = split(case.get("many", False))
+    train = split(case.get("many", False), case.get("weights"))
     optimizer, model = Optimizer(network, settings), world.parallel(network)
-    weights = loop.class_weights(settings, train)
+    train, weights = loop.to_mean_one(train, loop.class_weights(settings, train))
     batch = make_batch(train, np.array(case["rows"]), settings, world, 1, 0)
     assert batch.tokens == train.encoded.lengths[case["rows"]].sum()
     handed: list[torch.Tensor] = []

@@ -161,7 +161,7 @@ class RowsBuilder:
         labels: Sequence[Any],
         weights: Sequence[float] | None = None,
     ) -> None:
-        """Take more rows: of each the number of its source, its number there, its text, its label or labels; of all or none a weight."""
+        """Take more rows: of each the number of its source, its number there, text, label or labels; of all or none a weight."""
         if len(texts) != len(labels):
             raise ValueError(f"{len(texts)} texts and {len(labels)} labels")
         contents = [text.encode("utf-8", "surrogatepass") for text in texts]

@@ -34,11 +34,13 @@ class LabelledSplit:
         targets: Class of each text, int64 [n]; or with many labels a text whether it has each one, bool [n, labels]. A class
             beyond the model's is a label it does not know.
         labels: Text of each class: the model's first, then those that only this split has.
+        weights: What each text weighs in training, float64 [n]; None where all weigh the same.
     """
 
     encoded: Encoded
     targets: Targets
     labels: tuple[str, ...]
+    weights: NDArray[np.float64] | None = None
 
     @property
     def many(self) -> bool:
@@ -57,6 +59,7 @@ class TrainingBatch:
         own: Whether the share has rows: a process without one learns nothing from the row that stands in.
         rows: Rows of the whole batch.
         tokens: Tokens of the whole batch.
+        weights: What the packed texts weigh, float32 (texts,); None where all weigh the same.
     """
 
     packed: PackedBatch
@@ -65,13 +68,15 @@ class TrainingBatch:
     own: bool
     rows: NDArray[np.int64]
     tokens: int
+    weights: Tensor | None = None
 
     def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch on a device; on its way to a GPU it does not keep the CPU waiting."""
         if device.type == "cpu":
             return self
         types, targets = moved(self.types, device), moved(self.targets, device)
-        return replace(self, packed=self.packed.to(device), types=types, targets=targets)
+        weights = None if self.weights is None else moved(self.weights, device)
+        return replace(self, packed=self.packed.to(device), types=types, targets=targets, weights=weights)
 
 
 def make_batch(
@@ -106,6 +111,7 @@ def make_batch(
         bool(len(own)),
         rows,
         int(encoded.lengths[rows].sum()),
+        None if split.weights is None else torch.from_numpy(split.weights[part].astype(np.float32)),
     )
 
 

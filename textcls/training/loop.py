@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -59,10 +60,11 @@ def training_loop(
         What ended training too soon, where an epoch before it left weights to keep.
 
     Raises:
-        ConfigError: `training.class_weights` does not fit the labels.
+        ConfigError: `training.class_weights` does not fit the labels, or leaves no row that weighs something.
         TrainingError: The loss is no longer a finite number, memory or disk is full, or another process ended, in the first epoch.
     """
-    weights = class_weights(settings, train).to(next(network.parameters()).device)
+    train, weights = to_mean_one(train, class_weights(settings, train))
+    weights = weights.to(next(network.parameters()).device)
     order = np.random.default_rng(settings.seed)
     with memory_for("the optimiser's moments", SMALLER_NETWORK):
         optimizer = Optimizer(network, settings)
@@ -183,13 +185,15 @@ def train_step(
         logits = network(batch.packed, vectors).to(weights.dtype)  # (batch, classes)
     passes = 2 if settings.consistency else 1
     if world.size == 1:
-        loss = loss_of(logits, batch.targets, weights, settings.label_smoothing)
+        loss = loss_of(logits, batch.targets, weights, settings.label_smoothing, of_row=batch.weights)
     else:  # the mean over the batch, not over the share; the gradients become means over the processes
-        total = loss_of(logits, batch.targets, weights, settings.label_smoothing, "sum")
-        loss = total * (world.size * batch.own / (passes * _divisor(train.targets[batch.rows], weights)))
+        total = loss_of(logits, batch.targets, weights, settings.label_smoothing, "sum", of_row=batch.weights)
+        divisor = _divisor(train.targets[batch.rows], weights, by_row=batch.weights is not None)
+        loss = total * (world.size * batch.own / (passes * divisor))
     if settings.consistency:
-        apart = disagreement(logits, train.many).sum() * (world.size * batch.own / len(batch.rows))
-        loss = loss + settings.consistency * apart
+        apart = disagreement(logits, train.many)
+        apart = apart if batch.weights is None else apart * batch.weights[: len(apart)]
+        loss = loss + settings.consistency * apart.sum() * (world.size * batch.own / len(batch.rows))
     scale = _FP16_SCALE if settings.precision == "fp16" else 1.0
     optimizer.zero_grad()
     (loss * scale).backward()  # type: ignore[no-untyped-call]
@@ -200,7 +204,13 @@ def train_step(
 
 
 def loss_of(
-    logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float, reduction: Literal["mean", "sum"] = "mean"
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    smoothing: float,
+    reduction: Literal["mean", "sum"] = "mean",
+    *,
+    of_row: Tensor | None = None,
 ) -> Tensor:
     """Return the cross-entropy, a mean over the texts by weight; with many labels a text the binary one, a mean over texts and labels.
 
@@ -214,15 +224,23 @@ def loss_of(
             label, and not having it weighs 1.
         smoothing: Share of the target spread over all classes, or over having the label and not having it.
         reduction: `sum` leaves the mean's division out.
+        of_row: What each text weighs, (batch,), where `to_mean_one` has made all weights 1 in the mean: the mean is then over the
+            number of texts, so that a batch of light ones teaches less than one of heavy ones.
     """
     if targets.dim() == 2:
         drawn = targets * (1 - smoothing) + smoothing / 2  # to 0.5
         of_entry = torch.where(targets, weights, 1.0)
+        of_entry = of_entry if of_row is None else of_entry * of_row[:, None]
         return nn.functional.binary_cross_entropy_with_logits(logits, drawn, of_entry, reduction=reduction)
     log_p, of_text = logits.log_softmax(dim=1), weights[targets]
-    own = nn.functional.nll_loss(log_p, targets, weights, reduction="sum")
+    mean_over: Tensor | float
+    if of_row is None:
+        own, mean_over = nn.functional.nll_loss(log_p, targets, weights, reduction="sum"), _sum_of(of_text)
+    else:
+        of_text, mean_over = of_text * of_row, float(len(targets))
+        own = (nn.functional.nll_loss(log_p, targets, reduction="none") * of_text).sum()
     spread = -(log_p.sum(dim=1) * of_text).sum()
-    divisor = _sum_of(of_text) if reduction == "mean" else 1.0
+    divisor = mean_over if reduction == "mean" else 1.0
     return (1 - smoothing) * (own / divisor) + smoothing / len(weights) * (spread / divisor)  # torch's order: its bits
 
 
@@ -242,9 +260,9 @@ def disagreement(logits: Tensor, many: bool) -> Tensor:
     return ((one.softmax(dim=1) - other.softmax(dim=1)) * (one - other)).sum(dim=1) / 2  # what the logs subtract cancels out
 
 
-def _divisor(targets: Targets, weights: Tensor) -> float:
-    """Return what the sum of `loss_of` is divided by for its mean."""
-    if targets.ndim == 2:
+def _divisor(targets: Targets, weights: Tensor, *, by_row: bool) -> float:
+    """Return what the sum of `loss_of` is divided by for its mean; `by_row`: rows have weights."""
+    if targets.ndim == 2 or by_row:
         return float(targets.size)
     return float(_sum_of(weights[torch.from_numpy(targets).to(weights.device)]))
 
@@ -265,8 +283,31 @@ def learning_rate_factor(done: float, settings: TrainingSettings) -> float:
     return 1 - fallen if settings.schedule == "linear" else 1.0
 
 
+def to_mean_one(train: LabelledSplit, weights: Tensor) -> tuple[LabelledSplit, Tensor]:
+    """Scale the weights of rows, where they have any, and those of classes, so that over all rows their mean is 1.
+
+    The mean loss of a batch is then a sum over its texts, divided by how many they are, and its gradient is in the mean that of
+    all rows, each as often as it weighs. Dividing by the weights of the batch instead would undo them where a batch has one text,
+    or texts of like weight: batches are made of texts of like length.
+
+    Raises:
+        ConfigError: The rows that weigh something all have labels whose weight is 0.
+    """
+    if train.weights is None:
+        return train, weights
+    rows = train.weights / train.weights.mean()
+    if not train.many:
+        mean = float((rows * weights.numpy()[train.targets]).mean())
+        if not mean:
+            raise ConfigError(
+                "training.class_weights are 0 for every label whose rows weigh something: nothing would be learnt"
+            )
+        weights = weights / mean
+    return replace(train, weights=rows), weights
+
+
 def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
-    """Return the weight of each class in the loss, float32 (classes,).
+    """Return the weight of each class in the loss, float32 (classes,); where rows have weights, balanced ones count them by these.
 
     Raises:
         ConfigError: `training.class_weights` leaves a label out, names one that training does not have, or gives all of them 0.
@@ -280,13 +321,17 @@ def class_weights(settings: TrainingSettings, train: LabelledSplit) -> Tensor:
         if not any(given.values()):
             raise ConfigError("training.class_weights are all 0, so no label would be learnt: give some of them more")
         return torch.tensor([given[label] for label in train.labels])
+    of_rows = np.ones(len(train.targets)) if train.weights is None else train.weights
     if settings.class_weights == "balanced" and train.many:
-        having = train.targets.sum(axis=0)
-        ratios = (len(train.targets) - having) / np.maximum(having, 1)
+        having = of_rows @ train.targets
+        ratios = (of_rows.sum() - having) / np.maximum(having, np.finfo(float).tiny)
         return torch.tensor(ratios.clip(1 / _MOST_WEIGHT, _MOST_WEIGHT), dtype=torch.float32)
     if settings.class_weights == "balanced":
-        counts = np.bincount(train.targets, minlength=classes)
-        return torch.tensor(len(train.targets) / (classes * counts), dtype=torch.float32)
+        counts = np.bincount(train.targets, of_rows, minlength=classes)
+        weighing = np.count_nonzero(counts)  # a class of rows that weigh nothing is as good as not there
+        return torch.tensor(
+            np.where(counts > 0, of_rows.sum() / (weighing * np.where(counts > 0, counts, 1)), 0), dtype=torch.float32
+        )
     return torch.ones(classes)
 
 

@@ -52,7 +52,8 @@ def add_ngrams(
         RuntimeError: They do not fit on the network's device; the network is as it was.
     """
     draw = np.random.default_rng(settings.seed)
-    rows = sample(train.encoded.lengths, draw)
+    weighing = np.arange(len(train.encoded)) if train.weights is None else np.flatnonzero(train.weights)
+    rows = weighing[sample(train.encoded.lengths[weighing], draw)]
     of_all = "" if len(rows) == len(train.encoded) else f" of {len(rows):,} of the {len(train.encoded):,} texts"
     yield Note(f"n-grams: fitting a linear classifier to words and pairs of words{of_all}, {slots:,} slots")
     table, bias = fit_ngrams(train, rows, slots, settings)
@@ -84,7 +85,8 @@ def fit_ngrams(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit linear support vector machines, one against the rest, on hashed words and pairs of words.
 
-    A text's features are its counts, each times its inverse document frequency, over the square root of their number.
+    A text's features are its counts, each times its inverse document frequency, over the square root of their number. A text that
+    weighs 2 is the same as one that stands there twice.
 
     Args:
         train: The texts and their labels.
@@ -100,38 +102,44 @@ def fit_ngrams(
 
     classes, given = len(train.labels), settings.class_weights
     counts, targets = counts_of(train.encoded, rows, slots), train.targets[rows]
-    rarity = np.log((1 + len(rows)) / (1 + np.bincount(counts.indices, minlength=slots))) + 1
-    if counts.nnz:
-        rarity /= np.average(rarity[counts.indices], weights=counts.data)  # so that a text's features have a length of about 1
+    of_rows = None if train.weights is None else train.weights[rows]
+    texts = np.ones(len(rows)) if of_rows is None else of_rows
+    of_counts = np.repeat(texts, np.diff(counts.indptr))
+    rarity = np.log((1 + texts.sum()) / (1 + np.bincount(counts.indices, of_counts, minlength=slots))) + 1
+    if counts.nnz:  # so that a text's features have a length of about 1
+        rarity /= np.average(rarity[counts.indices], weights=counts.data * of_counts)
     features = _by_root(counts) @ diags_array(rarity)
     table, bias = np.zeros((slots, classes)), np.zeros(classes)
     if train.many:
         for label, has in enumerate(targets.T):
             weights = {1: given[train.labels[label]]} if isinstance(given, dict) else given
             if has.any() and not has.all():
-                table[:, [label]], bias[[label]] = _machines(features, has, _MANY_LABELS, weights, settings.seed)
+                table[:, [label]], bias[[label]] = _machines(features, has, _MANY_LABELS, weights, settings.seed, of_rows)
     else:
         weights = {number: given[label] for number, label in enumerate(train.labels)} if isinstance(given, dict) else given
         found = np.unique(targets)
         bias[:] = _NEVER
         if len(found) > 1:
-            table[:, found], bias[found] = _machines(features, targets, _ONE_LABEL, weights, settings.seed)
+            table[:, found], bias[found] = _machines(features, targets, _ONE_LABEL, weights, settings.seed, of_rows)
     return table * rarity[:, None], bias
 
 
 def _machines(
-    features: Any, targets: NDArray[Any], c: float, weights: Any, seed: int
+    features: Any, targets: NDArray[Any], c: float, weights: Any, seed: int, of_rows: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the weights [slots, classes] and biases [classes] of machines, one for each class; of a yes or no that for yes alone."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    classes = 1 if targets.dtype == np.bool_ else len(np.unique(targets))
+    found, places = np.unique(targets, return_inverse=True)
+    if weights == "balanced" and of_rows is not None:
+        weights = dict(zip(found.tolist(), of_rows.sum() / (len(found) * np.bincount(places, of_rows)), strict=True))
+    classes = 1 if targets.dtype == np.bool_ else len(found)
     np.empty(2 * features.shape[1] * classes + 2 * features.nnz)  # what liblinear takes, which does not look whether it got it
     machine = LinearSVC(C=c, class_weight=None if weights == "none" else weights, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what a thousand passes give is as good a classifier
-        machine.fit(features, targets)
+        machine.fit(features, targets, sample_weight=of_rows)
     table, bias = machine.coef_.T, machine.intercept_
     if len(machine.classes_) == 2 and targets.dtype != np.bool_:  # one machine tells them apart
         return np.hstack([-table, table]), np.concatenate([-bias, bias])

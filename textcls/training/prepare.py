@@ -86,7 +86,7 @@ def prepare(
         encoded = cache.encode(train.texts, Encoder.from_settings(config.text, vocabulary), vocabulary)
     encoder = Encoder.from_settings(config.text, vocabulary)
     yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
-    train_split = LabelledSplit(encoded, train.targets(labels), labels.texts)
+    train_split = LabelledSplit(encoded, train.targets(labels), labels.texts, _weights(train))
     validation_split = None
     if validation is not None:
         validation_split = labelled_split(cache.encode(validation.texts, encoder, vocabulary), labels, validation)
@@ -95,6 +95,19 @@ def prepare(
     if validation_split is None:
         yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
     return Prepared(labels, vocabulary, encoder, vectors, train_split, validation_split)
+
+
+def _weights(train: Rows) -> NDArray[np.float64] | None:
+    """Return what the rows weigh; None where all weigh 1, so that nothing is computed otherwise than without weights.
+
+    Raises:
+        DataError: All weigh 0.
+    """
+    if train.weights is None or (train.weights == 1).all():
+        return None
+    if not train.weights.any():
+        raise DataError("the training rows all weigh 0, so nothing would be learnt: give some of them more")
+    return train.weights
 
 
 def labelled_split(encoded: Encoded, labels: LabelSet, rows: Rows) -> LabelledSplit:
