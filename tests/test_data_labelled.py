@@ -257,7 +257,7 @@ class TestDatasets:
             rows_from_dataset(self.dataset([0]), DataSettings(label="labl"))
 
     def test_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("textcls.data.labelled._BATCH_ROWS", 7)
+        monkeypatch.setattr("textcls.data.frames._BATCH_ROWS", 7)
         rows = read(self.dataset([0, 1] * 50))
         assert rows.texts == [f"t{i}" for i in range(100)]
         assert rows.row.tolist() == list(range(1, 101))

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
+from datasets import Dataset
+from scipy.sparse import csr_array
 
 from textcls.config import DataSettings
 from textcls.data import Rows
@@ -52,3 +56,155 @@ def test_what_is_no_label(label: Any) -> None:
 def test_counts_differ() -> None:
     with pytest.raises(DataError, match="there are 1 texts, but 2 labels"):
         rows_from_memory(["x"], ["a", "b"], DataSettings())
+
+
+# Tables
+
+
+FRAME = pd.DataFrame({"text": ["one", "two", "three"], "label": ["a", "b", "a"], "w": [1.0, 0.0, 2.5]})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda frame: frame,
+        pa.Table.from_pandas,
+        Dataset.from_pandas,
+        lambda frame: frame.to_dict("list"),
+        lambda frame: pytest.importorskip("polars", reason="polars is not installed").from_arrow(pa.Table.from_pandas(frame)),
+    ],
+    ids=["pandas", "arrow", "dataset", "dictionary", "polars"],
+)
+class TestLabelledTables:
+    def test_texts_labels_and_weights(self, make: Any) -> None:
+        found = rows_from_memory(make(FRAME), None, DataSettings(weight="w"))
+        assert (list(found.texts), list(found.labels)) == (["one", "two", "three"], ["a", "b", "a"])
+        assert found.weights is not None
+        assert found.weights.tolist() == [1, 0, 2.5]
+        assert "weights in column 'w': from 0 to 2.5; 1 row weighs nothing" in found.notes
+        assert rows_from_memory(make(FRAME), None, DataSettings()).weights is None
+
+    def test_labels_beside_the_table(self, make: Any) -> None:
+        found = rows_from_memory(make(FRAME), [1, 2, 1], DataSettings(weight="w"))
+        assert (list(found.texts), list(found.labels)) == (["one", "two", "three"], [1, 2, 1])
+        assert found.weights is not None
+        assert found.weights.tolist() == [1, 0, 2.5]
+
+    def test_weights_beside_the_table_come_first(self, make: Any) -> None:
+        for labels in (None, [1, 2, 1]):
+            found = rows_from_memory(make(FRAME), labels, DataSettings(weight="w"), sample_weight=np.array([3, 4, 5]))
+            assert found.weights is not None
+            assert found.weights.tolist() == [3, 4, 5]
+
+    def test_missing_labels_are_what_they_are_in_files(self, make: Any) -> None:
+        frame = make(FRAME.assign(label=["a", None, "b"]))
+        with pytest.raises(DataError, match="1 row without a label in column 'label'"):
+            rows_from_memory(frame, None, DataSettings())
+        found = rows_from_memory(frame, None, DataSettings(missing_labels="skip"), sample_weight=[1, 2, 3])
+        assert (list(found.texts), found.weights.tolist()) == (["one", "three"], [1, 3])  # type: ignore[union-attr]
+
+    def test_what_is_no_weight(self, make: Any) -> None:
+        frame = make(FRAME.assign(w=[1.0, -2.0, 1.0]))
+        for labels in (None, [1, 2, 1]):
+            with pytest.raises(DataError, match=r", row 2: the weight in column 'w' is -2.0; it must be a number, 0 or more"):
+                rows_from_memory(frame, labels, DataSettings(weight="w"))
+
+    def test_columns_of_0_and_1(self, make: Any) -> None:
+        frame = make(pd.DataFrame({"text": ["x", "y"], "a": [1, 0], "b": [True, False]}))
+        assert rows_from_memory(frame, None, DataSettings(labels=("a", "b"))).labels == [["a", "b"], []]
+
+    def test_a_column_of_lists(self, make: Any) -> None:
+        frame = make(pd.DataFrame({"text": ["x", "y"], "tags": [["a", "b"], []]}))
+        assert rows_from_memory(frame, None, DataSettings(labels="tags")).labels == [["a", "b"], []]
+
+
+# Labels beside the texts
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series(["a", "b"], index=[9, 9]),
+        pd.DataFrame({"mark": ["a", "b"]}),
+        pd.Categorical(["a", "b"]),
+        np.array([["a"], ["b"]]),
+        pa.array(["a", "b"]),
+        pa.table({"mark": ["a", "b"]}),
+        {"mark": ["a", "b"]},
+        iter("ab"),
+    ],
+    ids=lambda labels: type(labels).__name__,
+)
+def test_columns_of_labels(labels: Any) -> None:
+    assert rows_from_memory(["x", "y"], labels, DataSettings()).labels == ["a", "b"]
+
+
+MATRIX = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    "matrix", [MATRIX, MATRIX.astype(bool), MATRIX.astype(float), csr_array(MATRIX)], ids=["int", "bool", "float", "sparse"]
+)
+def test_an_indicator_matrix_names_its_labels_by_number(matrix: Any) -> None:
+    for many in (None, True):
+        assert rows_from_memory(["x", "y", "z"], matrix, DataSettings(), many=many).labels == [[0, 2], [], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pa.Table.from_pandas])
+def test_an_indicator_table_names_its_labels_by_its_columns(make: Any) -> None:
+    frame = make(pd.DataFrame(MATRIX, columns=["a", "b", "c"]))
+    assert rows_from_memory(["x", "y", "z"], frame, DataSettings()).labels == [["a", "c"], [], ["a", "b", "c"]]
+
+
+def test_an_indicator_matrix_of_two_labels_that_all_rows_have_is_no_list_of_0_and_1() -> None:
+    assert rows_from_memory(["x", "y"], np.ones((2, 2)), DataSettings()).labels == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, float("nan"), None, "1"])
+def test_an_indicator_matrix_has_0_and_1_alone(value: Any) -> None:
+    matrix = np.array([[1, 0], [0, value]], object)
+    for labels in (matrix, pd.DataFrame(matrix, columns=[0, 1])):
+        with pytest.raises(DataError, match=r"^the value of the label '?1'? at index 1 is .*; it must be 0 or 1$"):
+            rows_from_memory(["x", "y"], labels, DataSettings())
+
+
+def test_an_indicator_matrix_where_a_text_has_one_label() -> None:
+    with pytest.raises(DataError, match="the labels are an indicator matrix, but a text has one label here"):
+        rows_from_memory(["x", "y"], np.eye(2), DataSettings(), many=False)
+
+
+# Weights
+
+
+@pytest.mark.parametrize("weights", [[1, 2], (1.0, 2.0), np.array([1, 2]), pd.Series([1, 2]), pa.array([1, 2]), iter([1, 2])])
+def test_weights_of_every_kind(weights: Any) -> None:
+    found = rows_from_memory(["x", "y"], ["a", "b"], DataSettings(), sample_weight=weights)
+    assert found.weights is not None
+    assert found.weights.dtype == np.float64
+    assert found.weights.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1], "there are 2 texts, but 1 weights in sample_weight"),
+        ([1, -1], "the weight at index 1 is -1: give a number, 0 or more"),
+        ([1, float("nan")], "the weight at index 1 is nan: give a number, 0 or more"),
+        ([1, float("inf")], "the weight at index 1 is inf: give a number, 0 or more"),
+        ([1, None], "the weight at index 1 is None: give a number, 0 or more"),
+        ([1, "2"], "the weight at index 1 is '2': give a number, 0 or more"),
+        (3, "sample_weight is a int: give a list"),
+        (np.eye(2), "sample_weight is an array of 2 dimensions: give one of 1"),
+    ],
+    ids=str,
+)
+def test_unusable_weights(weights: Any, message: str) -> None:
+    for texts, labels in ((["x", "y"], ["a", "b"]), ({"text": ["x", "y"], "label": ["a", "b"]}, None)):
+        with pytest.raises(DataError) as caught:
+            rows_from_memory(texts, labels, DataSettings(), sample_weight=weights)
+        assert str(caught.value) == message
+
+
+def test_a_column_of_weights_needs_a_table() -> None:
+    with pytest.raises(DataError, match=r"data\.weight names a column, but the texts come without columns: give sample_weight"):
+        rows_from_memory(["x", "y"], ["a", "b"], DataSettings(weight="w"))

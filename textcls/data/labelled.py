@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from textcls.config import DataSettings
-from textcls.data.blocks import Block, Reading, Source, check_columns, with_columns
+from textcls.data.blocks import Block, Reading, Source
 from textcls.data.formats import ENDINGS, described, look_at, read_blocks
+from textcls.data.frames import Frame, frame_of_dataset
 from textcls.data.label_cells import Found, LabelCells
-from textcls.data.parquet_rows import class_names, parquet_schema, table_blocks
+from textcls.data.parquet_rows import class_names, parquet_schema
 from textcls.data.places import COMPRESSIONS
 from textcls.data.rows import ReadReport, Rows, RowsBuilder, label_notes
 from textcls.data.sources import ClassFolder, Labelled, Role, StoredDataset, resolve
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 FASTTEXT_PREFIX: Final = "__label__"
 _FASTTEXT_LABEL: Final = re.compile(rf"{FASTTEXT_PREFIX}(\S*?),*(?:\s+|$|(?<=,)(?={FASTTEXT_PREFIX}))")
-_BATCH_ROWS: Final = 1000  # of a `Dataset`
 _SHOWN: Final = 3  # places of rows without a label
 
 _Labelled: TypeAlias = tuple[Block, list[Found], dict[int, str]]  # rows, the label of each, by row what is wrong with it
@@ -65,8 +65,8 @@ def rows_from_dataset(dataset: Dataset, settings: DataSettings, role: Role = "tr
     return read_sources([StoredDataset(dataset, "dataset", None, None)], settings, role)
 
 
-def read_sources(sources: Sequence[Labelled], settings: DataSettings, role: Role = "train") -> Rows:
-    """Read the labelled rows of resolved sources, in order.
+def read_sources(sources: Sequence[Labelled | Frame], settings: DataSettings, role: Role = "train") -> Rows:
+    """Read the labelled rows of resolved sources, or of tables in memory, in order.
 
     Raises:
         DataError: As `read_labelled`.
@@ -87,7 +87,7 @@ class _Reader:
         self._notes: list[str] = []
         self._report = ReadReport()
 
-    def rows(self, sources: Sequence[Labelled]) -> Rows:
+    def rows(self, sources: Sequence[Labelled | Frame]) -> Rows:
         """Read them, in order."""
         if not sources:
             raise DataError("there is nothing to read: the list of files is empty")
@@ -109,13 +109,15 @@ class _Reader:
         weighing = [] if rows.weights is None else [weight_note(rows.weights, str(self._weight))]
         return replace(rows, notes=(*self._notes, *self._report.notes(), *weighing, *label_notes(rows)))
 
-    def _blocks(self, source: Labelled) -> Iterator[_Labelled]:
+    def _blocks(self, source: Labelled | Frame) -> Iterator[_Labelled]:
         if self._weight and (isinstance(source, ClassFolder) or (isinstance(source, Source) and source.kind == ".txt")):
             raise DataError(f"{source.place}: has no columns, so none of weights; leave out data.weight")
         if isinstance(source, ClassFolder):
             yield from self._of_folder(source)
         elif isinstance(source, StoredDataset):
-            yield from self._of_table(_dataset_blocks(source, self._reading), source.dataset.features.arrow_schema)
+            yield from self._blocks(frame_of_dataset(source.dataset, source.place))
+        elif isinstance(source, Frame):
+            yield from self._of_table(source.blocks(self._reading), source.schema)
         elif source.kind in ENDINGS:
             looked, notes = look_at(source, self._reading)
             self._notes += [f"{looked.name}: {note}" for note in notes]
@@ -144,7 +146,9 @@ class _Reader:
                 f"{folder.name}: files left out because their ending is not .txt: {len(folder.skipped)} ({kinds})"
             )
 
-    def _take(self, number: int, source: Labelled, block: Block, labels: list[Found], weights: list[float] | None) -> None:
+    def _take(
+        self, number: int, source: Labelled | Frame, block: Block, labels: list[Found], weights: list[float] | None
+    ) -> None:
         """Take the rows of a block; those without a label are counted."""
         name = source.place if isinstance(source, StoredDataset) else source.name
         files = block.columns["file"] if isinstance(source, ClassFolder) else [name] * len(block)
@@ -220,12 +224,3 @@ def fasttext_line(line: str) -> tuple[list[str], str]:
         labels.append(match[1])
         line = line[match.end() :]
     return labels, line
-
-
-def _dataset_blocks(source: StoredDataset, reading: Reading) -> Iterator[Block]:
-    """Read a data set of the `datasets` library."""
-    place, repeated = with_columns(Source(Path(source.place), source.place, ""), source.dataset.column_names)
-    check_columns(reading.wanted, place, repeated)
-    plain = source.dataset.select_columns(list(reading.wanted)).with_format("arrow")
-    tables = (plain[start : start + _BATCH_ROWS] for start in range(0, len(plain), _BATCH_ROWS))
-    return table_blocks((batch for table in tables for batch in table.to_batches()), place, reading)

@@ -1,58 +1,144 @@
-"""Labelled rows from Python values."""
+"""Texts and labelled rows from Python values: tables, columns, lists."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from textcls.config import DataSettings
+from textcls.data.frames import Frame, frame_of, values_of
 from textcls.data.label_cells import refuse_one_hot, shape_of
-from textcls.data.labelled import rows_from_dataset
+from textcls.data.labelled import read_sources
 from textcls.data.labels import Label, label_text
 from textcls.data.rows import Rows
+from textcls.data.sources import Role
+from textcls.data.weights import checked_weights, weights_in
 from textcls.errors import DataError, quoted
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 _SEVERAL = (list, tuple, set, frozenset)
 
+Given: TypeAlias = Any
+"""A table or a column of texts: see `texts_from_memory`. The libraries that they come from are not imported for their types."""
+
+
+def texts_from_memory(given: Given, settings: DataSettings, *, or_text: bool = False) -> list[str]:
+    """Return the texts that a user hands in, [n].
+
+    Args:
+        given: A pandas or polars `DataFrame`, an Arrow table, a `datasets.Dataset` or a dictionary of columns, of which `data.text`
+            names the column or columns, or which has one column alone; or a list, a `Series` or an array of texts.
+        settings: Which columns.
+        or_text: Whether a column `text` may stand in where a table lacks those named.
+
+    Raises:
+        DataError: It is nothing of the kind, a column is missing, or a row has no text.
+    """
+    frame = frame_of(given)
+    return checked_texts(given) if frame is None else frame.texts(text_columns(settings), or_text=or_text)
+
+
+def text_columns(settings: DataSettings) -> tuple[str, ...]:
+    """Return the columns of the text."""
+    return (settings.text,) if isinstance(settings.text, str) else settings.text
+
 
 def rows_from_memory(
-    texts: Iterable[str] | Dataset,
-    labels: Iterable[Label | Collection[Label]] | None,
+    texts: Given,
+    labels: Any,
     settings: DataSettings,
     *,
     many: bool | None = None,
+    sample_weight: Any = None,
+    role: Role = "train",
 ) -> Rows:
-    """Return rows given in memory.
+    """Return labelled rows given in memory.
 
     Args:
-        texts: Texts, [n], or a `datasets.Dataset`.
-        labels: The label of each text, or the labels, [n]; None for a `Dataset`.
-        settings: Which columns of a `Dataset` to read.
+        texts: What `texts_from_memory` takes.
+        labels: The label of each text, or the labels, [n]; or an indicator matrix, [n, labels] of 0 and 1: an array, whose labels
+            are 0, 1, 2, …, or a table, whose columns are the labels. None where the texts are a table with the labels in it.
+        settings: Which columns to read.
         many: Whether each text has a list of labels; where not given, whether all labels are lists, tuples or sets.
+        sample_weight: What each row weighs, [n], 0 or more; the column `data.weight` where not given.
+        role: What the rows are for: those of training alone have weights.
 
     Raises:
-        DataError: There are no rows, not as many labels as texts, or something is no text or no label.
+        DataError: There are no rows, not as many labels as texts, or something is no text, no label or no weight.
     """
+    frame = frame_of(texts)
     if labels is None:
-        if hasattr(texts, "column_names") and hasattr(texts, "features"):
-            return rows_from_dataset(texts, settings)
-        raise DataError("labels are missing: give a label for each text, or a Hugging Face Dataset that holds both")
-    plain = checked_texts(texts)
-    found = list(labels)
+        if frame is None:
+            raise DataError("labels are missing: give a label for each text, or a table that holds both")
+        return _labelled_frame(frame, settings, sample_weight, role)
+    plain = checked_texts(texts) if frame is None else frame.texts(text_columns(settings))
+    names, found = _labels_in(labels)
     if len(found) != len(plain):
         raise DataError(f"there are {len(plain):,} texts, but {len(found):,} labels")
     if not plain:
         raise DataError("there are no rows")
-    if many is None:
-        many = all(isinstance(value, _SEVERAL) for value in found)
-    checked: list[Any] = [_label(value, place) for place, value in enumerate(found)] if not many else _lists(found)
-    return Rows.of(plain, checked)
+    checked: list[Any]
+    if names is not None:
+        if many is False:
+            raise DataError("the labels are an indicator matrix, but a text has one label here: give the label of each text")
+        checked = [[names[place] for place in np.flatnonzero(row).tolist()] for row in found]
+    elif many or (many is None and all(isinstance(value, _SEVERAL) for value in found)):
+        checked = _lists(found)
+    else:
+        checked = [_label(value, place) for place, value in enumerate(found)]
+    weights = _weights(frame, len(plain), settings, sample_weight) if role == "train" else None
+    return replace(Rows.of(plain, checked), weights=weights)
+
+
+def _labelled_frame(frame: Frame, settings: DataSettings, sample_weight: Any, role: Role) -> Rows:
+    """Read a table that has the labels too."""
+    if sample_weight is None:
+        return read_sources([frame], settings, role)
+    weights = checked_weights(sample_weight, frame.rows)
+    rows = read_sources([frame], settings.model_copy(update={"weight": None}), role)
+    return replace(rows, weights=weights[rows.row - 1])  # of rows without a label, which may be left out, there are none
+
+
+def _weights(frame: Frame | None, count: int, settings: DataSettings, sample_weight: Any) -> NDArray[np.float64] | None:
+    if sample_weight is not None:
+        return checked_weights(sample_weight, count)
+    if settings.weight is None:
+        return None
+    if frame is None:
+        raise DataError("data.weight names a column, but the texts come without columns: give sample_weight, or a table")
+    weights, faults = weights_in(frame.column(settings.weight), settings.weight)
+    if faults:
+        raise DataError(f"{frame.place}, row {min(faults) + 1}: {faults[min(faults)]}")
+    return np.array(weights, np.float64)
+
+
+def _labels_in(given: Any) -> tuple[list[Label] | None, Any]:
+    """Return the names of the labels and a matrix of 0 and 1, where that was given; else None and what each row has.
+
+    A table of one column, and a matrix of one, are taken for that column.
+    """
+    if hasattr(given, "toarray"):  # a sparse matrix of scipy, as `MultiLabelBinarizer` gives it
+        given = given.toarray()
+    names: list[Label]
+    if isinstance(given, np.ndarray) and given.ndim == 2:
+        if given.shape[1] == 1:
+            return None, values_of(given[:, 0], "the labels")
+        names, columns = list(range(given.shape[1])), [given[:, place].tolist() for place in range(given.shape[1])]
+    elif (frame := frame_of(given)) is not None:
+        if len(frame.columns) == 1:
+            return None, frame.column(frame.columns[0])
+        names, columns = list(frame.columns), [frame.column(name) for name in frame.columns]
+    else:
+        return None, values_of(given, "the labels")
+    for name, column in zip(names, columns, strict=True):
+        for place, value in enumerate(column):
+            if value is None or isinstance(value, str) or value not in (0, 1):
+                raise DataError(f"the value of the label {quoted(name)} at index {place} is {quoted(value)}; it must be 0 or 1")
+    return names, np.array(columns, np.bool_).T
 
 
 def _label(value: Any, place: int) -> Label:
@@ -62,7 +148,7 @@ def _label(value: Any, place: int) -> Label:
     return value
 
 
-def _lists(found: Sequence[Any]) -> list[list[Label]]:
+def _lists(found: Sequence[Collection[Label]]) -> list[list[Label]]:
     """Return the labels of each text, each once."""
     lists = []
     shapes: Counter[int] = Counter()
@@ -79,12 +165,13 @@ def _lists(found: Sequence[Any]) -> list[list[Label]]:
 def checked_texts(texts: Iterable[str]) -> list[str]:
     """Return texts as a list.
 
+    Args:
+        texts: A list or another iterable, a `Series` or an array.
+
     Raises:
         DataError: `texts` is one string, or holds something that is no text.
     """
-    if isinstance(texts, str):
-        raise DataError("texts is one string: give a list of texts")
-    found = [str(text) if isinstance(text, np.str_) else text for text in texts]
+    found = values_of(texts, "texts")
     for place, text in enumerate(found):
         if not isinstance(text, str):
             raise DataError(f"the text at index {place} is {quoted(text)}: give strings")

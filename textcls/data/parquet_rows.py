@@ -32,9 +32,14 @@ def look_at_parquet(source: Source, reading: Reading) -> tuple[Source, list[str]
     check_columns(reading.wanted, source, repeated)
     for column in reading.text:
         found = schema.field(source.columns.index(column)).type
-        if not _is(found, (*_TEXTS, "null")):
+        if not holds_text(found):
             raise DataError(f"{source.place}: the column {column!r} holds {found}, not text; name the column of the text")
     return source, []
+
+
+def holds_text(type_: Any) -> bool:
+    """Whether a column of an Arrow type may be that of the text."""
+    return _is(type_, (*_TEXTS, "null"))
 
 
 def parquet_schema(path: Place) -> Any:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textcls.data.blocks import MISSING, column_values
-from textcls.errors import DataError
-
-_SHOWN: Final = 40  # characters of a value
+from textcls.data.frames import values_of
+from textcls.errors import DataError, quoted
 
 
 def weights_in(column: Any, name: str) -> tuple[list[float], dict[int, str]]:
@@ -28,29 +26,24 @@ def weights_in(column: Any, name: str) -> tuple[list[float], dict[int, str]]:
     for row, value in enumerate(column_values(column)):
         weight = _number(value)
         if weight is None:
-            shown = "missing" if value is MISSING or value is None else repr(value)
-            shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
-            faults[row] = f"the weight in column {name!r} is {shown}; it must be a number, 0 or more"
+            shown = "missing" if value is MISSING or value is None else quoted(value)
+            faults[row] = f"the weight in column {quoted(name)} is {shown}; it must be a number, 0 or more"
         weights.append(weight or 0.0)
     return weights, faults
 
 
-def checked_weights(weights: Iterable[Any], count: int) -> NDArray[np.float64]:
+def checked_weights(weights: Any, count: int) -> NDArray[np.float64]:
     """Return weights given in memory, one for each of `count` rows, float64 [count].
 
     Raises:
-        DataError: There are more or fewer, or one is no number from 0 on.
+        DataError: They are no column, there are more or fewer, or one is no number from 0 on.
     """
-    try:
-        values = list(weights)
-    except TypeError:
-        raise DataError(f"sample_weight is a {type(weights).__name__}: give a number for each text") from None
+    values = values_of(weights, "sample_weight")
     if len(values) != count:
         raise DataError(f"there are {count:,} texts, but {len(values):,} weights in sample_weight")
-    values = [value.item() if isinstance(value, np.generic) else value for value in values]
     for place, value in enumerate(values):
         if isinstance(value, str) or _number(value) is None:
-            raise DataError(f"the weight at index {place} is {value!r}: give a number, 0 or more")
+            raise DataError(f"the weight at index {place} is {quoted(value)}: give a number, 0 or more")
     return np.array(values, np.float64)
 
 
@@ -58,7 +51,7 @@ def weight_note(weights: NDArray[np.float64], name: str) -> str:
     """Say how far apart the weights of a column are."""
     none = int((weights == 0).sum())
     nothing = f"; {none:,} row{'s weigh' if none > 1 else ' weighs'} nothing" if none else ""
-    return f"weights in column {name!r}: from {weights.min():g} to {weights.max():g}{nothing}"
+    return f"weights in column {quoted(name)}: from {weights.min():g} to {weights.max():g}{nothing}"
 
 
 def _number(value: Any) -> float | None:
