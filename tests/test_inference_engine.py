@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ from helpers import tiny_artifact
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from textcls.inference import engine
+from textcls.exports.quantized import quantize
+from textcls.inference import Predictor, engine
 from textcls.inference.engine import OnnxEngine, batches_of_like_length, pad
+from textcls.inference.folding import FEWEST_DIMENSIONS
 from textcls.inference.graph import build_graph
 
 ARTIFACT = tiny_artifact(["a b c d e f g h"])
@@ -41,6 +46,46 @@ def test_as_one_by_one(threads: int | None, texts: int) -> None:
 def test_no_texts(threads: int) -> None:
     found = OnnxEngine(GRAPH, threads)(np.array([], np.int32), np.array([0]))
     assert (found.shape, str(found.dtype)) == ((0, 3), "float32")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"pooling": "final+max", "layers": 2}, {"cell": "gru", "bidirectional": False}, {"ngram_slots": 50}],
+    ids=str,
+)
+def test_features_are_what_the_classifier_layer_gets(threads: int, changes: dict[str, Any]) -> None:
+    model = tiny_artifact(["a b c d e f g h"], temperature=1.0, **changes)
+    found = OnnxEngine(build_graph(model), threads)
+    ids, offsets = random_texts(40)
+    features = found.features(ids, offsets)
+    assert (features.shape, str(features.dtype)) == ((40, found.width), "float32")
+    assert found.width == model.weights["classifier.weight"].shape[1]
+    if "ngram_slots" not in changes:
+        logits = features @ model.weights["classifier.weight"].T + model.weights["classifier.bias"]
+        np.testing.assert_allclose(found(ids, offsets), softmax(logits, axis=1), atol=1e-5)
+    assert found.features(np.array([], np.int32), np.array([0])).shape == (0, found.width)
+
+
+def test_features_of_a_folded_and_of_an_int8_model() -> None:
+    model = tiny_artifact(["a b c d e f g h"], embedding_size=FEWEST_DIMENSIONS)
+    ids, offsets = random_texts(40)
+    folded = OnnxEngine(build_graph(model), 1)
+    before = folded.features(ids[: offsets[2]], offsets[:3])  # too few tokens to fold for
+    np.testing.assert_allclose(folded.features(ids, offsets)[:2], before, atol=1e-5)
+    assert folded._folded is not None
+    small = OnnxEngine(quantize(build_graph(model)), 1).features(ids, offsets)
+    assert 0 < np.abs(small - folded.features(ids, offsets)).mean() < 0.05  # a few values of these large weights jump
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent / "fixtures").rglob("*.onnx")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_features_of_old_files(file: Path) -> None:
+    loaded = Predictor.load(file, threads=1)
+    found = loaded.transform(["a text", ""])
+    assert (found.shape, str(found.dtype)) == ((2, loaded.engine.width), "float32")
+    assert np.ptp(found, axis=0).any()
 
 
 def test_an_error_in_a_thread_is_raised() -> None:

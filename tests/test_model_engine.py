@@ -55,6 +55,9 @@ def test_equals_the_onnx_engine(cell: str, changes: dict[str, Any], monkeypatch:
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    features = TorchEngine(model, "cpu").features(ids, offsets)
+    assert (features.shape, features.dtype) == ((21, TorchEngine(model, "cpu").width), np.dtype(np.float32))
+    np.testing.assert_allclose(features, OnnxEngine(build_graph(model), threads=1).features(ids, offsets), atol=1e-5)
     monkeypatch.setattr(engine, "_BATCH_TOKENS", 16)  # many batches, one of a text longer than that
     np.testing.assert_allclose(TorchEngine(model, "cpu")(ids, offsets), expected, atol=1e-5)
 

@@ -117,7 +117,7 @@ def frame_of(given: Any) -> Frame | None:
         return _of_columns(f"the {kind}", list(given.columns), columns, len(given))
     if hasattr(given, "features") and hasattr(given, "with_format"):
         return frame_of_dataset(given)
-    if (table := _arrow_table(given)) is not None:
+    if (table := arrow_table(given)) is not None:
         return _of_arrow(f"the {kind}", table)
     if hasattr(given, "columns"):  # to go through it would give the names of its columns
         raise DataError(
@@ -180,9 +180,9 @@ def _of_columns(place: str, names: list[Any], columns: list[Any], rows: int | No
 
     def read(source: Source, reading: Reading) -> Iterator[Block]:
         for name in reading.text:
-            dtype = getattr(by_name[name], "dtype", None)
-            if getattr(dtype, "kind", "O") in _NOT_TEXT:
-                raise _not_text(source, name, dtype)
+            column = by_name[name]
+            if getattr(getattr(column, "dtype", None), "kind", "O") in _NOT_TEXT and column.notna().any():
+                raise _not_text(source, name, column.dtype)  # without a value it has no type of its own
         wanted = {name: values_of(by_name[name], f"column {name!r}") for name in reading.wanted}
         for start in range(0, rows, reading.block_rows):
             some = {name: values[start : start + reading.block_rows] for name, values in wanted.items()}
@@ -238,7 +238,7 @@ def _not_text(source: Source, name: str, type_: Any) -> DataError:
     return DataError(f"{source.place}: the column {name!r} holds {type_}, not text; name the column of the text")
 
 
-def _arrow_table(given: Any) -> Any:
+def arrow_table(given: Any) -> Any:
     """Return what offers a table through Arrow's interface as a `pyarrow.Table`; None for anything else, also for one column."""
     if not (hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__")):
         return None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from textcls.config import available_cores
 from textcls.inference.folding import fold_input_product, words_to_fold
@@ -27,11 +28,16 @@ class OnnxEngine:
     Args:
         model: A graph that `build_graph` made, or an exported file of one; it is taken apart.
         threads: Batches scored at the same time; every core where not given.
+
+    Attributes:
+        classes: Probabilities of one text.
+        width: What feeds the classifier layer of one text: values of `features`.
     """
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
         core = numeric_core(model)
         self.classes: int = core.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        self._features, self.width = _show_features(core)
         self._session, self._folded = _session(core), None
         self._words = words_to_fold(core)
         self._core = core if self._words else None
@@ -47,12 +53,20 @@ class OnnxEngine:
         Returns:
             Probabilities in the order of the texts, float32 [n_texts, classes].
         """
-        scores = np.empty((len(offsets) - 1, self.classes), np.float32)
+        return self._run("probabilities", self.classes, ids, offsets)
+
+    def features(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what feeds the classifier layer, float32 [n_texts, width]; the arguments are those of scoring."""
+        return self._run(self._features, self.width, ids, offsets)
+
+    def _run(self, output: str, width: int, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return an output of the core for each text, float32 [n_texts, width]."""
+        found = np.empty((len(offsets) - 1, width), np.float32)
         session = self._session_for(len(ids))
 
         def score(rows: NDArray[np.int64]) -> None:
             feed = pad(ids, offsets, rows)
-            scores[rows] = session.run(["probabilities"], feed)[0]
+            found[rows] = session.run([output], feed)[0]
 
         batches = list(batches_of_like_length(np.diff(offsets)))
         if self._threads == 1 or len(batches) == 1:
@@ -61,7 +75,7 @@ class OnnxEngine:
         else:
             with ThreadPoolExecutor(self._threads) as pool:
                 list(pool.map(score, batches))  # a list, so that an error in a thread is raised here
-        return scores
+        return found
 
     def _session_for(self, tokens: int) -> Any:
         """Return the session for a call: the folded one where so many tokens pay for a table of all words.
@@ -74,6 +88,14 @@ class OnnxEngine:
             fold_input_product(self._core)
             self._folded, self._core = _session(self._core), None
         return self._folded
+
+
+def _show_features(core: onnx.ModelProto) -> tuple[str, int]:
+    """Make what feeds the classifier layer an output of a core, too; return its name, which was another one once, and its width."""
+    layer = next(node for node in core.graph.node if "classifier" in node.input)
+    width = next(int(array.dims[0]) for array in core.graph.initializer if array.name == "classifier")
+    core.graph.output.append(helper.make_tensor_value_info(layer.input[0], TensorProto.FLOAT, ["texts", width]))
+    return layer.input[0], width
 
 
 def _session(core: onnx.ModelProto) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -22,7 +22,19 @@ from textcls.inference.engine import OnnxEngine
 from textcls.inference.graph import build_graph, vocabulary_of
 from textcls.text import Encoded, Encoder, Vocabulary
 
-Engine = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
+
+class Engine(Protocol):
+    """What runs a model on encoded texts: token ids, int32 [n_tokens], and where each text starts, int64 [n_texts + 1]."""
+
+    @property
+    def width(self) -> int:
+        """What feeds the classifier layer of one text, in values."""
+
+    def __call__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """Return calibrated probabilities, float32 [n_texts, classes]."""
+
+    def features(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """Return what feeds the classifier layer, float32 [n_texts, width]."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,38 @@ class Predictor:
             texts: Raw texts, [n_texts]; none is fine.
         """
         return self.score(self.encode(texts))
+
+    def transform(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what feeds the classifier layer, float32 [n_texts, width]: the final states, and what is pooled beside them.
+
+        Args:
+            texts: Raw texts, [n_texts]; none is fine.
+        """
+        encoded = self.encode(texts)
+        return self.engine.features(encoded.ids, encoded.offsets)
+
+    def classify(
+        self,
+        frame: Any,
+        *,
+        text: str | tuple[str, ...] | None = None,
+        top_k: int = 1,
+        all_scores: bool = False,
+        min_confidence: float | None = None,
+        unsure_label: str = "unsure",
+    ) -> Any:
+        """Return a table with labels beside its rows; see `textcls.inference.frames.classify_frame`."""
+        from textcls.inference.frames import classify_frame
+
+        return classify_frame(
+            self,
+            frame,
+            text=text,
+            top_k=top_k,
+            all_scores=all_scores,
+            min_confidence=min_confidence,
+            unsure_label=unsure_label,
+        )
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return texts as token ids; one thread at a time may call it."""

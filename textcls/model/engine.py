@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from textcls.artifact import Artifact
 from textcls.model.device import full_precision, resolve_device
 from textcls.model.network import Network
-from textcls.model.packing import batches_of_tokens, pack
+from textcls.model.packing import PackedBatch, batches_of_tokens, pack
 
 _BATCH_TOKENS = 262_144  # of packed tokens; enough to fill a GPU, little enough for its memory
 
@@ -33,7 +36,11 @@ class TorchEngine:
         self._network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
         self._network.to(self.device)
 
-    @torch.inference_mode()
+    @property
+    def width(self) -> int:
+        """What feeds the classifier layer of one text, in values."""
+        return int(self._network.classifier.in_features)
+
     def __call__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
         """Score texts.
 
@@ -44,11 +51,24 @@ class TorchEngine:
         Returns:
             Probabilities in the order of the texts, float32 [n_texts, classes].
         """
+        return self._run(self._probabilities, int(self._network.classifier.out_features), ids, offsets)
+
+    def features(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what feeds the classifier layer, float32 [n_texts, width]; the arguments are those of scoring."""
+        return self._run(self._network.summary, self.width, ids, offsets)
+
+    def _probabilities(self, batch: PackedBatch) -> Tensor:
+        logits: Tensor = self._network(batch) / self.temperature
+        return logits.sigmoid() if self.many else logits.softmax(dim=1)
+
+    @torch.inference_mode()
+    def _run(
+        self, compute: Callable[[PackedBatch], Tensor], width: int, ids: NDArray[np.int32], offsets: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return what is computed of each text, float32 [n_texts, width]."""
         lengths = np.diff(offsets)
-        scores = np.empty((len(lengths), self._network.classifier.out_features), np.float32)
+        found = np.empty((len(lengths), width), np.float32)
         with full_precision():
             for rows in batches_of_tokens(lengths, _BATCH_TOKENS):
-                logits = self._network(pack(ids, offsets, rows).to(self.device)) / self.temperature
-                probabilities = logits.sigmoid() if self.many else logits.softmax(dim=1)
-                scores[rows] = probabilities.float().cpu().numpy()
-        return scores
+                found[rows] = compute(pack(ids, offsets, rows).to(self.device)).float().cpu().numpy()
+        return found

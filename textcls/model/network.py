@@ -156,14 +156,18 @@ class Network(nn.Module):
             vectors: What their ids count in, (types, embedding), in training, which has no n-grams yet; the embedding table
                 where not given.
         """
+        summary = self.summary(batch, vectors)
+        logits = cast(Tensor, self.classifier(dropout(summary, self.output_dropout if self.training else 0.0)))
+        return logits if self.ngrams is None else logits + self.ngrams(batch.padded_ids())
+
+    def summary(self, batch: PackedBatch, vectors: Tensor | None = None) -> Tensor:
+        """Return what the classifier sees of each text, (batch, output_size); the arguments are those of `forward`."""
         table = self.embedding.weight if vectors is None else vectors
         if self.training and self.type_dropout:  # (Gal and Ghahramani 2016)
             table = table * dropout(table.new_ones(len(table), 1), self.type_dropout)
         embedded = nn.functional.embedding(batch.ids, table, 0 if vectors is None else None)  # (tokens, embedding)
         embedded = dropout(embedded, self.embedding_dropout if self.training else 0.0)
-        summary = self.encoder.summary(batch.sequence(embedded))  # (batch, output_size)
-        logits = cast(Tensor, self.classifier(dropout(summary, self.output_dropout if self.training else 0.0)))
-        return logits if self.ngrams is None else logits + self.ngrams(batch.padded_ids())
+        return self.encoder.summary(batch.sequence(embedded))
 
 
 def dropout(values: Tensor, share: float) -> Tensor:

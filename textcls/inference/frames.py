@@ -1,0 +1,119 @@
+"""Classifying tables in memory: rows in, the same rows out, in a table of the same kind, with labels beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from textcls.data.blocks import MISSING
+from textcls.data.frames import arrow_table, frame_of
+from textcls.errors import DataError
+from textcls.inference.answers import Answers, Names, SomePredictor, Summary
+from textcls.inference.files import as_columns, learned_from
+
+
+def classify_frame(
+    predictor: SomePredictor,
+    frame: Any,
+    *,
+    text: str | tuple[str, ...] | None = None,
+    top_k: int = 1,
+    all_scores: bool = False,
+    min_confidence: float | None = None,
+    unsure_label: str = "unsure",
+) -> Any:
+    """Return a table with the answers beside its rows, in their order.
+
+    The columns added are those that `classify_files` writes into Parquet, `label` and `confidence` first, `note` and `error` last;
+    a column of the table with a name of ours becomes `input_<name>`. A row without a text has an `error` and no other answer.
+
+    Args:
+        predictor: What classifies.
+        frame: A pandas or polars `DataFrame`, an Arrow table, a `datasets.Dataset` or a dictionary of columns. It is left as it is.
+        text: The column of the text, or several, joined by a new line. Where not given, what the model learned from, and where the
+            table lacks that, `text`; of a table with one column that one.
+        top_k: How many labels to give for each row; at most as many as there are.
+        all_scores: Give the probability of every label.
+        min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
+        unsure_label: The label of such rows.
+
+    Returns:
+        A table of the same kind, with the index of pandas; a `pyarrow.Table` for what offers Arrow's interface and is none of these.
+
+    Raises:
+        InputError: It is no table, lacks a column, or an argument is at fault.
+    """
+    answers = Answers(predictor, top_k, all_scores, min_confidence, unsure_label)
+    table = frame_of(frame)
+    if table is None:
+        raise DataError(f"classify gives a table back, and a {type(frame).__name__} is none: give one, or call predict")
+    columns: dict[str, list[Any]] = {name: [] for name in answers.names}
+    columns_of_text = as_columns(text) or learned_from(predictor)
+    for block in table.blocks(table.reading(columns_of_text, or_text=text is None, block_rows=answers.block_rows)):
+        block = replace(block, name="")  # an error stands beside its row and need not say which
+        found = answers.columns(predictor.score(predictor.encode(block.texts)), block, Summary())
+        for name, values in columns.items():
+            values += [None if value is MISSING else value for value in found.get(name, [None] * len(block))]
+    return _beside(frame, Names(answers.names).in_output(table.columns), columns, answers)
+
+
+def _beside(frame: Any, names: Sequence[str], columns: dict[str, list[Any]], answers: Answers) -> Any:
+    """Put columns beside those of a table, which get new names.
+
+    Args:
+        frame: The table.
+        names: What its columns are called from now on.
+        columns: The others, lists of values.
+        answers: What they are.
+    """
+    if isinstance(frame, Mapping):
+        return dict(zip(_renamed(frame, names), frame.values(), strict=True)) | columns
+    if hasattr(frame, "iloc"):
+        return _beside_pandas(frame, names, columns)
+    import pyarrow as pa
+
+    from textcls.inference.parquet import answer_types
+
+    added = pa.table(
+        {name: pa.array(columns[name], type_) for name, type_ in answer_types(answers.names, answers.labels).items()}
+    )
+    origin = type(frame).__module__.partition(".")[0]
+    if origin == "datasets":
+        import datasets
+
+        changed = {old: new for old, new in zip(frame.column_names, names, strict=True) if old != new}
+        return datasets.concatenate_datasets([frame.rename_columns(changed), datasets.Dataset(added)], axis=1)
+    if origin == "polars":
+        import polars
+
+        changed = {old: new for old, new in zip(frame.columns, names, strict=True) if old != new}
+        return frame.rename(changed).hstack(polars.from_arrow(added))
+    table = arrow_table(frame)
+    table = table.rename_columns(_renamed(table.column_names, names))
+    for name in added.column_names:
+        table = table.append_column(name, added.column(name))
+    return table
+
+
+def _beside_pandas(frame: Any, names: Sequence[str], columns: dict[str, list[Any]]) -> Any:
+    out = frame.copy()
+    if (renamed := _renamed(frame.columns, names)) != list(frame.columns):
+        out.columns = renamed
+    for name, values in columns.items():
+        kinds = {type(value) for value in values}
+        if kinds & {list, type(None)} and kinds != {str, type(None)}:  # else pandas makes other types of numbers and of lists
+            cells = np.empty(len(values), object)
+            for row, value in enumerate(values):
+                cells[row] = value
+            out[name] = cells
+        else:
+            out[name] = values
+    return out
+
+
+def _renamed(columns: Any, names: Sequence[str]) -> list[Any]:
+    """Return the names of columns, those that clash with the answers' changed: names that are numbers, or stand twice, are kept."""
+    return [new if new.startswith("input_") and new != str(old) else old for old, new in zip(columns, names, strict=True)]
