@@ -17,9 +17,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklearn.utils.validation import check_is_fitted
 
 from textcls import TextClassifier
-from textcls.classifier import evaluate
 from textcls.config import Config
 from textcls.errors import ConfigError, DataError, InputError, ModelError
+from textcls.scoring import evaluate
 from textcls.training import Event, Note, train
 
 SETTINGS: dict[str, Any] = {
@@ -267,7 +267,7 @@ def test_predict_refuses_what_is_no_list_of_texts(trained: TextClassifier) -> No
     with pytest.raises(DataError, match="texts is one string"):
         trained.predict("good film")
     with pytest.raises(DataError, match="the text at index 0 is 3: give strings"):
-        trained.predict_proba([3])  # type: ignore[list-item]
+        trained.predict_proba([3])
 
 
 def test_an_untrained_one_says_so(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textcls.classifier import TextClassifier as TextClassifier
-    from textcls.classifier import evaluate as evaluate
     from textcls.config import Config as Config
     from textcls.config import load_config as load_config
     from textcls.data import check as check
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from textcls.inference import explain as explain
     from textcls.model import Encoder as Encoder
     from textcls.model import Network as Network
+    from textcls.scoring import evaluate as evaluate
     from textcls.training import train as train
     from textcls.training import tune as tune
 
@@ -43,7 +43,7 @@ _HOMES = {
     "TextclsError": "errors",
     "check": "data",
     "classify_files": "inference",
-    "evaluate": "classifier",
+    "evaluate": "scoring",
     "explain": "inference",
     "export": "exports",
     "load_config": "config",

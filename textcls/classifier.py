@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,21 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_artifact, saved_data, write_artifact
-from textcls.config import Config, load_config, parse_config
-from textcls.data import Label, LabelSet, Rows, load_splits, split_rows
-from textcls.data.formats import for_none
-from textcls.data.labelled import read_sources
-from textcls.data.labels import require_known, spelt_otherwise
-from textcls.data.memory import checked_texts, rows_from_memory
-from textcls.data.sources import resolve
-from textcls.errors import ModelError
-from textcls.evaluation import Mistake, Targets, evaluate_blocks, mistakes
+from textcls.config import Config, DataSettings, parse_config
+from textcls.data import Label, Rows
+from textcls.data.labels import label_text
+from textcls.data.memory import Given, rows_from_memory, rows_to_fit, texts_from_memory
+from textcls.errors import DataError, ModelError
+from textcls.inference.explain import Explanation, explain
 from textcls.inference.hub import PREFIX, fetch_model
 from textcls.inference.predictor import Predictor
+from textcls.parameters import parameters, resolved, shown, with_parameters
+from textcls.scoring import evaluate_rows
 from textcls.storage import row_blocks
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from sklearn.utils import Tags
 
     from textcls.exports import ExportReport
@@ -37,7 +34,11 @@ if TYPE_CHECKING:
 class TextClassifier:
     """A text classifier with scikit-learn's interface.
 
-    Where `data.labels` is set, or every label that `fit` gets is a list, a tuple or a set, a text may have many labels, or none.
+    Texts, `X`, are a pandas or polars `DataFrame`, an Arrow table, a Hugging Face `Dataset` or a dictionary of columns, of which
+    `data.text` names the column or columns of the text, or which has one column alone; or a list, a `Series` or an array of texts.
+
+    Where `data.labels` is set, or every label that `fit` gets is a list, a tuple or a set, or it gets an indicator matrix, a text
+    may have many labels, or none.
 
     Args:
         config: Settings: a `Config`, a nested dictionary, a YAML file, or None for the defaults.
@@ -46,32 +47,45 @@ class TextClassifier:
         classes_: The labels, in the order of the columns of `predict_proba`; set by `fit` and `load`.
         metrics_: Reports of the splits that training saw, such as `validation`.
 
+    Raises:
+        ConfigError: A setting is unknown or does not fit.
+
     Example:
         >>> from textcls import TextClassifier
         >>> classifier = TextClassifier({"training": {"epochs": 2}, "model": {"hidden_size": 8}})
         >>> texts, labels = ["good film", "bad film"] * 20, ["pos", "neg"] * 20
-        >>> classifier.fit(texts, labels).predict(["a good one"]).shape
+        >>> classifier.fit(texts, labels, verbose=False).predict(["a good one"]).shape
         (1,)
     """
 
     def __init__(self, config: Config | Mapping[str, Any] | str | Path | None = None) -> None:
+        resolved(config)  # a wrong setting is told now, not when training begins
         self.config = config  # as given: scikit-learn's `clone` wants the very object back
         self._predictor: Predictor | None = None
         self._artifact: Artifact | None = None
 
     def fit(
         self,
-        texts: Iterable[str] | Dataset | None = None,
-        labels: Iterable[Label | Collection[Label]] | None = None,
+        X: Given = None,
+        y: Any = None,
+        sample_weight: Iterable[float] | None = None,
         *,
-        report: Callable[[Event], None] = lambda _event: None,
+        validation_data: Any = None,
+        verbose: bool = True,
+        report: Callable[[Event], None] | None = None,
     ) -> TextClassifier:
         """Train.
 
         Args:
-            texts: Training texts, [n]; or a Hugging Face `Dataset` whose columns `data.text` and `data.label` name; or nothing:
-                then the data that the settings name are read.
-            labels: The label of each text, or the labels, [n].
+            X: Training texts, [n]; or nothing: then the data that the settings name are read.
+            y: The label of each text, or the labels, [n]; or an indicator matrix of 0 and 1, [n, labels]: an array, whose labels are
+                0, 1, 2, …, or a table whose columns are the labels. None where `X` is a table with the column `data.label`, or
+                `data.labels`.
+            sample_weight: What each text weighs, [n], 0 or more: a text of weight 2 counts as if it stood there twice. Where not
+                given, the column that `data.weight` names, if it does.
+            validation_data: Rows for early stopping and calibration, a table with labels or a pair of texts and labels; where not
+                given, `data.validation_share` of the training rows is held out.
+            verbose: Whether to show progress, in a terminal or a notebook; elsewhere nothing is shown.
             report: Called with each event of training.
 
         Returns:
@@ -81,64 +95,135 @@ class TextClassifier:
             InputError: The settings or the data cannot be used.
             TrainingError: The loss is no longer a finite number.
         """
+        from textcls.training.display import FitDisplay
         from textcls.training.events import Note
         from textcls.training.fit import fit
 
-        config = self._resolved()
-        if texts is None:
-            splits = load_splits(config.data)
-            train, validation, notes = splits.train, splits.validation, splits.notes
-        else:
-            rows = rows_from_memory(texts, labels, config.data, many=True if config.data.labels else None)
-            cut = split_rows(rows, config.data.validation_share, 0.0, config.data.split_seed)
-            train, validation = rows.select(cut.train), rows.select(cut.validation) if len(cut.validation) else None
-            notes = rows.notes + cut.notes
-        for note in notes:
-            report(Note(note))
-        with closing(fit(config, train, validation)) as training:
+        config = resolved(self.config)
+        with ExitStack() as stack:
+            listeners: list[Callable[[Event], None]] = (
+                [stack.enter_context(FitDisplay(config.training.metric))] if verbose else []
+            )
+            listeners += [report] if report else []
+
+            def tell(event: Event) -> None:
+                for listener in listeners:
+                    listener(event)
+
+            train, validation, notes = rows_to_fit(config.data, X, y, sample_weight, validation_data)
+            for note in notes:
+                tell(Note(note))
+            training = stack.enter_context(closing(fit(config, train, validation)))
             while True:
                 try:
-                    report(next(training))
+                    tell(next(training))
                 except StopIteration as end:
                     self._use(end.value.artifact)
                     return self
 
-    def predict(self, texts: Sequence[str]) -> NDArray[Any]:
+    def predict(self, X: Given) -> NDArray[Any]:
         """Return the label of each text, [n], with the type it had in training.
 
         With many labels a text: a tuple of them for each text, in the order of `classes_`, in an object array [n].
+
+        Raises:
+            DataError: `X` is one string, lacks the column of the text, or holds something that is no text.
         """
-        predictor, given = self._trained(), checked_texts(texts)
-        parts = row_blocks(len(given), len(predictor.labels))
-        blocks = (predictor.predict(given[rows]).probabilities for rows in parts)
+        predictor, texts = self._trained(), self._texts(X)
+        parts = row_blocks(len(texts), len(predictor.labels))
+        blocks = (predictor.predict(texts[rows]).probabilities for rows in parts)
         if predictor.thresholds is None:
             chosen: NDArray[Any] = self.classes_[np.concatenate([block.argmax(axis=1) for block in blocks])]
             return chosen
-        found = np.empty(len(given), object)
+        found = np.empty(len(texts), object)
         for row, has in enumerate(chain.from_iterable(block >= predictor.thresholds for block in blocks)):
             found[row] = tuple(predictor.labels[column] for column in np.flatnonzero(has))
         return found
 
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def predict_proba(self, X: Given) -> NDArray[np.float32]:
         """Return the calibrated probability of each label for each text, float32 [n, classes].
 
         Raises:
-            DataError: `texts` is one string, or holds something that is no text.
+            DataError: As `predict`.
         """
-        return self._trained().predict(checked_texts(texts)).probabilities
+        return self._trained().predict(self._texts(X)).probabilities
 
-    def score(self, texts: Sequence[str], labels: Iterable[Label | Collection[Label]]) -> float:
-        """Return the share of texts whose label is predicted, or whose labels are, all of them and no other."""
-        return float(self.evaluate(texts, labels)["accuracy"])
+    def classify(
+        self,
+        X: Given,
+        *,
+        top_k: int = 1,
+        all_scores: bool = False,
+        min_confidence: float | None = None,
+        unsure_label: str = "unsure",
+    ) -> Any:
+        """Return a table as it came in, with the columns beside it that `textcls classify` writes, `label` and `confidence` first.
 
-    def evaluate(
-        self, texts: Iterable[str] | Dataset, labels: Iterable[Label | Collection[Label]] | None = None
-    ) -> dict[str, Any]:
+        See `textcls.inference.frames.classify_frame`, which also says what the arguments mean.
+
+        Raises:
+            InputError: `X` is no table, lacks the column of the text, or an argument is at fault.
+        """
+        return self._trained().classify(
+            X, top_k=top_k, all_scores=all_scores, min_confidence=min_confidence, unsure_label=unsure_label
+        )
+
+    def explain(self, X: Given, label: Label | None = None) -> list[Explanation]:
+        """Measure what each word of each text adds to a label's probability, by leaving it out.
+
+        Args:
+            X: The texts, [n].
+            label: The label to explain; of each text the most probable one where not named.
+
+        Returns:
+            For each text the label, its probability, and the words with their effects, in order.
+
+        Raises:
+            InputError: As `predict`, or the model has no such label.
+        """
+        named = None if label is None else label_text(label)
+        return [explain(self._trained(), text, named) for text in self._texts(X)]
+
+    def transform(self, X: Given) -> NDArray[np.float32]:
+        """Return what feeds the classifier layer, float32 [n, width]: the final states of the network, and what is pooled beside them.
+
+        With it a trained network stands in a scikit-learn pipeline, before another classifier.
+
+        Raises:
+            DataError: As `predict`.
+        """
+        return self._trained().transform(self._texts(X))
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[Any]:  # noqa: ARG002  # scikit-learn passes it
+        """Return the names of the columns of `transform`: `textclassifier0`, `textclassifier1`, …, [width]."""
+        return np.array([f"textclassifier{place}" for place in range(self._trained().engine.width)], object)
+
+    def score(self, X: Given, y: Any = None, sample_weight: Iterable[float] | None = None) -> float:
+        """Return the share of texts whose label is predicted, or whose labels are, all of them and no other.
+
+        Args:
+            X: The texts, [n].
+            y: Their labels, as `fit` takes them.
+            sample_weight: What each text weighs in the share, [n]; the same for all where not given, whatever `data.weight` says.
+
+        Raises:
+            DataError: The model knows no label of the texts, or they all weigh 0.
+        """
+        rows = self._rows(X, y, sample_weight)
+        report, errors = evaluate_rows(self._trained(), rows)
+        if rows.weights is None:
+            return float(report["accuracy"])
+        if not rows.weights.any():
+            raise DataError("the texts all weigh 0, so they have no score")
+        right = ~np.isin(rows.row, [error["row"] for error in errors])
+        return float(np.average(right, weights=rows.weights))
+
+    def evaluate(self, X: Given, y: Any = None) -> dict[str, Any]:
         """Evaluate on labelled texts.
 
         Args:
-            texts: Texts, [n], or a Hugging Face `Dataset` with the columns that `data.text` and `data.label` name.
-            labels: The label of each text, or the labels, [n].
+            X: The texts, [n].
+            y: Their labels, as `fit` takes them.
 
         Returns:
             `rows`, `accuracy`, `macro_f1`, `micro_f1`, `weighted_f1`, `log_loss`, `expected_calibration_error`,
@@ -147,11 +232,7 @@ class TextClassifier:
         Raises:
             DataError: The model knows no label of the texts.
         """
-        predictor = self._trained()
-        columns = parse_config(
-            {"data": saved_data(predictor.record)}, "the model"
-        ).data  # many labels, too, where `fit` found out
-        return evaluate_rows(predictor, rows_from_memory(texts, labels, columns, many=predictor.many))[0]
+        return evaluate_rows(self._trained(), self._rows(X, y))[0]
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -223,30 +304,31 @@ class TextClassifier:
         """Return scikit-learn's parameters: `config`, and with `deep` each setting, as `training__epochs`."""
         params: dict[str, Any] = {"config": self.config}
         if deep:
-            tree = self._resolved().model_dump()
-            params |= {f"{section}__{name}": value for section, settings in tree.items() for name, value in settings.items()}
+            params |= parameters(self.config)
         return params
 
     def set_params(self, **params: Any) -> TextClassifier:
         """Set `config`, or single settings such as `training__epochs=5`.
 
         Raises:
-            ConfigError: A setting is unknown or does not fit.
+            ConfigError: A setting is unknown or does not fit; none was changed.
         """
-        if "config" in params:
-            self.config = params.pop("config")
-        if params:
-            self.config = self._resolved().replace({name.replace("__", ".", 1): value for name, value in params.items()})
+        self.config = with_parameters(params.pop("config", self.config), params)
         return self
+
+    def __repr__(self) -> str:
+        """Return how to make it again, with those settings alone that differ from the defaults; long values are cut."""
+        return f"TextClassifier({shown(self.config)})"
 
     def __sklearn_tags__(self) -> Tags:
         """Tell scikit-learn that this is a classifier of strings."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(
             estimator_type="classifier",
             target_tags=TargetTags(required=True),
             classifier_tags=ClassifierTags(),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 
@@ -264,14 +346,18 @@ class TextClassifier:
             self._folder_model()
         return self.__dict__ | {"_predictor": None}
 
-    def _resolved(self) -> Config:
-        if self.config is None:
-            return Config()
-        if isinstance(self.config, Config):
-            return self.config
-        if isinstance(self.config, Mapping):
-            return parse_config(self.config, "config")
-        return load_config(self.config)
+    def _columns(self) -> DataSettings:
+        """Return the settings of `data` that the model took along: of many labels, too, where `fit` found out."""
+        return parse_config({"data": saved_data(self._trained().record)}, "the model").data
+
+    def _texts(self, X: Given) -> list[str]:
+        return texts_from_memory(X, self._columns(), or_text=True)
+
+    def _rows(self, X: Given, y: Any, sample_weight: Any = None) -> Rows:
+        """Return labelled rows to evaluate on."""
+        many = self._trained().many
+        columns = self._columns().model_copy(update={"weight": None})
+        return rows_from_memory(X, y, columns, many=many, sample_weight=sample_weight)
 
     def _use(self, artifact: Artifact, folder: Path | None = None) -> None:
         self._artifact = artifact
@@ -291,100 +377,3 @@ class TextClassifier:
                 "this TextClassifier was loaded from an exported file: load the model folder to save, export or copy it"
             )
         return self._artifact
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The outcome of `evaluate`.
-
-    Attributes:
-        report: Metrics over all rows.
-        errors: The rows labelled wrongly, the most confident first: `file`, `row`, `text`, `label`, `predicted`, `confidence`.
-            With many labels a text `label` and `predicted` are lists, and the confidence is that of the surest label that is
-            wrongly given or wrongly left out.
-        notes: What reading the rows found.
-    """
-
-    report: dict[str, Any]
-    errors: list[dict[str, Any]]
-    notes: tuple[str, ...]
-
-
-def evaluate(
-    model: str | Path,
-    data: str | Sequence[str],
-    *,
-    text: str | Sequence[str] | None = None,
-    label: str | Sequence[str] | None = None,
-    header: bool | None = None,
-    delimiter: str | None = None,
-    quoting: str | None = None,
-    encoding: str | None = None,
-    encoding_errors: str | None = None,
-    missing_labels: str | None = None,
-) -> Evaluation:
-    """Evaluate a model folder or an exported file on labelled files.
-
-    Args:
-        model: The folder or the file.
-        data: Files, folders or named sources of labelled rows, as `data.test`.
-        text: Column or columns of the text; those of training where not given.
-        label: Column of the label or labels, or for many labels columns of 0 and 1; that of training where not given.
-        header: Whether csv and tsv files have a line of column names; as in training where not given.
-        delimiter: What separates the fields of csv and tsv files; as in training where not given.
-        quoting: `auto`, `csv` or `none`; as in training where not given.
-        encoding: Of text files without a byte order mark; as in training where not given.
-        encoding_errors: `strict` or `replace`; as in training where not given.
-        missing_labels: `error` or `skip` rows without a label; as in training where not given.
-
-    Raises:
-        InputError: The model or the rows cannot be read, or the model knows no label of the rows.
-    """
-    predictor = Predictor.load(model)
-    column = "labels" if predictor.many else "label"
-    given = {"text": text, column: label, "header": header, "encoding_errors": encoding_errors}
-    given |= {"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "missing_labels": missing_labels}
-    usual = saved_data(predictor.record)
-    changed = usual | {name: value for name, value in given.items() if value is not None}
-    settings = parse_config({"data": changed}, "evaluate").data
-    sources = resolve(data, "test")
-    rows = read_sources(sources, settings)
-    report, errors = evaluate_rows(predictor, rows)
-    spelt = spelt_otherwise(rows.labels.distinct, LabelSet(predictor.labels))
-    notes = for_none({one.kind for one in sources}, settings, parse_config({"data": usual}, "the model").data)
-    notes += [*rows.notes, *([f"labels that the model knows otherwise spelt: {spelt}"] if spelt else [])]
-    return Evaluation(report, errors, tuple(notes))
-
-
-def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the report over some rows, and those labelled wrongly, the most confident first.
-
-    Raises:
-        DataError: There are labels, and the model knows none of them.
-    """
-    if found := rows.labels.distinct:
-        require_known(found, LabelSet(predictor.labels), "row", "the model knows", "check which column holds the label")
-    together = LabelSet(predictor.labels).extended(found)
-    wrong: list[Mistake] = []
-
-    def blocks() -> Iterator[tuple[NDArray[np.float32], Targets]]:
-        for some in row_blocks(len(rows), len(together)):
-            part = rows.select(np.arange(some.start, some.stop))
-            probabilities, targets = predictor.predict(part.texts).probabilities, part.targets(together)
-            wrong.extend(mistakes(probabilities, targets, together.texts, predictor.thresholds, some.start))
-            yield probabilities, targets
-
-    report = evaluate_blocks(blocks(), together.texts, predictor.thresholds)
-    wrong.sort(key=lambda one: -one.confidence)
-    errors = [
-        {
-            "file": rows.sources[rows.source[one.row]],
-            "row": int(rows.row[one.row]),
-            "text": rows.texts[one.row],
-            "label": one.label,
-            "predicted": one.predicted,
-            "confidence": round(one.confidence, 6),
-        }
-        for one in wrong
-    ]
-    return report, errors

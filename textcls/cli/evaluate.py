@@ -73,7 +73,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate a model on labelled rows."""
-    from textcls.classifier import evaluate as evaluate_model
+    from textcls.scoring import evaluate as evaluate_model
 
     report = None if json in {None, STANDARD_OUTPUT} else Path(str(json))
     check_outputs(report, errors, model, data, force)

@@ -17,6 +17,7 @@ from textcls.data.labelled import read_sources
 from textcls.data.labels import Label, label_text
 from textcls.data.rows import Rows
 from textcls.data.sources import Role
+from textcls.data.splits import load_splits, split_rows
 from textcls.data.weights import checked_weights, weights_in
 from textcls.errors import DataError, quoted
 
@@ -92,6 +93,42 @@ def rows_from_memory(
         checked = [_label(value, place) for place, value in enumerate(found)]
     weights = _weights(frame, len(plain), settings, sample_weight) if role == "train" else None
     return replace(Rows.of(plain, checked), weights=weights)
+
+
+def rows_to_fit(
+    settings: DataSettings, texts: Given, labels: Any, sample_weight: Any = None, validation_data: Any = None
+) -> tuple[Rows, Rows | None, tuple[str, ...]]:
+    """Return the rows to train on, those to validate on, and what reading them found.
+
+    Args:
+        settings: Where the rows are, if no texts are given; else which columns to read, and the share to validate on.
+        texts: What `texts_from_memory` takes.
+        labels: As for `rows_from_memory`.
+        sample_weight: What each row weighs, [n].
+        validation_data: A table with labels, or a pair of texts and labels; where not given, rows are held out.
+
+    Raises:
+        DataError: They cannot be used.
+    """
+    if texts is None:
+        if any(given is not None for given in (labels, sample_weight, validation_data)):
+            raise DataError("X is missing: give the texts too, or nothing at all for the data that the settings name")
+        splits = load_splits(settings)
+        return splits.train, splits.validation, splits.notes
+    many = True if settings.labels else None
+    rows = rows_from_memory(texts, labels, settings, many=many, sample_weight=sample_weight)
+    if validation_data is None:
+        cut = split_rows(rows, settings.validation_share, 0.0, settings.split_seed)
+        validation = rows.select(cut.validation) if len(cut.validation) else None
+        return rows.select(cut.train), validation, rows.notes + cut.notes
+    given = validation_data if isinstance(validation_data, tuple | list) else (validation_data, None)
+    if len(given) != 2:
+        raise DataError("validation_data must be a table with labels, or a pair of texts and labels")
+    columns = settings
+    if rows.many and settings.labels is None:
+        columns = settings.model_copy(update={"label": None, "labels": settings.label or "labels"})
+    validation = rows_from_memory(given[0], given[1], columns, many=rows.many, role="validation")
+    return rows, validation, rows.notes + tuple(f"validation: {note}" for note in validation.notes)
 
 
 def _labelled_frame(frame: Frame, settings: DataSettings, sample_weight: Any, role: Role) -> Rows:
@@ -171,6 +208,8 @@ def checked_texts(texts: Iterable[str]) -> list[str]:
     Raises:
         DataError: `texts` is one string, or holds something that is no text.
     """
+    if isinstance(texts, str):
+        raise DataError("texts is one string: give a list of texts")
     found = values_of(texts, "texts")
     for place, text in enumerate(found):
         if not isinstance(text, str):

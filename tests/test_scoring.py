@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from textcls import storage
-from textcls.classifier import evaluate_rows
 from textcls.data import Rows
+from textcls.scoring import evaluate_rows
 
 LABELS = tuple(f"label {number:03}" for number in range(300))
 
