@@ -78,8 +78,8 @@ def in_notebook() -> bool:
 
 
 def printable(text: str) -> str:
-    """Put U+FFFD for control characters, which could move a terminal's cursor or change its colours."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+    """Return a text with what could move a terminal's cursor, change its colours or turn text around as its escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _standing(now: Progress) -> str:
