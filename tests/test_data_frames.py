@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,9 @@ def test_tables_that_cannot_be_read() -> None:
 
     with pytest.raises(DataError, match="a Lazy cannot be read: give a DataFrame of pandas or polars"):
         frame_of(Lazy())
+    lazy = polars(COLUMNS).lazy() if find_spec("polars") else Lazy()
+    with pytest.raises(DataError, match=r"a Lazy(Frame)? cannot be read"):
+        frame_of(lazy)
     with pytest.raises(DataError, match=r"expected a datasets\.Dataset, not a DatasetDict; pass one of its splits"):
         frame_of(DatasetDict({"train": Dataset.from_dict(COLUMNS)}))
     with pytest.raises(DataError, match=r"expected a datasets\.Dataset, not a IterableDataset"):

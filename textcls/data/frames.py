@@ -119,7 +119,7 @@ def frame_of(given: Any) -> Frame | None:
         return frame_of_dataset(given)
     if (table := arrow_table(given)) is not None:
         return _of_arrow(f"the {kind}", table)
-    if hasattr(given, "columns"):  # to go through it would give the names of its columns
+    if hasattr(type(given), "columns"):  # to go through it would give the names of its columns
         raise DataError(
             f"a {kind} cannot be read: give a DataFrame of pandas or polars, an Arrow table or a dictionary of columns"
         )
