@@ -137,8 +137,18 @@ def test_what_is_no_table_is_refused(given: Any) -> None:
 def test_arguments_are_checked() -> None:
     with pytest.raises(InputError, match="must be at least 1, not 0"):
         predictor().classify(COLUMNS, top_k=0)
-    with pytest.raises(DataError, match="there is no column 'body'"):
-        predictor().classify(COLUMNS, text="body")
+    for given in (COLUMNS, {"text": TEXTS}):
+        with pytest.raises(DataError, match="there is no column 'body'"):
+            predictor().classify(given, text="body")
+
+
+def test_no_column_is_written_over() -> None:
+    frame = pd.DataFrame([["a", "b", "c", "d"]], columns=["text", "note", "note", "input_note"])
+    found = predictor().classify(frame)
+    assert list(found.columns) == ["text", "input_input_note", "note.2", "input_note", "label", "confidence", "note", "error"]
+    assert found.iloc[0, :4].tolist() == ["a", "b", "c", "d"]
+    table = predictor().classify(pa.Table.from_arrays([pa.array([c]) for c in "abcd"], names=list(frame.columns)))
+    assert table.column_names == list(found.columns)
 
 
 def test_the_columns_that_the_model_learned_from() -> None:

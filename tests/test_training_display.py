@@ -102,7 +102,7 @@ def test_fit_in_a_terminal() -> None:
 
 def run_notebook(cells: list[str], folder: Path) -> list[list[dict[str, Any]]]:
     """Run a notebook in a kernel of its own; return the outputs of each cell."""
-    source = [
+    source: list[dict[str, Any]] = [
         {"cell_type": "code", "id": f"cell{n}", "metadata": {}, "outputs": [], "execution_count": None, "source": cell}
         for n, cell in enumerate(cells)
     ]

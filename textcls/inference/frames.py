@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from textcls.data.blocks import MISSING
+from textcls.data.blocks import MISSING, check_columns
 from textcls.data.frames import arrow_table, frame_of
 from textcls.errors import DataError
 from textcls.inference.answers import Answers, Names, SomePredictor, Summary
@@ -52,6 +52,8 @@ def classify_frame(
         raise DataError(f"classify gives a table back, and a {type(frame).__name__} is none: give one, or call predict")
     columns: dict[str, list[Any]] = {name: [] for name in answers.names}
     columns_of_text = as_columns(text) or learned_from(predictor)
+    if text is not None:  # named here and now: the only column does not stand in for another
+        check_columns(columns_of_text, table.source, table.repeated)
     for block in table.blocks(table.reading(columns_of_text, or_text=text is None, block_rows=answers.block_rows)):
         block = replace(block, name="")  # an error stands beside its row and need not say which
         found = answers.columns(predictor.score(predictor.encode(block.texts)), block, Summary())
@@ -70,7 +72,7 @@ def _beside(frame: Any, names: Sequence[str], columns: dict[str, list[Any]], ans
         answers: What they are.
     """
     if isinstance(frame, Mapping):
-        return dict(zip(_renamed(frame, names), frame.values(), strict=True)) | columns
+        return dict(zip(_renamed(frame, names, columns), frame.values(), strict=True)) | columns
     if hasattr(frame, "iloc"):
         return _beside_pandas(frame, names, columns)
     import pyarrow as pa
@@ -92,7 +94,7 @@ def _beside(frame: Any, names: Sequence[str], columns: dict[str, list[Any]], ans
         changed = {old: new for old, new in zip(frame.columns, names, strict=True) if old != new}
         return frame.rename(changed).hstack(polars.from_arrow(added))
     table = arrow_table(frame)
-    table = table.rename_columns(_renamed(table.column_names, names))
+    table = table.rename_columns(_renamed(table.column_names, names, columns))
     for name in added.column_names:
         table = table.append_column(name, added.column(name))
     return table
@@ -100,7 +102,7 @@ def _beside(frame: Any, names: Sequence[str], columns: dict[str, list[Any]], ans
 
 def _beside_pandas(frame: Any, names: Sequence[str], columns: dict[str, list[Any]]) -> Any:
     out = frame.copy()
-    if (renamed := _renamed(frame.columns, names)) != list(frame.columns):
+    if (renamed := _renamed(frame.columns, names, columns)) != list(frame.columns):
         out.columns = renamed
     for name, values in columns.items():
         kinds = {type(value) for value in values}
@@ -114,6 +116,6 @@ def _beside_pandas(frame: Any, names: Sequence[str], columns: dict[str, list[Any
     return out
 
 
-def _renamed(columns: Any, names: Sequence[str]) -> list[Any]:
-    """Return the names of columns, those that clash with the answers' changed: names that are numbers, or stand twice, are kept."""
-    return [new if new.startswith("input_") and new != str(old) else old for old, new in zip(columns, names, strict=True)]
+def _renamed(columns: Any, names: Sequence[str], ours: Mapping[str, Any]) -> list[Any]:
+    """Return the names of columns, those of ours changed; others are kept, numbers and names that stand twice among them."""
+    return [new if str(old) in ours else old for old, new in zip(columns, names, strict=True)]

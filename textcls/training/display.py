@@ -73,8 +73,8 @@ class FitDisplay:
 
 def in_notebook() -> bool:
     """Whether a kernel of Jupyter runs this program, whose cells show what `display` is given."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
 
 
 def printable(text: str) -> str:
