@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset, DatasetDict
 
+from textcls.data.blocks import Reading, column_values
 from textcls.data.frames import frame_of, values_of
 from textcls.errors import DataError
 
@@ -94,6 +95,13 @@ class TestEveryKind:
 
     def test_a_missing_text_is_told_with_its_row(self, kind: str) -> None:
         assert refused(FRAMES[kind]({"text": ["x", None], "n": [1, 2]})).endswith(", row 2: 'text' is null")
+
+    def test_all_columns_where_none_are_named(self, kind: str) -> None:
+        frame = frame_of(FRAMES[kind](COLUMNS))
+        assert frame is not None
+        (block,) = frame.blocks(Reading())
+        assert {name: column_values(column) for name, column in block.columns.items()} == COLUMNS
+        assert block.texts == COLUMNS["text"]
 
     def test_no_rows(self, kind: str) -> None:
         given = FRAMES[kind]({"text": ["x"], "n": [1]})

@@ -54,7 +54,7 @@ class Frame:
         return Source(Path(self.place), self.place, "", columns=self.columns)
 
     def blocks(self, reading: Reading) -> Iterator[Block]:
-        """Read the columns that are wanted.
+        """Read the columns that are wanted; all of them where `reading.only` does not say which.
 
         Raises:
             DataError: One of them is missing, stands there twice, or is to be the text and holds something else.
@@ -183,7 +183,7 @@ def _of_columns(place: str, names: list[Any], columns: list[Any], rows: int | No
             column = by_name[name]
             if getattr(getattr(column, "dtype", None), "kind", "O") in _NOT_TEXT and column.notna().any():
                 raise _not_text(source, name, column.dtype)  # without a value it has no type of its own
-        wanted = {name: values_of(by_name[name], f"column {name!r}") for name in reading.wanted}
+        wanted = {name: values_of(by_name[name], f"column {name!r}") for name in _taken(source, reading)}
         for start in range(0, rows, reading.block_rows):
             some = {name: values[start : start + reading.block_rows] for name, values in wanted.items()}
             numbers = range(start + 1, min(start + reading.block_rows, rows) + 1)
@@ -205,9 +205,10 @@ def frame_of_dataset(dataset: Any, place: str = "dataset") -> Frame:
     def read(source: Source, reading: Reading) -> Iterator[Block]:
         from textcls.data.parquet_rows import table_blocks
 
-        plain = dataset.select_columns(list(reading.wanted)).with_format("arrow")
+        plain = dataset.select_columns(list(_taken(source, reading))).with_format("arrow")
         tables = (plain[start : start + _BATCH_ROWS] for start in range(0, len(plain), _BATCH_ROWS))
-        return table_blocks((batch for table in tables for batch in table.to_batches()), source, reading)
+        taken = replace(source, columns=_taken(source, reading))
+        return table_blocks((batch for table in tables for batch in table.to_batches()), taken, reading)
 
     def values(name: str) -> list[Any]:
         return column_values(dataset.with_format("arrow")[:].column(name))
@@ -222,16 +223,21 @@ def _of_arrow(place: str, table: Any) -> Frame:
     def read(source: Source, reading: Reading) -> Iterator[Block]:
         from textcls.data.parquet_rows import holds_text, table_blocks
 
-        chosen = table.select([source.columns.index(name) for name in reading.wanted]).rename_columns(list(reading.wanted))
+        taken = _taken(source, reading)
+        chosen = table.select([source.columns.index(name) for name in taken]).rename_columns(list(taken))
         for name in reading.text:
             if not holds_text(type_ := chosen.schema.field(name).type):
                 raise _not_text(source, name, type_)
-        return table_blocks(chosen.to_batches(), replace(source, columns=reading.wanted), reading)
+        return table_blocks(chosen.to_batches(), replace(source, columns=taken), reading)
 
     def values(name: str) -> list[Any]:
         return column_values(table.column(source.columns.index(name)))
 
     return Frame(place, source.columns, repeated, table.num_rows, table.schema, read, values)
+
+
+def _taken(source: Source, reading: Reading) -> tuple[str, ...]:
+    return source.columns if reading.only is None else reading.only
 
 
 def _not_text(source: Source, name: str, type_: Any) -> DataError:
