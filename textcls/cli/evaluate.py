@@ -23,7 +23,7 @@ from textcls.cli.output import (
 from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
 
 if TYPE_CHECKING:
-    from textcls.classifier import Evaluation
+    from textcls.scoring import Evaluation
 
 EXAMPLES = """Examples:
 

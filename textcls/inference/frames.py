@@ -12,7 +12,7 @@ from textcls.data.blocks import MISSING, check_columns
 from textcls.data.frames import arrow_table, frame_of
 from textcls.errors import DataError
 from textcls.inference.answers import Answers, Names, SomePredictor, Summary
-from textcls.inference.files import as_columns, learned_from
+from textcls.inference.options import as_columns, learned_from
 
 
 def classify_frame(

@@ -87,7 +87,7 @@ class ClassifyOptions:
     def reading(self, predictor: SomePredictor, block_rows: int) -> Reading:
         """Return how the inputs are read, in blocks of at most so many rows."""
         return Reading(
-            text=_as_columns(self.text) or _learned_from(predictor),
+            text=as_columns(self.text) or learned_from(predictor),
             lines=self.lines,
             header=self.header,
             delimiter=self.delimiter,
@@ -101,15 +101,15 @@ class ClassifyOptions:
     def deciding(self) -> dict[str, Any]:
         """Return what decides the bytes of the output, by name: every option but those of `_NOT_OF_THE_BYTES`."""
         found = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_BYTES}
-        return found | {"text": _as_columns(self.text)}
+        return found | {"text": as_columns(self.text)}
 
 
-def _as_columns(text: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+def as_columns(text: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Return the columns of the text, None where they are not given."""
     return (text,) if isinstance(text, str) else text
 
 
-def _learned_from(predictor: SomePredictor) -> tuple[str, ...]:
+def learned_from(predictor: SomePredictor) -> tuple[str, ...]:
     """Return the columns of the text that a model learned from."""
     record: Mapping[str, Any] = getattr(predictor, "record", {})
-    return _as_columns(record.get("data", {}).get("text")) or ("text",)
+    return as_columns(record.get("data", {}).get("text")) or ("text",)
