@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import TextIOWrapper
 from traceback import clear_frames
@@ -23,7 +23,7 @@ from textcls.cli.evaluate import evaluate
 from textcls.cli.explain import explain
 from textcls.cli.export import export
 from textcls.cli.info import info
-from textcls.cli.output import HUNG_UP, INTERRUPTED, TERMINATED, complain
+from textcls.cli.output import HUNG_UP, INTERRUPTED, TERMINATED, complain, say, visible
 from textcls.cli.train import train
 from textcls.cli.tune import tune
 from textcls.errors import InputError, TextclsError, is_out_of_memory
@@ -55,10 +55,16 @@ _DOING = {
 class Commands(TyperGroup):
     """The commands; an error of any of them becomes lines on standard error and an exit code."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what stands before the name of a command."""
+        with _wrong_usage_visible():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            result = super().invoke(ctx)
+            with _wrong_usage_visible():
+                result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
             return result
         except TextclsError as error:
@@ -81,6 +87,17 @@ class Commands(TyperGroup):
         except Exception as error:
             _end_if_exhausted(error, ctx.invoked_subcommand)
             raise  # a fault of our own
+
+
+@contextmanager
+def _wrong_usage_visible() -> Iterator[None]:
+    """Let what typer says of wrong options, which quotes them and which it prints itself, steer no terminal."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own; their base has a place of its own in each release
+            error.message = visible(error.message)  # type: ignore[attr-defined]
+        raise
 
 
 def _end_if_exhausted(error: Exception, command: str | None) -> None:
@@ -120,7 +137,7 @@ for command in (train, tune, evaluate, classify, export, explain, info, check):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"textcls {textcls.__version__}")
+        say(f"textcls {textcls.__version__}")
         raise typer.Exit
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, table, tell, write_json
+from textcls.cli.output import STANDARD_OUTPUT, say, table, tell, write_json
 from textcls.cli.source import (
     DelimiterOption,
     EncodingOption,
@@ -64,7 +64,7 @@ def check(
         return
     for part in (_how(report), _tables(report), _doubts(report, config.data.missing_labels)):
         if part:
-            typer.echo("\n".join(part) + "\n")
+            say("\n".join(part) + "\n")
     for note in report.notes:
         tell(f"note: {note}")
     settings = [*overrides, *(["data.missing_labels=skip"] if _stops(report, config.data.missing_labels) else [])]

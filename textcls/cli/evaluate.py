@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, figure, metrics_table, table, tell, write_json, write_rows
+from textcls.cli.output import STANDARD_OUTPUT, figure, metrics_table, say, table, tell, write_json, write_rows
 from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
 
 EXAMPLES = """Examples:
@@ -74,8 +74,8 @@ def evaluate(
     for note in result.notes:
         tell(f"note: {note}")
     if json != STANDARD_OUTPUT:
-        typer.echo(metrics_table({"": result.report}))
-        typer.echo(f"\n{_by_label(result.report)}")
+        say(metrics_table({"": result.report}))
+        say(f"\n{_by_label(result.report)}")
     if json is not None:
         write_json(result.report, json)
     if errors is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from textcls.cli.output import STANDARD_OUTPUT, table, tell, write_json
+from textcls.cli.output import STANDARD_OUTPUT, say, table, tell, write_json
 
 EXAMPLES = """Examples:
 
@@ -45,7 +45,7 @@ def explain(
     if json:
         write_json(asdict(result), STANDARD_OUTPUT)
         return
-    typer.echo(f"{result.label}  {result.confidence:.4f}")
+    say(f"{result.label}  {result.confidence:.4f}")
     strongest = sorted(result.words, key=lambda word: -abs(word.effect))[:_MOST_WORDS]
     if not strongest:
         tell("the text has no word: this is the model's answer to nothing")
@@ -59,6 +59,6 @@ def explain(
         ]
         for word in strongest
     ]
-    typer.echo(f"\n{table(rows, numbers=False)}")
+    say(f"\n{table(rows, numbers=False)}")
     if len(result.words) > len(strongest):
         tell(f"\n{len(result.words) - len(strongest):,} words of less effect are not shown; --json gives them all")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import size, tell
+from textcls.cli.output import say, size, tell
 
 if TYPE_CHECKING:
     from textcls.exports.onnx_file import Quantization
@@ -104,26 +104,24 @@ def export(
         model, out, to=to, quantize=quantize, locale=locale, texts=texts, force=force, runtime=runtime, push=push
     )
     if kind == "spacy":
-        typer.echo("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
+        say("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
     elif report.takes_text:
-        typer.echo(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
+        say(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
     elif kind == "pt2":
-        typer.echo("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
+        say("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
     else:
-        typer.echo(
-            "takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)"
-        )
+        say("takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)")
     if kind != "onnx" or not report.int8:
-        typer.echo(
+        say(
             f"equal to the model on {report.texts:,} texts: largest difference of a probability "
             f"{rounded_up(report.largest_difference, 1):.1g}"
         )
     if report.int8:
-        typer.echo(_what_int8_did(report.int8, report.texts))
+        say(_what_int8_did(report.int8, report.texts))
     hashed = "SHA-256" if kind in {"onnx", "pt2"} else "SHA-256 of its model.onnx"
-    typer.echo(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
+    say(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
     if push:
-        typer.echo(f"sent to the Hub: {push}")
+        say(f"sent to the Hub: {push}")
     tell(f"  compared on {report.source}, and on hard texts")
     tell("\nNext:")
     for command in following(kind, out, push):

@@ -1,9 +1,14 @@
-"""What the commands print with: results to standard output, everything else to standard error."""
+"""What the commands print with: results to standard output, everything else to standard error.
+
+Labels, file names, settings and rows come from anywhere: what people read goes through `say` and `tell`, which let nothing through
+that steers a terminal. What programs read (JSON, rows) is written as it is.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,9 +34,24 @@ METRICS = {
 }
 
 
+# What moves a terminal's cursor, changes its colours or turns its text around: control characters but for the new line, C1 among
+# them; the line ends that only Unicode knows; what overrides the direction of writing; and the bytes of names that are no UTF-8.
+_STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Return a text with what would steer a terminal as its escape, such as `\x1b`; new lines stay."""
+    return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def say(text: str = "") -> None:
+    """Write what was asked for to standard output, for people to read."""
+    typer.echo(visible(text))
+
+
 def tell(text: str = "") -> None:
     """Write a note, a summary or progress to standard error."""
-    typer.echo(text, err=True)
+    typer.echo(visible(text), err=True)
 
 
 def complain(message: str) -> None:
@@ -64,6 +84,7 @@ def native_messages_dropped() -> Iterator[None]:
 
 def table(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
     """Return rows as aligned columns: the first to the left, the others to the right where they are numbers."""
+    rows = [[visible(text).replace("\n", r"\n") for text in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

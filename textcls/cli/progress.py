@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from textcls.cli.output import METRICS, tell
+from textcls.cli.output import METRICS, tell, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -50,7 +50,7 @@ class Lines:
     def line(self, text: str) -> None:
         """Write a line."""
         if self._live:
-            self._live.console.print(text, markup=False)
+            self._live.console.print(visible(text), markup=False)
         else:
             tell(text)
 

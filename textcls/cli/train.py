@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, metrics_table, tell
+from textcls.cli.output import INTERRUPTED, metrics_table, say, tell
 from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
 from textcls.errors import InputError
 
@@ -89,7 +89,7 @@ def _show(run: Run) -> None:
     """Print the result table, where the model is, and what to do with it."""
     if run.metrics:
         tell()
-        typer.echo(metrics_table(run.metrics, _SHOWN_OF_MANY if run.artifact.many else _SHOWN))
+        say(metrics_table(run.metrics, _SHOWN_OF_MANY if run.artifact.many else _SHOWN))
     model = shlex.quote(str(run.folder / "model"))
     tell(f"\nmodel: {model}   log, metrics and pictures: {shlex.quote(str(run.folder))}")
     tell("\nNext:")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, METRICS, figure, table, tell
+from textcls.cli.output import INTERRUPTED, METRICS, figure, say, table, tell
 from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
 from textcls.errors import InputError
 
@@ -81,7 +81,7 @@ def tune(
 def _show(result: Search, given: Config) -> None:
     """Print the best trials side by side, what the search left, and what to do with it."""
     tell()
-    typer.echo(comparison(result, given))
+    say(comparison(result, given))
     folder = shlex.quote(str(result.folder))
     best = shlex.quote(str(result.folder / "best.yaml"))
     tell(f"\nbest settings: {best}   all trials: {shlex.quote(str(result.folder / 'trials.csv'))}, search.png")
