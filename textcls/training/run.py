@@ -12,14 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from textcls.artifact import Artifact, check_gives_way, read_artifact, write_artifact
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
 from textcls.errors import InputError, MissingPackageError, TrainingError
-from textcls.evaluation import confusion_matrix
-from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
 from textcls.files import replacing, write_text
 from textcls.training.card import model_card
 from textcls.training.checkpoint import Checkpoints, remove_torn
@@ -27,12 +23,11 @@ from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
 from textcls.training.interrupt import interruptible
+from textcls.training.pictures import FILES, draw_curves, draw_predictions
 from textcls.training.prepare import check_labels
 
 Report = Callable[[Event], None]
-_MOST_LABELS_SHOWN = 500
 _BLOCK = 8192  # row numbers written at once
-_PICTURES = ("learning_curves.png", "confusion_matrix.png", "reliability.png")
 
 
 @dataclass(frozen=True)
@@ -136,7 +131,7 @@ def train(
             if failure is not None:
                 raise failure
             return Run(folder, fitted.artifact, dict(fitted.artifact.metrics), False)
-        run = _finish(fitted, splits, log, failure)
+        run = _finish(fitted, splits, log, failure, tell)
         if not run.interrupted:
             checkpoints.remove()
         return run
@@ -212,14 +207,14 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: the run folder cannot be made: no right to write in {there}")
 
 
-def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStoppedError | None) -> Run:
+def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStoppedError | None, tell: Report) -> Run:
     """Write what training gave.
 
     Raises:
         TrainingError: It cannot be written; or training failed, which is told once its best model is safe.
     """
     try:
-        run = _write(fitted, splits, log)
+        run = _write(fitted, splits, log, tell)
     except OSError as error:
         full = f"{log.folder}: the model cannot be written: {error.strerror}; make room, then go on with --resume"
         raise TrainingError(str(failure or full)) from error
@@ -228,7 +223,7 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStopp
     return run
 
 
-def _write(fitted: Fitted, splits: Splits, log: _RunLog) -> Run:
+def _write(fitted: Fitted, splits: Splits, log: _RunLog, tell: Report) -> Run:
     """Evaluate on test, and write model, metrics and pictures."""
     metrics = dict(fitted.artifact.metrics)
     provenance = {**fitted.artifact.provenance, "data": splits.files}
@@ -238,15 +233,13 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog) -> Run:
     artifact = replace(fitted.artifact, metrics=metrics, provenance=provenance)
     write_artifact(artifact, log.folder / "model", model_card(artifact))
     write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
-    plot_learning_curves(log.history, log.folder / _PICTURES[0], before_ngrams=artifact.config.model.ngram_slots > 0)
+    ngrams = artifact.config.model.ngram_slots > 0
+    for note in draw_curves(log.folder, log.history, before_ngrams=ngrams, many=artifact.many):
+        tell(note)
     if probabilities is not None and targets is not None:
-        name = "test" if "test" in metrics else "validation"
-        labels = list(metrics[name]["per_class"])
-        # One label taken for another: with many a text there is no such thing, and with very many nobody could read the picture.
-        if not artifact.many and len(labels) <= _MOST_LABELS_SHOWN:
-            matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
-            plot_confusion_matrix(matrix, labels, log.folder / _PICTURES[1])
-        plot_reliability(probabilities, targets, log.folder / _PICTURES[2])
+        report = metrics["test" if "test" in metrics else "validation"]
+        for note in draw_predictions(log.folder, probabilities, targets, report, artifact.thresholds):
+            tell(note)
     return Run(log.folder, artifact, metrics, fitted.stopped)
 
 
@@ -362,7 +355,7 @@ def _clear(folder: Path) -> None:
     Checkpoints(folder / "checkpoints").remove()
     if (folder / "model" / "labels.json").is_file():
         shutil.rmtree(folder / "model")
-    for name in (*_PICTURES, "metrics.json", "log.jsonl"):
+    for name in (*FILES, "metrics.json", "log.jsonl"):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / "tensorboard").glob("events.out.tfevents.*"):
         path.unlink()

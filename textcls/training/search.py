@@ -15,13 +15,14 @@ from typing import Any
 from textcls.config import Config
 from textcls.data import Splits, load_splits
 from textcls.errors import ConfigError, TrainingError
-from textcls.evaluation.plots import plot_search
+from textcls.evaluation.search_plot import plot_search
 from textcls.files import replacing, write_text
 from textcls.training.checkpoint import remove_torn
 from textcls.training.events import Ending, EpochEnd, Note, SearchEvent, TrialEnd, TrialStart
 from textcls.training.fit import fit
 from textcls.training.interrupt import interruptible
 from textcls.training.loop import standing
+from textcls.training.pictures import drawn
 from textcls.training.prepare import Prepared, prepare
 from textcls.training.run import check_folder, data_sums, lasting
 from textcls.training.space import Choice, searched, setting
@@ -146,7 +147,9 @@ def tune(
             name: "choice" if isinstance(values, Choice) else "log" if values.log else "linear"
             for name, values in space.items()
         }
-        plot_search(table(study.trials, config, list(space)), config.training.metric, kinds, folder / PICTURE)
+        found, metric = table(study.trials, config, list(space)), config.training.metric
+        for told in drawn(folder / PICTURE, lambda path: plot_search(found, metric, kinds, path)):
+            report(told)
         return Search(folder, study.trials, best, config.replace(best.changes), tuple(space), budget.pressed())
 
 
