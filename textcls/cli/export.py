@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import say, size, tell
+from textcls.cli.output import metric_names, say, size, tell
 
 if TYPE_CHECKING:
     from textcls.exports.onnx_file import Quantization
@@ -117,7 +117,7 @@ def export(
             f"{rounded_up(report.largest_difference, 1):.1g}"
         )
     if report.int8:
-        say(_what_int8_did(report.int8, report.texts))
+        say(_what_int8_did(report.int8, report.texts, report.many))
     hashed = "SHA-256" if kind in {"onnx", "pt2"} else "SHA-256 of its model.onnx"
     say(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
     if push:
@@ -152,7 +152,7 @@ def following(kind: str, out: Path, push: str | None = None) -> list[str]:
     return [f"textcls classify {place} FILES"]
 
 
-def _what_int8_did(int8: Quantization, texts: int) -> str:
+def _what_int8_did(int8: Quantization, texts: int, many: bool) -> str:
     from textcls.exports.parity import rounded_down, rounded_up
 
     difference, across = rounded_up(int8.largest_difference), rounded_up(int8.across_batchings)
@@ -165,7 +165,7 @@ def _what_int8_did(int8: Quantization, texts: int) -> str:
     if int8.accuracy:
         model, file = int8.accuracy
         lines.append(
-            f"accuracy on {int8.rows:,} rows of the run's validation split: {file:.4f}, "
+            f"{metric_names(many)['accuracy']} on {int8.rows:,} rows of the run's validation split: {file:.4f}, "
             f"the model's {model:.4f} ({file - model:+.4f})"
         )
     return "\n".join(lines)

@@ -32,6 +32,12 @@ METRICS = {
     "expected_calibration_error": "calibration error (ECE)",
     "unseen_label_rows": "rows with an unseen label",
 }
+METRICS_OF_MANY = {**METRICS, "accuracy": "exact match"}  # many labels a text: all of them are right
+
+
+def metric_names(many: bool) -> dict[str, str]:
+    """Return what metrics are called, by their keys in reports."""
+    return METRICS_OF_MANY if many else METRICS
 
 
 # What moves a terminal's cursor, changes its colours or turns its text around: control characters but for the new line, C1 among
@@ -106,10 +112,11 @@ def figure(value: Any) -> str:
 def metrics_table(reports: Mapping[str, Mapping[str, Any]], names: Sequence[str] = tuple(METRICS)) -> str:
     """Return the metrics of one or more splits, a column each; what no report has is left out."""
     rows = [["", *reports]] if any(reports) else []
+    called = metric_names(any("threshold" in one for report in reports.values() for one in report["per_class"].values()))
     for name in names:
         values = [report.get(name) for report in reports.values()]
         if any(values) or (name != "unseen_label_rows" and any(value is not None for value in values)):
-            rows.append([METRICS[name], *map(figure, values)])
+            rows.append([called[name], *map(figure, values)])
     return table(rows)
 
 

@@ -81,7 +81,7 @@ def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
             f"note: an export of this model will take token ids, not raw text: the tokenizer {config.text.tokenizer} "
             "cannot be written in ONNX (text.tokenizer unicode can)"
         )
-    with TrainingDisplay(config.training.metric) as display:
+    with TrainingDisplay(config.training.metric, config.data.labels is not None) as display:
         return train_model(config, folder, report=display, **options)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, METRICS, figure, say, table, tell
+from textcls.cli.output import INTERRUPTED, figure, metric_names, say, table, tell
 from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
 from textcls.errors import InputError
 
@@ -71,7 +71,7 @@ def tune(
     from textcls.training import tune as tune_model
 
     fixed = list(parse_overrides(overrides or ()))
-    with SearchDisplay(config.training.metric, minutes) as display:
+    with SearchDisplay(config.training.metric, minutes, config.data.labels is not None) as display:
         result = tune_model(config, folder, minutes, search=search, fixed=fixed, force=force, resume=resume, report=display)
     _show(result, config)
     if result.interrupted:
@@ -99,7 +99,7 @@ def comparison(result: Search, given: Config) -> str:
     rows = rows_of(result.trials, given, result.searched)
     shown = [*rows[:_SHOWN], *(row for row in rows[_SHOWN:] if row["origin"] == "given")]
     cells = [["trial", *(f"{row['trial']} given" if row["origin"] == "given" else str(row["trial"]) for row in shown)]]
-    cells.append([METRICS[metric], *(figure(row[metric]) for row in shown)])
+    cells.append([metric_names(given.data.labels is not None)[metric], *(figure(row[metric]) for row in shown)])
     cells.append(["best epoch", *(figure(row["best_epoch"]) for row in shown)])
     cells.append(["epochs", *(figure(row["epochs"]) for row in shown)])
     cells.append(["seconds", *(f"{row['seconds']:.0f}" for row in shown)])
