@@ -20,6 +20,7 @@ from textcls.data.memory import checked_texts, rows_from_memory
 from textcls.errors import ModelError
 from textcls.evaluation import Mistake, Targets, evaluate_blocks, mistakes
 from textcls.inference.hub import PREFIX, fetch_model
+from textcls.inference.own_columns import with_own_columns
 from textcls.inference.predictor import Predictor
 from textcls.storage import row_blocks
 
@@ -319,6 +320,7 @@ def evaluate(
     encoding: str | None = None,
     encoding_errors: str | None = None,
     missing_labels: str | None = None,
+    own_columns: bool = False,
 ) -> Evaluation:
     """Evaluate a model folder or an exported file on labelled files.
 
@@ -333,6 +335,7 @@ def evaluate(
         encoding: Of text files without a byte order mark; as in training where not given.
         encoding_errors: `strict` or `replace`; as in training where not given.
         missing_labels: `error` or `skip` rows without a label; as in training where not given.
+        own_columns: Give the wrong rows all columns that they have in their files, for which these are read again.
 
     Raises:
         InputError: The model or the rows cannot be read, or the model knows no label of the rows.
@@ -345,12 +348,14 @@ def evaluate(
     settings = parse_config({"data": columns}, "evaluate").data
     source = data if isinstance(data, str) else tuple(data)
     rows = read_labelled(source, settings, "test")
-    report, errors = evaluate_rows(predictor, rows)
+    report, errors, places = evaluate_rows(predictor, rows)
+    if own_columns:
+        errors = with_own_columns(errors, places, source, settings)
     return Evaluation(report, errors, rows.notes)
 
 
-def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the report over some rows, and those labelled wrongly, the most confident first.
+def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]], list[int]]:
+    """Return the report over some rows, those labelled wrongly, the most confident first, and the place of each of these.
 
     Raises:
         DataError: There are labels, and the model knows none of them.
@@ -380,4 +385,4 @@ def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], lis
         }
         for one in wrong
     ]
-    return report, errors
+    return report, errors, [one.row for one in wrong]

@@ -137,12 +137,14 @@ def size(count: int) -> str:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path, names: Sequence[str]) -> None:
-    """Write rows to a `.jsonl`, `.csv` or `.tsv` file, whole or not at all."""
+    """Write rows to a `.jsonl`, `.csv` or `.tsv` file, whole or not at all: these columns, and those that only some rows have."""
+    from textcls.data.blocks import MISSING
     from textcls.files import replacing
     from textcls.inference.writers import CsvWriter, JsonlWriter
 
     kind = path.suffix.lower()
+    names = list(dict.fromkeys((*names, *(name for row in rows for name in row))))
     with replacing(path) as neighbour, neighbour.open("wb") as file:
         writer = JsonlWriter(file) if kind == ".jsonl" else CsvWriter(file, names, "\t" if kind == ".tsv" else ",")
-        writer.write({name: [row[name] for row in rows] for name in names}, [])
+        writer.write({name: [row.get(name, MISSING) for row in rows] for name in names}, [])
         writer.close()

@@ -73,13 +73,46 @@ def read_sources(sources: Sequence[Labelled], settings: DataSettings) -> Rows:
     return _Reader(settings).rows(sources)
 
 
-class _Reader:
-    """Collects the rows of some sources."""
+def columns_of(
+    sources: Sequence[Labelled], settings: DataSettings, rows: Iterable[int]
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """Read all columns of some rows, the sources' own: lists, or pyarrow arrays, as in a block.
 
-    def __init__(self, settings: DataSettings) -> None:
+    Args:
+        sources: What `read_sources` was given.
+        settings: Columns and decoding.
+        rows: Places among the rows that it returned, from 0.
+
+    Yields:
+        The places of some of these rows, ascending, and of their columns the values, by name. A text that is a file has none.
+
+    Raises:
+        DataError: A source cannot be read.
+    """
+    reader, wanted, start = _Reader(settings, whole=True), set(rows), 0
+    for source in sources:
+        for block, labels, _ in reader.blocks(source):
+            kept = [row for row, label in enumerate(labels) if label is not None]
+            found = {start + place: row for place, row in enumerate(kept) if start + place in wanted}
+            start += len(kept)
+            if found:
+                columns = {} if isinstance(source, ClassFolder) else block.columns
+                yield list(found), {name: _some(column, list(found.values())) for name, column in columns.items()}
+
+
+def _some(column: Any, rows: list[int]) -> Any:
+    return [column[row] for row in rows] if isinstance(column, list) else column.take(rows)
+
+
+class _Reader:
+    """Collects the rows of some sources; with `whole` all of their columns are read."""
+
+    def __init__(self, settings: DataSettings, *, whole: bool = False) -> None:
         self._settings = settings
         self._cells = LabelCells(settings)
         self._reading = Reading.of(settings, self._cells.columns)
+        if whole:
+            self._reading = replace(self._reading, only=None)
         self._rows = RowsBuilder()
         self._names: dict[tuple[int, str], int] = {}  # of two sources they may be equal: a/x.csv and b/x.csv are both x.csv
         self._notes: list[str] = []
@@ -91,7 +124,7 @@ class _Reader:
             raise DataError("there is nothing to read: the list of files is empty")
         for number, source in enumerate(sources):
             before = len(self._rows) + self._report.missing
-            for block, labels, faults in self._blocks(source):
+            for block, labels, faults in self.blocks(source):
                 if wrong := faults | block.faults:
                     row = min(wrong)
                     raise DataError(f"{source.place}, row {block.numbers[row]}: {wrong[row]}" if block.name else wrong[row])
@@ -105,7 +138,8 @@ class _Reader:
         rows = self._rows.finish(tuple(name for _, name in self._names), report=self._report)
         return replace(rows, notes=(*self._notes, *self._report.notes(), *label_notes(rows)))
 
-    def _blocks(self, source: Labelled) -> Iterator[_Labelled]:
+    def blocks(self, source: Labelled) -> Iterator[_Labelled]:
+        """Read the rows of a source, the label of each, and what is wrong with some."""
         if isinstance(source, ClassFolder):
             yield from self._of_folder(source)
         elif isinstance(source, StoredDataset):
@@ -219,6 +253,7 @@ def _dataset_blocks(source: StoredDataset, reading: Reading) -> Iterator[Block]:
     """Read a data set of the `datasets` library."""
     place, repeated = with_columns(Source(Path(source.place), source.place, ""), source.dataset.column_names)
     check_columns(reading.wanted, place, repeated)
-    plain = source.dataset.select_columns(list(reading.wanted)).with_format("arrow")
+    some = source.dataset if reading.only is None else source.dataset.select_columns(list(reading.wanted))
+    plain = some.with_format("arrow")
     tables = (plain[start : start + _BATCH_ROWS] for start in range(0, len(plain), _BATCH_ROWS))
     return table_blocks((batch for table in tables for batch in table.to_batches()), place, reading)
