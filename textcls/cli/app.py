@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 import textcls
 from textcls.cli.check import check
 from textcls.cli.classify import classify
+from textcls.cli.config import config
 from textcls.cli.evaluate import evaluate
 from textcls.cli.explain import explain
 from textcls.cli.export import export
@@ -48,6 +49,7 @@ _DOING = {
     "export": ("exporting the model", _MORE_MEMORY),
     "explain": ("explaining", f"give a shorter text, or {_MORE_MEMORY}"),
     "info": ("reading the model", _MORE_MEMORY),
+    "config": ("reading the settings", _MORE_MEMORY),
 }
 """What each command was doing, and what helps where there is no memory for it."""
 
@@ -126,13 +128,15 @@ app = typer.Typer(
     help="Train a small, fast text classifier on a dataset, classify text files with it, export it as one file.",
     epilog=_EXAMPLES,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,  # plain help: rich alone would double the time it takes
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (train, tune, evaluate, classify, export, explain, info, check):
-    app.command(no_args_is_help=True, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)
+for command in (train, tune, evaluate, classify, export, explain, info, check, config):
+    app.command(no_args_is_help=command is not config, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(
+        command
+    )
 
 
 def _show_version(wanted: bool) -> None:

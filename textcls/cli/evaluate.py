@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from textcls.cli.output import STANDARD_OUTPUT, figure, metrics_table, say, table, tell, write_json, write_rows
-from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
+from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, TextOption, reading_options
 
 EXAMPLES = """Examples:
 
@@ -32,12 +32,16 @@ def evaluate(
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - prints it.")] = None,
     errors: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the wrong rows, the most confident first, to .jsonl, .csv or .tsv."),
+        typer.Option(
+            metavar="FILE", help="Write the wrong rows with all their columns, the most confident first: .jsonl, .csv, .tsv."
+        ),
     ] = None,
-    text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column with the text; may be repeated.")] = None,
+    text: TextOption = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column with the label or labels; repeated, columns of 0 and 1."),
+        typer.Option(
+            "--label", "--labels", metavar="COLUMN", help="Column with the label or labels; repeated, columns of 0 and 1."
+        ),
     ] = None,
     no_header: Annotated[
         bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
@@ -69,6 +73,7 @@ def evaluate(
         header=False if no_header else None,
         encoding_errors=encoding_errors,
         missing_labels=missing_labels,
+        own_columns=errors is not None,
         **reading_options(delimiter, quoting, encoding),
     )
     for note in result.notes:

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from textcls.cli.output import INTERRUPTED, metrics_table, say, tell
-from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
+from textcls.cli.source import (
+    LabelOption,
+    LabelsOption,
+    SetOption,
+    SourceArgument,
+    TextOption,
+    VectorsOption,
+    column_options,
+    last_folder,
+    new_folder,
+    read_settings,
+    stem,
+)
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,10 +34,10 @@ EXAMPLES = """Examples:
 
 \b
   textcls train configs/trec.yaml
-  textcls train reviews.csv --set data.text=body --set data.label=stars
-  textcls train news/ --set text.vectors=glove.6B.50d --run runs/news
+  textcls train reviews.csv --text body --label stars
+  textcls train news/ --vectors glove.6B.50d --run runs/news
   textcls train new.csv --from runs/news/model
-  textcls train news/ --set text.vectors=glove.6B.50d --run runs/news --resume
+  textcls train news/ --vectors glove.6B.50d --run runs/news --resume
 
 A folder holds one folder of text files per class. The run folder holds the model (model/), its metrics, pictures and log.
 While it trains, * marks the best epoch so far. Ctrl-C ends training early and keeps the best model so far. What was
@@ -39,6 +51,10 @@ _SHOWN_OF_MANY = (*_SHOWN[:3], "micro_f1", *_SHOWN[3:])  # with one label a text
 def train(
     source: SourceArgument,
     overrides: SetOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    labels: LabelsOption = None,
+    vectors: VectorsOption = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Run folder to make; runs/<name of CONFIG|DATA> where not given.", show_default=False),
@@ -53,10 +69,12 @@ def train(
     """Train a classifier on a dataset and evaluate it."""
     first = os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ  # of those that torchrun started
     try:
-        config = read_settings(source, overrides)
+        config = read_settings(source, overrides, column_options(text, label, labels, vectors))
         if force and resume:
             raise InputError("--force and --resume exclude each other: write over the run, or go on with it")
         folder = run or (last_folder(stem(source)) if resume else new_folder(stem(source), force))
+        if run is None and first and folder != (before := last_folder(stem(source))) and (before / "checkpoints").is_dir():
+            tell(f"note: {before} holds a run to go on with: --resume goes on with it; this is a new one, in {folder}")
         result = _train(config, folder, first, force=force, resume=resume, start_from=start_from)
     except InputError as error:
         if first:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from textcls.cli.output import INTERRUPTED, figure, metric_names, say, table, tell
-from textcls.cli.source import SetOption, SourceArgument, last_folder, new_folder, read_settings, stem
+from textcls.cli.source import (
+    LabelOption,
+    LabelsOption,
+    SetOption,
+    SourceArgument,
+    TextOption,
+    VectorsOption,
+    column_options,
+    last_folder,
+    new_folder,
+    read_settings,
+    stem,
+)
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +56,10 @@ _SHOWN = 5  # trials, beside that of the given settings
 def tune(
     source: SourceArgument,
     overrides: SetOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    labels: LabelsOption = None,
+    vectors: VectorsOption = None,
     minutes: Annotated[float, typer.Option(metavar="N", help="Time for the whole search.", show_default=True)] = 10.0,
     search: Annotated[
         list[str] | None,
@@ -59,7 +75,7 @@ def tune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, for as many minutes again.")] = False,
 ) -> None:
     """Search for settings that train a better model."""
-    config = read_settings(source, overrides)
+    config = read_settings(source, overrides, column_options(text, label, labels, vectors))
     if force and resume:
         raise InputError("--force and --resume exclude each other: write over the search, or go on with it")
     if not 0 < minutes < float("inf"):

@@ -27,6 +27,7 @@ from textcls.training.pictures import FILES, draw_curves, draw_predictions
 from textcls.training.prepare import check_labels
 
 Report = Callable[[Event], None]
+CHECKPOINTS = "checkpoints"  # the folder in a run folder; there as long as the run can go on
 _BLOCK = 8192  # row numbers written at once
 
 
@@ -79,7 +80,7 @@ def train(
             check_gives_way(folder / "model")
             if start_from is not None and Path(start_from).resolve().is_relative_to((folder / "model").resolve()):
                 raise InputError(f"{start_from}: would be written over by the model of this run; name another --run")
-        checkpoints = Checkpoints(folder / "checkpoints", config.training.checkpoint_minutes, writes=world.first)
+        checkpoints = Checkpoints(folder / CHECKPOINTS, config.training.checkpoint_minutes, writes=world.first)
         before = _resumed(folder, checkpoints) if resume else None
         checkpoints.expect("settings", lasting(config))
         started = None if start_from is None else read_artifact(start_from)
@@ -161,9 +162,13 @@ def _knows_held_out_rows(started: Artifact, splits: Splits, config: Config) -> b
     return bool(splits.cut) and not same_cut and bool(learned & {file.get("sha256") for file in splits.files["train"]})
 
 
-def check_folder(folder: Path, force: bool) -> None:
-    """Refuse a run folder that holds something, or cannot be made, before the data are read."""
+def check_folder(folder: Path, force: bool, begun: str = CHECKPOINTS) -> None:
+    """Refuse a run folder that holds something, or cannot be made, before the data are read; `begun` lies in one to go on with."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
+        if (folder / begun).exists():
+            raise InputError(
+                f"{folder}: holds a run to go on with: --resume goes on with it, --force writes over it; or name another folder"
+            )
         raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
     _check_writable(folder)
 
@@ -172,7 +177,7 @@ def _resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
     """Return what the log left in the last checkpoint."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such run to resume")
-    if (folder / "metrics.json").is_file() and not (folder / "checkpoints").is_dir():
+    if (folder / "metrics.json").is_file() and not (folder / CHECKPOINTS).is_dir():
         model = shlex.quote(str(folder / "model"))
         raise InputError(f"{folder}: training is finished, there is nothing to resume; --from {model} starts from its model")
     return checkpoints.resume()
@@ -352,7 +357,7 @@ def _open_log(path: Path, before: dict[str, Any] | None) -> TextIO:
 
 def _clear(folder: Path) -> None:
     """Remove the files of an older run, and no others."""
-    Checkpoints(folder / "checkpoints").remove()
+    Checkpoints(folder / CHECKPOINTS).remove()
     if (folder / "model" / "labels.json").is_file():
         shutil.rmtree(folder / "model")
     for name in (*FILES, "metrics.json", "log.jsonl"):

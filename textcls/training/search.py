@@ -122,7 +122,7 @@ def tune(
             study.resume()
             budget.before = max((end.searched for end in study.trials), default=0.0)
         else:
-            check_folder(folder, force)
+            check_folder(folder, force, STUDY)
         study.expect("settings", lasting(config))
         study.expect("--search", list(space))
         splits = load_splits(config.data, test=False)
