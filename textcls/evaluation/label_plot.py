@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from textcls.evaluation.plots import FEW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 _MOST_LABELS, _COLUMNS = 12, 4
 _BINS = 10
@@ -65,11 +66,22 @@ def plot_labels(
             f"the {len(worst)} labels with the most errors, of {known}" if known > len(worst) else "the labels, the worst first"
         )
         figure.text(0.08, 1 - 0.2 / height, f"Where the model errs: {which}", fontsize=12, fontweight="bold", color=INK)
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(
-            handles, names, loc="upper left", bbox_to_anchor=(0.065, 1 - 0.25 / height), ncols=4 if columns > 2 else 2
-        )
+        place: Any = {"loc": "upper left", "bbox_to_anchor": (0.065, 1 - 0.25 / height)}
+        figure.legend(handles=_explained(), ncols=4 if columns > 2 else 2, **place)
         save(figure, path)
+
+
+def _explained() -> list[Line2D]:
+    """Return what the legend shows: dots of one size, whatever sizes the first label has."""
+    from matplotlib.lines import Line2D
+
+    dot: Any = {"linestyle": "", "marker": "o"}
+    return [
+        Line2D([], [], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration"),
+        Line2D([], [], color=ORANGE, linewidth=1.4, label="threshold"),
+        Line2D([], [], color=BLUE, markersize=7, label="texts of like probability (larger: more)", **dot),
+        Line2D([], [], color=FAINT, markerfacecolor="white", markersize=4, label=f"fewer than {FEW}", **dot),
+    ]
 
 
 def _draw_label(axes: Axes, probabilities: Floats, true: NDArray[np.bool_], threshold: float) -> None:
@@ -80,10 +92,8 @@ def _draw_label(axes: Axes, probabilities: Floats, true: NDArray[np.bool_], thre
     means = np.bincount(bins, weights=probabilities, minlength=_BINS)[some] / counts[some]
     shares = np.bincount(bins, weights=true, minlength=_BINS)[some] / counts[some]
     sizes, few = 12 + 22 * np.log10(counts[some]), counts[some] < FEW
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5, label="perfect calibration")
-    axes.axvline(threshold, color=ORANGE, linewidth=1.4, zorder=1, label="threshold")
-    axes.scatter(means[~few], shares[~few], sizes[~few], color=BLUE, zorder=3, label="texts of like probability")
-    axes.scatter(
-        means[few], shares[few], sizes[few], facecolors="white", edgecolors=FAINT, zorder=2, label=f"fewer than {FEW} texts"
-    )
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
+    axes.axvline(threshold, color=ORANGE, linewidth=1.4, zorder=1)
+    axes.scatter(means[~few], shares[~few], sizes[~few], color=BLUE, zorder=3)
+    axes.scatter(means[few], shares[few], sizes[few], facecolors="white", edgecolors=FAINT, zorder=2)
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.05, 1.05), xticks=[0, 0.5, 1])
