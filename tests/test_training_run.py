@@ -327,3 +327,9 @@ def test_a_picture_that_cannot_be_drawn_is_a_note(data: str, tmp_path: Path, mon
     assert (run.folder / "confusion_matrix.png").exists()
     assert (run.folder / "model" / "labels.json").exists()
     assert "learning_curves.png is missing" in (run.folder / "log.jsonl").read_text()
+
+
+def test_very_many_labels_have_no_matrix(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.training.pictures._MOST_LABELS", 1)
+    run = train(config(data), tmp_path / "run")
+    assert {path.name for path in run.folder.iterdir()} == FILES - {"confusion_matrix.png", "confusions.csv"}

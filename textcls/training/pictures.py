@@ -17,6 +17,7 @@ from textcls.training.events import Note
 
 CURVES, CONFUSION, RELIABILITY, LABELS = "learning_curves.png", "confusion_matrix.png", "reliability.png", "labels.png"
 CONFUSIONS = "confusions.csv"
+_MOST_LABELS = 2000  # of a matrix, which then takes 32 MB
 FILES = (CURVES, CONFUSION, RELIABILITY, LABELS, CONFUSIONS)
 
 
@@ -38,11 +39,11 @@ def draw_predictions(
         thresholds: With many labels a text those of the known labels, [K].
     """
     labels = list(report["per_class"])
-    if thresholds is None:
+    if thresholds is None and len(labels) <= _MOST_LABELS:
         matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
         yield from drawn(folder / CONFUSION, lambda path: plot_confusion_matrix(matrix, labels, path))
         yield from drawn(folder / CONFUSIONS, lambda path: write_confusions(matrix, labels, path))
-    else:
+    if thresholds is not None:
         has = targets.astype(np.bool_)
         yield from drawn(folder / LABELS, lambda path: plot_labels(probabilities, has, labels, thresholds, path))
     yield from drawn(folder / RELIABILITY, lambda path: plot_reliability(probabilities, targets, path))
