@@ -113,16 +113,26 @@ def test_many_labels_have_an_option_in_train_and_evaluate() -> None:
     assert "| accuracy (exact match) |" in Path("run/model/README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["train", "check", "tune", "config"])
-def test_a_setting_that_is_given_twice_is_told(name: str) -> None:
-    twice = runner.invoke(app, [name, "d.csv", "--set", "training.epochs=3", "--set", "training.epochs=5"])
-    said = "textcls: --set training.epochs=5: is given twice, before as training.epochs=3; give it once\n"
-    assert (twice.exit_code, twice.stdout, twice.stderr) == (2, "", said)
-    if name != "config":
-        both = runner.invoke(app, [name, "d.csv", "--set", "data.text=a", "--text", "b"])
-        assert both.stderr == "textcls: data.text: is given twice, with --set and by an option of its own; give it once\n"
-        labels = runner.invoke(app, [name, "d.csv", "--label", "a", "--labels", "b"])
-        assert labels.stderr == "textcls: --label and --labels exclude each other: a text has one label, or it has many\n"
+def test_a_setting_that_is_given_twice_is_told() -> None:
+    Path("s.yaml").write_text("data: {train: d.csv}\n")
+    twice = ["training.epochs=3", "model.layers=2", "training.epochs=4", "training.epochs = 5"]
+    for source in ("s.yaml", "d.csv"):
+        result = runner.invoke(app, ["config", source, *(part for one in twice for part in ("--set", one))])
+        assert result.exit_code == 0
+        assert "  epochs: 5\n" in result.stdout
+        assert result.stderr.splitlines() == [
+            f"note: --set training.epochs={epochs} gives way to --set training.epochs = 5, which comes after it"
+            for epochs in (3, 4)
+        ]
+
+
+@pytest.mark.parametrize("name", ["train", "check", "tune"])
+def test_a_setting_and_its_option_exclude_each_other(name: str) -> None:
+    both = runner.invoke(app, [name, "d.csv", "--set", "data.text=a", "--text", "b"])
+    assert both.stderr == "textcls: data.text: is given twice, with --set and by an option of its own; give it once\n"
+    labels = runner.invoke(app, [name, "d.csv", "--label", "a", "--labels", "b"])
+    assert labels.stderr == "textcls: --label and --labels exclude each other: a text has one label, or it has many\n"
+    assert (both.exit_code, labels.exit_code, both.stdout, labels.stdout) == (2, 2, "", "")
 
 
 def test_start_from_a_trained_model(tiny_run: TinyRun) -> None:

@@ -320,19 +320,16 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Turn `a.b=c` items into a dictionary from dotted name to value; values are read as YAML.
+    """Turn `a.b=c` items into a dictionary from dotted name to value; values are read as YAML, and the last of a name counts.
 
     Raises:
-        ConfigError: An item has no `=`, its value is not valid YAML, or a name is given twice.
+        ConfigError: An item has no `=`, or its value is not valid YAML.
     """
     changes: dict[str, Any] = {}
-    items: dict[str, str] = {}
     for item in overrides:
         name, equals, value = item.partition("=")
         if not equals or not name.strip():
             raise ConfigError(f"--set {item}: write it as section.name=value, for example training.epochs=3")
-        if (earlier := items.setdefault(name.strip(), item)) is not item:
-            raise ConfigError(f"--set {item}: is given twice, before as {earlier}; give it once")
         try:
             # As it stands: `|` starts a block of YAML, and a comma alone is none.
             changes[name.strip()] = value if name.strip() == "data.delimiter" and len(value) == 1 else yaml.safe_load(value)

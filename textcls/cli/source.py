@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, pairwise
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from textcls.cli.output import tell
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,16 +94,29 @@ def _one_or_more(names: Sequence[str] | None) -> str | list[str] | None:
 def read_settings(source: str, overrides: Sequence[str] | None, options: Mapping[str, Any] | None = None) -> Config:
     """Return the settings that a CONFIG|DATA argument stands for, with `--set` and what other options say over them.
 
+    Of several `--set` of one name the last one counts, which is told.
+
     Raises:
-        ConfigError: The file cannot be read, a setting does not fit, or is given twice.
+        ConfigError: The file cannot be read, or a setting does not fit.
+        InputError: `--set` and an option of its own give the same setting.
     """
     from textcls.config import Config, load_config, parse_overrides
 
     changes, options = parse_overrides(overrides or ()), options or {}
     if twice := [name for name, value in options.items() if name in changes and value is not None]:
         raise InputError(f"{twice[0]}: is given twice, with --set and by an option of its own; give it once")
+    _tell_repeated(overrides or ())
     changes = {name: value for name, value in options.items() if name not in changes} | changes
     return load_config(source, changes) if is_config(source) else Config().replace({"data.train": source} | changes)
+
+
+def _tell_repeated(overrides: Sequence[str]) -> None:
+    """Say which of several `--set` of one name counts; once, where `torchrun` started several processes."""
+    last = {item.partition("=")[0].strip(): item for item in overrides}
+    for item in overrides:
+        counts = last[item.partition("=")[0].strip()]
+        if item != counts and os.environ.get("RANK", "0") == "0":
+            tell(f"note: --set {item} gives way to --set {counts}, which comes after it")
 
 
 def is_config(source: str) -> bool:
