@@ -28,7 +28,7 @@ HEAVY = (
     "numpy",
     "pydantic",
 )
-COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info", "check")
+COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info", "check", "config")
 HELP_SECONDS, CLASSIFY_SECONDS = 0.5, 1.2  # CPU-seconds, the best of three
 
 # Each room may import those named here, and `FOR_ALL`. Imports run one way: a room names rooms above it alone.

@@ -18,7 +18,7 @@ import textcls
 from textcls.cli import app, main
 from textcls.errors import DataError, TrainingError
 
-COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info", "check")
+COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info", "check", "config")
 runner = CliRunner()
 
 
@@ -89,6 +89,15 @@ def test_a_closed_pipe_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fault_of_our_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     fail_with(monkeypatch, ZeroDivisionError("ours"))
     assert isinstance(runner.invoke(app, ["check", "data.csv"]).exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(("words", "place", "found"), [("textcls tr", 1, "train"), ("textcls train --vec", 2, "--vectors")])
+def test_shells_complete_commands_and_options(words: str, place: int, found: str) -> None:
+    asked = {"_TEXTCLS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+    done = subprocess.run(
+        [sys.executable, "-m", "textcls"], capture_output=True, text=True, check=True, env={**os.environ, **asked}
+    )
+    assert done.stdout.split() == [found]
 
 
 def test_main_takes_arguments_and_exits(capsys: pytest.CaptureFixture[str]) -> None:

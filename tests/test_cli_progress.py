@@ -90,3 +90,17 @@ def test_on_a_terminal_the_lines_stay_and_the_bar_goes(monkeypatch: pytest.Monke
     assert "[one]" in shown
     assert "    1      1.2500" in shown
     assert shown.rstrip().endswith("\x1b[2K")  # the last thing drawn is the bar's removal
+
+
+def test_the_accuracy_of_many_labels_is_exact_match() -> None:
+    from textcls.cli.output import METRICS_OF_MANY, metrics_table
+
+    event = ended(1, 0.8, True)
+    header, line = epoch_header("macro_f1", True, METRICS_OF_MANY), epoch_line(event, "macro_f1", METRICS_OF_MANY)
+    assert "exact match" in header
+    assert "accuracy" not in header
+    assert header.index("macro-F1") + len("macro-F1") == line.index("0.8000") + len("0.8000")
+    report = {"accuracy": 0.5, "per_class": {"a": {"f1": 1.0, "threshold": 0.5}}}
+    assert metrics_table({"": report}).splitlines()[-1].split() == ["exact", "match", "0.5000"]
+    single = {"accuracy": 0.5, "per_class": {"a": {"f1": 1.0}}}
+    assert metrics_table({"": single}).splitlines()[-1].split() == ["accuracy", "0.5000"]

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from textcls.cli import app
 from textcls.cli.source import stem
+from textcls.config import load_config
 
 QUICK = ["--set", "model.hidden_size=4", "--set", "training.epochs=2", "--set", "training.threads=1"]
 runner = CliRunner()
@@ -65,6 +66,73 @@ def test_a_named_folder_that_is_not_empty_needs_force(tiny_run: TinyRun) -> None
     forced = runner.invoke(app, ["train", str(tiny_run.train), "--run", "mine", "--force", *QUICK])
     assert forced.exit_code == 0, forced.stderr
     assert Path("mine/notes.txt").read_text() == "mine"
+
+
+def test_a_run_to_go_on_with_names_resume_first(tiny_run: TinyRun) -> None:
+    Path("runs/train/checkpoints").mkdir(parents=True)
+    result = runner.invoke(app, ["train", str(tiny_run.train), "--run", "runs/train", *QUICK])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "textcls: runs/train: holds a run to go on with: --resume goes on with it, --force writes over it; or name another folder\n"
+    )
+    other = runner.invoke(app, ["train", str(tiny_run.train), *QUICK])
+    assert other.exit_code == 0, other.stderr
+    note = "note: runs/train holds a run to go on with: --resume goes on with it; this is a new one, in runs/train-2"
+    assert note in other.stderr.splitlines()
+
+
+def test_columns_and_vectors_have_options() -> None:
+    Path("d.csv").write_text("body,head,kind\n" + "".join(f"good {n},film,{'ab'[n % 2]}\n" for n in range(20)))
+    Path("v.txt").write_text("good 1 2 3\nfilm 2 3 4\n")
+    Path("s.yaml").write_text("data: {train: d.csv, text: nothing, labels: none}\n")
+    options = ["--text", "body", "--text", "head", "--label", "kind", "--vectors", "v.txt"]
+    for source in ("d.csv", "s.yaml"):
+        result = runner.invoke(app, ["train", source, "--run", f"run-{source}", *options, *QUICK])
+        assert result.exit_code == 0, result.stderr
+        config = load_config(f"run-{source}/config.yaml")
+        assert (config.data.text, config.data.label, config.data.labels) == (("body", "head"), "kind", None)
+        assert config.text.vectors == "v.txt"
+        evaluated = runner.invoke(app, ["evaluate", f"run-{source}/model", "d.csv"])
+        assert evaluated.exit_code == 0, evaluated.stderr
+    checked = runner.invoke(app, ["check", "d.csv", *options, "--set", "text.lowercase=false"])
+    command = "textcls train d.csv --set text.lowercase=false --text body --text head --label kind --vectors v.txt"
+    assert checked.stderr.splitlines()[-1].strip() == command
+
+
+def test_many_labels_have_an_option_in_train_and_evaluate() -> None:
+    Path("d.csv").write_text("text,a,b\n" + "".join(f"good {n},{n % 2},{n % 3 % 2}\n" for n in range(30)))
+    result = runner.invoke(app, ["train", "d.csv", "--run", "run", "--labels", "a", "--labels", "b", *QUICK])
+    assert result.exit_code == 0, result.stderr
+    assert "exact match" in result.stdout
+    assert "exact match" in result.stderr
+    assert load_config("run/config.yaml").data.labels == ("a", "b")
+    evaluated = runner.invoke(app, ["evaluate", "run/model", "d.csv", "--labels", "a", "--labels", "b"])
+    assert evaluated.exit_code == 0, evaluated.stderr
+    assert "exact match" in evaluated.stdout
+    assert "exact match" in runner.invoke(app, ["info", "run/model"]).stdout
+    assert "| accuracy (exact match) |" in Path("run/model/README.md").read_text()
+
+
+def test_a_setting_that_is_given_twice_is_told() -> None:
+    Path("s.yaml").write_text("data: {train: d.csv}\n")
+    twice = ["training.epochs=3", "model.layers=2", "training.epochs=4", "training.epochs = 5"]
+    for source in ("s.yaml", "d.csv"):
+        result = runner.invoke(app, ["config", source, *(part for one in twice for part in ("--set", one))])
+        assert result.exit_code == 0
+        assert "  epochs: 5\n" in result.stdout
+        assert result.stderr.splitlines() == [
+            f"note: --set training.epochs={epochs} gives way to --set training.epochs = 5, which comes after it"
+            for epochs in (3, 4)
+        ]
+
+
+@pytest.mark.parametrize("name", ["train", "check", "tune"])
+def test_a_setting_and_its_option_exclude_each_other(name: str) -> None:
+    both = runner.invoke(app, [name, "d.csv", "--set", "data.text=a", "--text", "b"])
+    assert both.stderr == "textcls: data.text: is given twice, with --set and by an option of its own; give it once\n"
+    labels = runner.invoke(app, [name, "d.csv", "--label", "a", "--labels", "b"])
+    assert labels.stderr == "textcls: --label and --labels exclude each other: a text has one label, or it has many\n"
+    assert (both.exit_code, labels.exit_code, both.stdout, labels.stdout) == (2, 2, "", "")
 
 
 def test_start_from_a_trained_model(tiny_run: TinyRun) -> None:

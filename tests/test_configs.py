@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import command, refusal
 
 from textcls.config import Config, load_config
 
@@ -16,15 +18,40 @@ def test_default_yaml_is_what_the_code_does() -> None:
     assert load_config(CONFIGS / "default.yaml") == Config()
 
 
-def test_default_yaml_documents_every_setting_in_the_words_of_the_code() -> None:
-    text = (CONFIGS / "default.yaml").read_text(encoding="utf-8")
-    words = " ".join(text.replace("#", " ").split())
-    for section, settings in yaml.safe_load(text).items():
-        fields = type(getattr(Config(), section)).model_fields
-        assert list(settings) == list(fields)
-        for field in fields.values():
+def test_default_yaml_is_what_the_command_prints() -> None:
+    """The settings and their docstrings are the one source of both: `textcls config > configs/default.yaml`."""
+    result = command("config")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == (CONFIGS / "default.yaml").read_text(encoding="utf-8")
+    words = " ".join(result.stdout.replace("#", " ").split())
+    for _, settings in Config():
+        for field in type(settings).model_fields.values():
             assert field.description is not None
             assert " ".join(field.description.split()) in words
+
+
+def test_the_settings_of_a_file_are_printed_whole(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("data: {train: a.csv}\ntraining: {epochs: 3}\n")
+    result = command("config", tmp_path / "mine.yaml", "--set", "model.layers=2")
+    expected = load_config(tmp_path / "mine.yaml", ["model.layers=2"])
+    (tmp_path / "again.yaml").write_text(result.stdout, encoding="utf-8")
+    assert load_config(tmp_path / "again.yaml") == expected
+    assert yaml.safe_load(result.stdout)["training"]["epochs"] == 3
+    assert set(yaml.safe_load(result.stdout)["model"]) == set(Config().model_dump()["model"])
+    of_data = command("config", "reviews.csv")
+    assert yaml.safe_load(of_data.stdout)["data"]["train"] == "reviews.csv"
+
+
+def test_what_steers_a_terminal_comes_back_from_printed_settings(tmp_path: Path) -> None:
+    column = "te\x1b[31m\x9b\u202e\u2066\x85\u2028xt"
+    result = command("config", "d.csv", "--set", f"data.text={json.dumps(column)}")
+    assert result.stdout.replace("\n", "").isprintable()
+    assert yaml.safe_load(result.stdout)["data"]["text"] == column
+
+
+def test_settings_that_are_not_there_are_refused() -> None:
+    assert refusal(command("config", "none.yaml")).startswith("none.yaml: cannot be read")
+    assert refusal(command("config", "--set", "training.epochs=3")).startswith("--set changes the settings of a file")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

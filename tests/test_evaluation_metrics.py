@@ -56,7 +56,9 @@ def test_single_equals_scikit_learn(n: int, known: int, unseen: int, seed: int) 
     targets = np.random.default_rng(seed + 1).integers(0, known + unseen, n)
     labels = [str(i) for i in range(known + unseen)]
     report = evaluate_single(probabilities, targets, labels)
-    assert_holds(report, sklearn_f1(targets, probabilities.argmax(axis=1), known + unseen))
+    predicted = probabilities.argmax(axis=1)
+    macro = sk.f1_score(targets, predicted, average="macro", zero_division=0)  # over the labels there are on either side
+    assert_holds(report, sklearn_f1(targets, predicted, known + unseen) | {"macro_f1": macro})
     assert list(report["per_class"]) == labels
     seen = targets < known
     assert report["unseen_label_rows"] == n - seen.sum()
@@ -130,8 +132,13 @@ def test_a_sure_error_in_float32_costs_a_finite_loss() -> None:
 def test_predictions_without_probabilities() -> None:
     report = evaluate_predictions(np.array([0, 1, 1]), np.array([0, 1, 0]), ["a", "b", "c"])
     assert report["rows"] == 3
-    assert report["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert report["macro_f1"] == pytest.approx((2 / 3 + 2 / 3) / 2)  # nothing is, and nothing is said to be, a c
     assert "log_loss" not in report
+
+
+def test_a_label_that_is_only_predicted_counts_in_macro_f1() -> None:
+    report = evaluate_predictions(np.array([0, 2]), np.array([0, 0]), ["a", "b", "c"])
+    assert report["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
 
 
 def test_no_rows_is_a_clear_error() -> None:

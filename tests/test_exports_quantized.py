@@ -14,11 +14,11 @@ from conftest import TinyRun
 from helpers import tiny_artifact
 from typer.testing import CliRunner
 
-from textcls.artifact import write_artifact
+from textcls.artifact import read_artifact, write_artifact
 from textcls.cli import app
 from textcls.errors import ExportError, InputError
-from textcls.exports import export, onnx_file
-from textcls.exports.parity import Bound
+from textcls.exports import export, onnx_file, parity
+from textcls.exports.parity import INT8, Bound, Fault, Parity, rounded_down
 from textcls.exports.quantized import _table, quantize
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import drawn_texts
@@ -140,14 +140,41 @@ def test_an_int8_export_whose_labels_differ_is_refused(
     monkeypatch.setattr(onnx_file, "INT8", Bound(1.0, 0.995))
     with pytest.raises(
         ExportError,
-        match=r"gives \d+\.\d\d% of the labels that the model gives \(at least 99\.5% must agree\), and errs most on the text "
-        r"'.+' \('(money|science|sport)', the model '(money|science|sport)'\): compare .* with --texts FILE, or export without",
+        match=r"is refused: [\d,]+ of [\d,]+ labels are not the model's, and at most \d+ may be others \(0\.5%\); one is of the "
+        r"text '.+' \('(money|science|sport)', the model '(money|science|sport)'\): compare .* with --texts FILE, or export without",
     ):
         export(tiny_run.model, tmp_path / "small.onnx", quantize="int8")
     monkeypatch.setattr(onnx_file, "INT8", Bound(1e-4, 0))
     with pytest.raises(ExportError, match=r"differs from the model by .* \(allowed 0.0001\)"):
         export(tiny_run.model, tmp_path / "small.onnx", quantize="int8")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "decisions", "allowed"), [(10, 2000, 10), (11, 2000, 10), (10, 1999, 9), (10, 2001, 10), (0, 100, 0), (1, 199, 0)]
+)
+def test_the_numbers_of_a_verdict_agree_with_it(
+    wrong: int, decisions: int, allowed: int, tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worst = max(Fault(False, 0.9, r"'\x01'"), Fault(True, 0.1, "'a plain text'"))
+    parities = iter([Parity(texts=1, decisions=decisions, wrong=wrong, worst=worst), *[Parity()] * 3])
+    monkeypatch.setattr(onnx_file, "compare", lambda *_: next(parities))
+    artifact = read_artifact(tiny_run.model)
+    if wrong <= allowed:
+        assert rounded_down(onnx_file.prove(artifact, lambda _: ([], np.empty(0, np.float32)), [], INT8).agreement) >= 0.995
+        return
+    message = (
+        f"{wrong} of {decisions:,} labels are not the model's, and at most {allowed} may be others (0.5%); one is of the text"
+    )
+    with pytest.raises(ExportError, match=re.escape(f"{message} 'a plain text': compare")):
+        onnx_file.prove(artifact, lambda _: ([], np.empty(0, np.float32)), [], INT8)
+
+
+def test_a_difference_that_is_too_large_is_never_told_as_one_that_is_allowed() -> None:
+    with pytest.raises(ExportError, match=r"by 0\.26 \(allowed 0\.25\)"):
+        parity._check(["x"], np.array([[0.7501, 0.2499]], np.float32), np.array([[0.5, 0.5]]), 0.25)
+    with pytest.raises(ExportError, match=r"by nan \(allowed 0\.25\)"):
+        parity._check(["x"], np.array([[np.nan, np.nan]], np.float32), np.array([[0.5, 0.5]]), 0.25)
 
 
 @pytest.mark.parametrize(

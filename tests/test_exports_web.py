@@ -224,6 +224,21 @@ def test_the_runtime_is_fetched_once(npm: Path, tmp_path: Path) -> None:
 
 
 @POSIX
+def test_where_the_cache_is_off_the_runtime_is_kept_for_this_process_alone(
+    npm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTCLS_CACHE", "off")
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    found = web_runtime.runtime_files()
+    assert [path.read_bytes() for path in found] == list(CONTENT.values())
+    assert set(tmp_path.iterdir()) == before
+    web_runtime._of_this_process().cleanup()
+    web_runtime._of_this_process.cache_clear()
+    assert not found[0].exists()
+
+
+@POSIX
 def test_another_package_than_the_published_is_not_used(npm: Path, tmp_path: Path) -> None:
     with (npm / "package.tgz").open("ab") as file:
         file.write(b"\0")

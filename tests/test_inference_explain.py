@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from helpers import tiny_artifact
 
 from textcls.errors import InputError
 from textcls.inference import Predictor, explain
+from textcls.inference.explain import explain_given
 
 PREDICTOR = Predictor.from_artifact(tiny_artifact(["good bad film . 1"], labels=(1, 2, 3)))
 
@@ -50,3 +54,18 @@ def test_what_is_cut_is_not_explained() -> None:
 def test_an_unknown_label_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="no label '4'; it has 1, 2, 3"):
         explain(PREDICTOR, "good", "4")
+
+
+MANY = Predictor.from_artifact(replace(tiny_artifact(["good bad film . 1"]), many=True, thresholds=(0.3, 0.9999, 0.2)))
+
+
+def test_with_many_labels_each_one_that_the_text_gets_is_explained() -> None:
+    for text in ("good film", "bad", "1 .", ""):
+        whole = MANY.predict([text]).probabilities[0]
+        given = [index for index in np.argsort(-whole) if whole[index] >= (0.3, 0.9999, 0.2)[index]]
+        assert explain_given(MANY, text) == [explain(MANY, text, ("no", "yes", "maybe")[index]) for index in given]
+    assert len({len(explain_given(MANY, text)) for text in ("good", "bad", "film", "1", ".", "good bad", "film 1", "")}) > 1
+
+
+def test_with_one_label_a_text_that_one_is_explained() -> None:
+    assert explain_given(PREDICTOR, "good film") == [explain(PREDICTOR, "good film")]

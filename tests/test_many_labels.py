@@ -344,9 +344,10 @@ def done(*arguments: object, **options: Any) -> Result:
 def test_a_run_learns_and_records_it(run: ManyRun) -> None:
     metrics = json.loads((run.folder / "metrics.json").read_text())["validation"]
     assert metrics["macro_f1"] > 0.95
-    assert {"accuracy", "macro-F1", "micro-F1"} <= {line.split("  ")[0] for line in run.output.splitlines()}
+    assert {"exact match", "macro-F1", "micro-F1"} <= {line.split("  ")[0] for line in run.output.splitlines()}
     assert (run.folder / "reliability.png").is_file()
     assert not (run.folder / "confusion_matrix.png").exists()
+    assert (run.folder / "labels.png").read_bytes().startswith(b"\x89PNG")
     artifact = read_artifact(run.model)
     assert [scores["threshold"] for scores in metrics["per_class"].values()] == list(artifact.thresholds or ())
     card = (run.model / "README.md").read_text()

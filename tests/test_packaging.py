@@ -121,3 +121,7 @@ def test_tables_streams_and_explanations_without_torch(bare: Path, exported: Pat
     assert [json.loads(line)["label"] for line in streamed.splitlines()] == ["0", "1"]
     assert "wonderful" in run(bare / "textcls", "explain", exported, "a wonderful film", cwd=tmp_path)
     assert "label" in run(bare / "textcls", "info", exported, cwd=tmp_path)
+
+
+def test_every_setting_is_explained_without_the_sources(bare: Path, tmp_path: Path) -> None:
+    assert run(bare / "textcls", "config", cwd=tmp_path) == (ROOT / "configs" / "default.yaml").read_text(encoding="utf-8")

@@ -47,7 +47,7 @@ def test_blocks_change_no_figure(many: bool, monkeypatch: pytest.MonkeyPatch) ->
     for values in (1 << 30, 1000, 1):
         monkeypatch.setattr(storage, "_MOST_WORKED_ON", values)
         predictor: Any = Fixed(50, many=many)
-        report, errors = evaluate_rows(predictor, labelled(50, many=many))
+        report, errors, _ = evaluate_rows(predictor, labelled(50, many=many))
         found.append((report, errors))
         assert max(predictor.calls) == max(1, min(50, values // 302))
     (whole, errors), *others = found

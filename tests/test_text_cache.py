@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from textcls.config import TextSettings
+from textcls.errors import ConfigError
 from textcls.text import Encoded, Encoder, Vocabulary, cache, encode_training
-from textcls.text.cache import EncodingCache, cache_folder
+from textcls.text.cache import EncodingCache, cache_dir
 
 TEXTS = ["b a c.", "", "a B <pad> d", "c \ud800 c c"]
 
@@ -155,14 +157,36 @@ def test_digests_tell_texts_apart(one: list[str], other: list[str]) -> None:
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for named in ("", " "):
+        monkeypatch.setenv("TEXTCLS_CACHE", named)
+        assert cache_dir() == platformdirs.user_cache_path("textcls", appauthor=False)
+    monkeypatch.delenv("TEXTCLS_CACHE")
+    assert cache_dir() == platformdirs.user_cache_path("textcls", appauthor=False)
+    monkeypatch.chdir(tmp_path)
+    for named, place in (("here/it", tmp_path / "here/it"), ("./off", tmp_path / "off"), ("~/it", Path.home() / "it")):
+        monkeypatch.setenv("TEXTCLS_CACHE", named)
+        assert cache_dir() == place
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where Linux keeps caches")
+def test_where_it_is_on_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("TEXTCLS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert cache_folder() == tmp_path / "own" / "textcls"
+    assert cache_dir() == tmp_path / "own" / "textcls"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache" / "textcls"
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache_folder() == Path.home() / "Library" / "Caches" / "textcls"
+    assert cache_dir() == Path.home() / ".cache" / "textcls"
+
+
+@pytest.mark.parametrize("word", ["off", "OFF", "0", "no", "false"])
+def test_nothing_is_kept_where_it_is_off(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTCLS_CACHE", word)
+    assert cache_dir() is None
+
+
+def test_a_home_that_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTCLS_CACHE", "~nobody-of-this-name/cache")
+    with pytest.raises(ConfigError, match=r"^TEXTCLS_CACHE=~nobody-of-this-name/cache: there is no such home folder; name .*"):
+        cache_dir()
 
 
 def test_words_from_other_packages_are_not_kept() -> None:

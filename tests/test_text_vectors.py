@@ -467,11 +467,29 @@ def test_unknown_source_says_what_exists(cache: Path, source: str, message: str)
         load_vectors(source, [])
 
 
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("TEXTCLS_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert vector_names.vectors_cache() == Path.home() / ".cache" / "textcls" / "vectors"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert vector_names.vectors_cache() == tmp_path / "textcls" / "vectors"
+def test_downloads_go_into_the_one_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TEXTCLS_CACHE", str(tmp_path / "own"))
-    assert vector_names.vectors_cache() == tmp_path / "own" / "vectors"
+    assert vector_names.vectors_dir() == tmp_path / "own" / "vectors"
+
+
+def test_where_the_cache_is_off_a_download_is_read_where_it_lies(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = make_archive(tmp_path, monkeypatch, ROWS)
+    monkeypatch.setattr(vector_names, "_download", lambda _: archive)
+    monkeypatch.setenv("TEXTCLS_CACHE", "off")
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    assert load().matrix.tolist() == [[3, 4.5], [1, 2]]
+    assert load().name == "glove.6B.50d"
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = make_archive(tmp_path, monkeypatch, ROWS)
+    monkeypatch.setattr(vector_names, "_download", lambda _: archive)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TEXTCLS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(TextclsError, match=r"cannot be unpacked into .*file.vectors: ") as raised:
+        load()
+    assert "\n" not in str(raised.value)

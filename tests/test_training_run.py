@@ -19,7 +19,7 @@ from textcls.training import EpochEnd, Event, Note, Progress, train
 from textcls.training.checkpoint import Checkpoints
 
 PICTURES = {"learning_curves.png", "confusion_matrix.png", "reliability.png"}
-FILES = {"config.yaml", "splits.json", "log.jsonl", "metrics.json", "model"} | PICTURES
+FILES = {"config.yaml", "splits.json", "log.jsonl", "metrics.json", "model", "confusions.csv"} | PICTURES
 MODEL_FILES = {
     "config.yaml",
     "vocabulary.txt",
@@ -152,7 +152,7 @@ def test_without_validation_and_test(data: str, tmp_path: Path) -> None:
     assert kinds.index(Progress) < kinds.index(EpochEnd)
     assert "there is no test split, so none is evaluated" in notes(events)
     assert "there is no validation split" in notes(events)
-    assert {path.name for path in run.folder.iterdir()} == FILES - {"confusion_matrix.png", "reliability.png"}
+    assert {path.name for path in run.folder.iterdir()} == FILES - PICTURES - {"confusions.csv"} | {"learning_curves.png"}
     card = (run.folder / "model" / "README.md").read_text(encoding="utf-8")
     assert "None was measured" in card
     assert "not calibrated" in card
@@ -312,3 +312,24 @@ def test_held_out_rows_that_the_start_model_may_know_are_told(tmp_path: Path, da
     assert "held out" not in run_from(None, "first", 0.0)
     assert "held out" not in run_from(tmp_path / "first" / "model", "same cut", 0.0)
     assert "some rows held out now may be known to it" in run_from(tmp_path / "first" / "model", "other cut", 0.3)
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_note(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("Failed to process string with tex\nbecause latex could not be found")
+
+    monkeypatch.setattr("textcls.evaluation.plots.save", fail)
+    events: list[Event] = []
+    run = train(config(data), tmp_path / "run", report=events.append)
+    for name in ("learning_curves.png", "reliability.png"):
+        assert f"{name} is missing, for it could not be drawn: Failed to process string with tex" in notes(events)
+        assert not (run.folder / name).exists()
+    assert (run.folder / "confusion_matrix.png").exists()
+    assert (run.folder / "model" / "labels.json").exists()
+    assert "learning_curves.png is missing" in (run.folder / "log.jsonl").read_text()
+
+
+def test_very_many_labels_have_no_matrix(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.training.pictures._MOST_LABELS", 1)
+    run = train(config(data), tmp_path / "run")
+    assert {path.name for path in run.folder.iterdir()} == FILES - {"confusion_matrix.png", "confusions.csv"}

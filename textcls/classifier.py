@@ -210,12 +210,13 @@ class TextClassifier:
             DataError: The model knows no label of the texts, or they all weigh 0.
         """
         rows = self._rows(X, y, sample_weight)
-        report, errors = evaluate_rows(self._trained(), rows)
+        report, _, wrong = evaluate_rows(self._trained(), rows)
         if rows.weights is None:
             return float(report["accuracy"])
         if not rows.weights.any():
             raise DataError("the texts all weigh 0, so they have no score")
-        right = ~np.isin(rows.row, [error["row"] for error in errors])
+        right = np.ones(len(rows))
+        right[wrong] = 0
         return float(np.average(right, weights=rows.weights))
 
     def evaluate(self, X: Given, y: Any = None) -> dict[str, Any]:

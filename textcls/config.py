@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from textcls.errors import ConfigError
 
-_YAML_BREAKS = frozenset("\x85\u2028\u2029")
+# YAML takes the first ones for ends of lines; the others turn a terminal's text around.
+_ESCAPED = frozenset("\x85\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Settings(BaseModel):
@@ -262,9 +263,7 @@ class Config(Settings):
         """Return the resolved tree as YAML: every setting written out, or those alone that differ from the defaults."""
         tree = self.model_dump(mode="json", exclude_defaults=not defaults)
         readable = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
-        if not _YAML_BREAKS.intersection(readable):
-            return readable
-        return yaml.safe_dump(tree, sort_keys=False, width=120)  # escaped: as they are, YAML would read these as ends of lines
+        return yaml.safe_dump(tree, sort_keys=False, width=120) if _ESCAPED.intersection(readable) else readable
 
     def replace(self, changes: Mapping[str, Any]) -> Config:
         """Return a copy with dotted settings changed, for example `{"training.epochs": 3}`.
@@ -280,12 +279,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
     """Read a YAML file of settings and lay `a.b=c` overrides over it.
 
     Args:
         path: The YAML file.
-        overrides: Items such as `training.epochs=3`; the value is read as YAML.
+        overrides: Items such as `training.epochs=3`, whose value is read as YAML, or values by dotted name.
 
     Raises:
         ConfigError: The file cannot be read, or a setting is unknown or does not fit; every fault is named.
@@ -305,7 +304,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}{where}: not valid YAML: {reason}") from error
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: expected sections data, text, model and training, found a {type(tree).__name__}")
-    return parse_config(_merge(tree or {}, parse_overrides(overrides)), str(path))
+    changes = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
+    return parse_config(_merge(tree or {}, changes), str(path))
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -322,12 +322,12 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Turn `a.b=c` items into a dictionary from dotted name to value; values are read as YAML.
+    """Turn `a.b=c` items into a dictionary from dotted name to value; values are read as YAML, and the last of a name counts.
 
     Raises:
         ConfigError: An item has no `=`, or its value is not valid YAML.
     """
-    changes = {}
+    changes: dict[str, Any] = {}
     for item in overrides:
         name, equals, value = item.partition("=")
         if not equals or not name.strip():

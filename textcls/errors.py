@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -78,6 +77,8 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
+    import json  # here: the help of the commands does without it
+
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) < 100 else text[:96] + " ..."
 

@@ -18,6 +18,7 @@ from textcls.data.labelled import read_sources
 from textcls.data.labels import require_known, spelt_otherwise
 from textcls.data.sources import resolve
 from textcls.evaluation import Mistake, Targets, evaluate_blocks, mistakes
+from textcls.inference.own_columns import with_own_columns
 from textcls.inference.predictor import Predictor
 from textcls.storage import row_blocks
 
@@ -51,6 +52,7 @@ def evaluate(
     encoding: str | None = None,
     encoding_errors: str | None = None,
     missing_labels: str | None = None,
+    own_columns: bool = False,
 ) -> Evaluation:
     """Evaluate a model folder or an exported file on labelled files.
 
@@ -65,6 +67,7 @@ def evaluate(
         encoding: Of text files without a byte order mark; as in training where not given.
         encoding_errors: `strict` or `replace`; as in training where not given.
         missing_labels: `error` or `skip` rows without a label; as in training where not given.
+        own_columns: Give the wrong rows all columns that they have in their files, for which these are read again.
 
     Raises:
         InputError: The model or the rows cannot be read, or the model knows no label of the rows.
@@ -78,15 +81,17 @@ def evaluate(
     settings = parse_config({"data": changed}, "evaluate").data
     sources = resolve(data, "test")
     rows = read_sources(sources, settings, "test")
-    report, errors = evaluate_rows(predictor, rows)
+    report, errors, places = evaluate_rows(predictor, rows)
+    if own_columns:
+        errors = with_own_columns(errors, places, data if isinstance(data, str) else tuple(data), settings)
     spelt = spelt_otherwise(rows.labels.distinct, LabelSet(predictor.labels))
     notes = for_none({one.kind for one in sources}, settings, parse_config({"data": usual}, "the model").data)
     notes += [*rows.notes, *([f"labels that the model knows otherwise spelt: {spelt}"] if spelt else [])]
     return Evaluation(report, errors, tuple(notes))
 
 
-def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the report over some rows, and those labelled wrongly, the most confident first.
+def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]], list[int]]:
+    """Return the report over some rows, those labelled wrongly, the most confident first, and the place of each of these.
 
     Raises:
         DataError: There are labels, and the model knows none of them.
@@ -116,4 +121,4 @@ def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], lis
         }
         for one in wrong
     ]
-    return report, errors
+    return report, errors, [one.row for one in wrong]

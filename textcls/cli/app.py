@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from io import BufferedWriter, FileIO, TextIOWrapper
 from traceback import clear_frames
@@ -18,11 +19,23 @@ from typer.core import TyperGroup
 import textcls
 from textcls.cli.check import check
 from textcls.cli.classify import classify
+from textcls.cli.config import config
 from textcls.cli.evaluate import evaluate
 from textcls.cli.explain import explain
 from textcls.cli.export import export
 from textcls.cli.info import info
-from textcls.cli.output import CUT_OFF, HUNG_UP, INTERRUPTED, STANDARD_OUTPUT_NAME, TERMINATED, complain, drop, fault_of_output
+from textcls.cli.output import (
+    CUT_OFF,
+    HUNG_UP,
+    INTERRUPTED,
+    STANDARD_OUTPUT_NAME,
+    TERMINATED,
+    complain,
+    drop,
+    fault_of_output,
+    say,
+    visible,
+)
 from textcls.cli.train import train
 from textcls.cli.tune import tune
 from textcls.errors import InputError, TextclsError, is_out_of_memory
@@ -48,6 +61,7 @@ _DOING = {
     "export": ("exporting the model", _MORE_MEMORY),
     "explain": ("explaining", f"give a shorter text, or {_MORE_MEMORY}"),
     "info": ("reading the model", _MORE_MEMORY),
+    "config": ("reading the settings", _MORE_MEMORY),
 }
 """What each command was doing, and what helps where there is no memory for it."""
 
@@ -72,10 +86,16 @@ class Commands(TyperGroup):
             except (OSError, ValueError):
                 drop(sys.stdout)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what stands before the name of a command."""
+        with _wrong_usage_visible():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            result = super().invoke(ctx)
+            with _wrong_usage_visible():
+                result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
             return result
         except TextclsError as error:
@@ -109,6 +129,17 @@ def _what_failed(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
 
 
+@contextmanager
+def _wrong_usage_visible() -> Iterator[None]:
+    """Let what typer says of wrong options, which quotes them and which it prints itself, steer no terminal."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own; their base has a place of its own in each release
+            error.message = visible(error.message)  # type: ignore[attr-defined]
+        raise
+
+
 def _end_if_exhausted(error: Exception, command: str | None) -> None:
     """End a command with one line where memory is used up, or the depth to which Python nests calls; else go on.
 
@@ -135,18 +166,20 @@ app = typer.Typer(
     help="Train a small, fast text classifier on a dataset, classify text files with it, export it as one file.",
     epilog=_EXAMPLES,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,  # plain help: rich alone would double the time it takes
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (train, tune, evaluate, classify, export, explain, info, check):
-    app.command(no_args_is_help=True, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)
+for command in (train, tune, evaluate, classify, export, explain, info, check, config):
+    app.command(no_args_is_help=command is not config, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(
+        command
+    )
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"textcls {textcls.__version__}")
+        say(f"textcls {textcls.__version__}")
         raise typer.Exit
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import print_json, table, tell
+from textcls.cli.output import print_json, say, table, tell
 from textcls.cli.source import (
     DelimiterOption,
     EncodingOption,
+    LabelOption,
+    LabelsOption,
     QuotingOption,
     SetOption,
     SourceArgument,
+    TextOption,
+    VectorsOption,
+    column_options,
     read_settings,
     reading_options,
 )
@@ -28,7 +34,7 @@ EXAMPLES = """Examples:
 \b
   textcls check reviews.csv
   textcls check configs/trec.yaml
-  textcls check news.parquet --set data.text=body --set data.test_share=0.2
+  textcls check news.parquet --text body --label kind --set data.test_share=0.2
   textcls check export.csv --delimiter ';' --encoding cp1252
 """
 _COUNTED = {
@@ -45,15 +51,18 @@ _MOST = 0.88  # share of tokens seen once: in twenty thousand English texts it i
 def check(
     source: SourceArgument,
     overrides: SetOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    labels: LabelsOption = None,
+    vectors: VectorsOption = None,
     delimiter: DelimiterOption = None,
     quoting: QuotingOption = None,
     encoding: EncodingOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Read a dataset as training would, and report on it."""
-    given = [f"data.{name}={value}" for name, value in reading_options(delimiter, quoting, encoding, quoted=True).items()]
-    overrides = [*(overrides or ()), *given]
-    config = read_settings(source, overrides)
+    written = {f"data.{name}": value for name, value in reading_options(delimiter, quoting, encoding).items()}
+    config = read_settings(source, overrides, column_options(text, label, labels, vectors) | written)
     from textcls.data import check as check_data
     from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary
 
@@ -65,12 +74,20 @@ def check(
         return
     for part in (_how(report), _tables(report), _doubts(report, config.data.missing_labels)):
         if part:
-            typer.echo("\n".join(part) + "\n")
+            say("\n".join(part) + "\n")
     for note in report.notes:
         tell(f"note: {note}")
-    settings = [*overrides, *(["data.missing_labels=skip"] if _stops(report, config.data.missing_labels) else [])]
-    command = ["textcls", "train", source, *(word for setting in settings for word in ("--set", setting))]
-    tell(f"\nNext:\n  {shlex.join(command)}")
+    settings = [*(overrides or ()), *(f"{name}={dumps(value)}" for name, value in written.items())]
+    settings += ["data.missing_labels=skip"] if _stops(report, config.data.missing_labels) else []
+    options = {
+        "--set": settings,
+        "--text": text,
+        "--label": label and [label],
+        "--labels": labels,
+        "--vectors": vectors and [vectors],
+    }
+    words = [word for name, values in options.items() for value in values or () for word in (name, value)]
+    tell(f"\nNext:\n  {shlex.join(['textcls', 'train', source, *words])}")
 
 
 def _how(report: CheckReport) -> list[str]:

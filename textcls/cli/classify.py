@@ -12,7 +12,6 @@ import typer
 
 from textcls.cli.output import native_messages_dropped, tell
 from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
-from textcls.files import is_special
 
 if TYPE_CHECKING:
     from textcls.inference.answers import Summary
@@ -138,6 +137,7 @@ def classify(
     workers: _Workers = None,
 ) -> None:
     """Classify text files, or the rows of tables."""
+    from textcls.files import is_special
     from textcls.inference.options import ClassifyOptions
 
     options = ClassifyOptions(

@@ -15,12 +15,13 @@ from textcls.cli.output import (
     json_text,
     metrics_table,
     print_json,
+    say,
     showing,
     table,
     tell,
     write_rows,
 )
-from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
+from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, TextOption, reading_options
 
 if TYPE_CHECKING:
     from textcls.scoring import Evaluation
@@ -47,13 +48,17 @@ def evaluate(
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - prints it.")] = None,
     errors: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the wrong rows, the most confident first, to .jsonl, .csv or .tsv."),
+        typer.Option(
+            metavar="FILE", help="Write the wrong rows with all their columns, the most confident first: .jsonl, .csv, .tsv."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist with --json and --errors.")] = False,
-    text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column with the text; may be repeated.")] = None,
+    text: TextOption = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column with the label or labels; repeated, columns of 0 and 1."),
+        typer.Option(
+            "--label", "--labels", metavar="COLUMN", help="Column with the label or labels; repeated, columns of 0 and 1."
+        ),
     ] = None,
     no_header: Annotated[
         bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
@@ -85,6 +90,7 @@ def evaluate(
         header=False if no_header else None,
         encoding_errors=encoding_errors,
         missing_labels=missing_labels,
+        own_columns=errors is not None,
         **reading_options(delimiter, quoting, encoding),
     )
     for note in result.notes:
@@ -97,7 +103,7 @@ def evaluate(
             if json == STANDARD_OUTPUT:
                 print_json(result.report)
             else:
-                typer.echo(f"{metrics_table({'': result.report})}\n\n{_by_label(result.report)}")
+                say(f"{metrics_table({'': result.report})}\n\n{_by_label(result.report)}")
     if errors is not None:
         tell(f"\n{len(result.errors):,} wrong rows → {errors}")
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import STANDARD_INPUT, print_json, table, tell
+from textcls.cli.output import STANDARD_INPUT, print_json, say, table, tell
+from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
+from textcls.errors import InputError
+
+if TYPE_CHECKING:
+    from textcls.inference.explain import Explanation
+    from textcls.inference.predictor import Predictor
 
 EXAMPLES = """Examples:
 
@@ -17,9 +23,14 @@ EXAMPLES = """Examples:
   textcls explain runs/trec/model "Who wrote Hamlet ?"
   textcls explain trec.onnx "Who wrote Hamlet ?" --label location
   textcls explain trec.onnx - < article.txt
+  textcls explain trec.onnx questions.csv -o explained.jsonl
+  textcls explain trec.onnx questions.csv | head -1
 
 Each word's effect is what the label's probability loses when that word is left out. A word in parentheses is unknown to the
-model.
+model. Of a model that gives a text many labels every one that the text gets is explained.
+
+What is no text but the name of a .txt, .csv, .tsv, .jsonl, .json or .parquet file that is there is read as textcls classify reads
+it, and with -o whatever is named: files, folders, or - for standard input. Each row comes back as a line of JSON.
 """
 _BAR = 20  # characters of the longest bar
 _MOST_WORDS = 25
@@ -29,25 +40,108 @@ def explain(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A model folder or an exported .onnx file.", show_default=False)
     ],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text; - reads it from standard input.", show_default=False)],
+    given: Annotated[
+        list[str],
+        typer.Argument(metavar="TEXT|INPUT", help="A text; - reads it from standard input. Or files.", show_default=False),
+    ],
     label: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Label to explain; the most probable one if not given.")
+        str | None, typer.Option(metavar="LABEL", help="Label to explain; what the text gets if not given.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with every word in the order of the text.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Explain files, into this one of .jsonl.", show_default=False),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column with the text; may be repeated. The model's own, or text, if not given."),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Take each line of a .txt file as a text, not the whole file.")
+    ] = False,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
+    ] = False,
+    delimiter: DelimiterOption = None,
+    quoting: QuotingOption = None,
+    encoding: EncodingOption = None,
+    input_format: Annotated[
+        str, typer.Option("--input-format", metavar="FORMAT", help="What - is with -o: lines, each a text, jsonl, csv or tsv.")
+    ] = "lines",
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
 ) -> None:
     """Show each word's effect on the label, by leaving it out."""
-    from textcls.data.places import standard_input
-    from textcls.inference.explain import explain as explain_text
     from textcls.inference.predictor import Predictor
+
+    if output is None and not all(map(_is_table, given)):
+        if len(given) > 1:
+            raise InputError("one text is explained at a time: put it in quotes; or give files, and with -o what to write")
+        _explain_text(Predictor.load(model), given[0], label, json)
+        return
+    from textcls.cli.classify import ProgressBar
+    from textcls.data.blocks import Reading
+    from textcls.inference.explain_files import explain_files
+
+    options: dict[str, Any] = reading_options(delimiter, quoting, encoding)
+    reading, columns = Reading(lines=lines, header=not no_header, **options), tuple(text) if text else None
+    with ProgressBar(shown=output is not None) as progress:
+        done = explain_files(
+            Predictor.load(model),
+            given,
+            output,
+            label=label,
+            text=columns,
+            reading=reading,
+            input_format=input_format,
+            force=force,
+            progress=progress,
+        )
+    for note in done.notes:
+        tell(f"note: {note}")
+    tell(f"{done.rows:,} row{'s' * (done.rows != 1)} explained" + (f" → {output}" if output else ""))
+    if done.errors:
+        tell(f"  {done.errors:,} could not be read: they have no explanations, and error says why")
+        raise typer.Exit(1)
+
+
+def _is_table(given: str) -> bool:
+    """Whether an argument names a file with rows that is there, and is no text."""
+    from textcls.data.formats import ENDINGS
+    from textcls.data.places import ending
+
+    with suppress(OSError, ValueError):  # a text may be too long for a name, or have a NUL
+        return ending(Path(given)) in ENDINGS and Path(given).is_file()
+    return False
+
+
+def _explain_text(predictor: Predictor, text: str, label: str | None, json: bool) -> None:
+    """Print what made the difference in one text."""
+    from textcls.data.places import standard_input
+    from textcls.inference.explain import explain as explain_label
+    from textcls.inference.explain import explain_given
 
     if text == STANDARD_INPUT:
         text = b"".join(standard_input(sys.stdin).chunks()).decode("utf-8", "replace")
-    result = explain_text(Predictor.load(model), text, label)
+    every = predictor.many and label is None
+    found = explain_given(predictor, text) if every else [explain_label(predictor, text, label)]
     if json:
-        print_json(asdict(result))
+        from dataclasses import asdict
+
+        print_json({"explanations": list(map(asdict, found))} if every else asdict(found[0]))
         return
-    typer.echo(f"{result.label}  {result.confidence:.4f}")
-    strongest = sorted(result.words, key=lambda word: -abs(word.effect))[:_MOST_WORDS]
+    if not found:
+        found = [explain_label(predictor, text)]
+        tell("the text gets none of the labels; this is the most probable one")
+    for place, one in enumerate(found):
+        if place:
+            say()
+        _show(one)
+
+
+def _show(explained: Explanation) -> None:
+    """Print one label and the words of most effect."""
+    say(f"{explained.label}  {explained.confidence:.4f}")
+    strongest = sorted(explained.words, key=lambda word: -abs(word.effect))[:_MOST_WORDS]
     if not strongest:
         tell("the text has no word: this is the model's answer to nothing")
         return
@@ -60,6 +154,6 @@ def explain(
         ]
         for word in strongest
     ]
-    typer.echo(f"\n{table(rows, numbers=False)}")
-    if len(result.words) > len(strongest):
-        tell(f"\n{len(result.words) - len(strongest):,} words of less effect are not shown; --json gives them all")
+    say(f"\n{table(rows, numbers=False)}")
+    if len(explained.words) > len(strongest):
+        tell(f"\n{len(explained.words) - len(strongest):,} words of less effect are not shown; --json gives them all")

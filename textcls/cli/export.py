@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import showing, size, tell
+from textcls.cli.output import metric_names, say, showing, size, tell
 
 if TYPE_CHECKING:
     from textcls.exports.onnx_file import ExportReport, Quantization
@@ -111,26 +111,24 @@ def _show(report: ExportReport, kind: str, out: Path, push: str | None) -> None:
     from textcls.exports.parity import rounded_up
 
     if kind == "spacy":
-        typer.echo("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
+        say("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
     elif report.takes_text:
-        typer.echo(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
+        say(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
     elif kind == "pt2":
-        typer.echo("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
+        say("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
     else:
-        typer.echo(
-            "takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)"
-        )
+        say("takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)")
     if kind != "onnx" or not report.int8:
-        typer.echo(
+        say(
             f"equal to the model on {report.texts:,} texts: largest difference of a probability "
             f"{rounded_up(report.largest_difference, 1):.1g}"
         )
     if report.int8:
-        typer.echo(_what_int8_did(report.int8, report.texts))
+        say(_what_int8_did(report.int8, report.texts, report.many))
     hashed = "SHA-256" if kind in {"onnx", "pt2"} else "SHA-256 of its model.onnx"
-    typer.echo(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
+    say(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
     if push:
-        typer.echo(f"sent to the Hub: {push}")
+        say(f"sent to the Hub: {push}")
     tell(f"  compared on {report.source}, and on hard texts")
     tell("\nNext:")
     for command in following(kind, out, push):
@@ -161,7 +159,7 @@ def following(kind: str, out: Path, push: str | None = None) -> list[str]:
     return [f"textcls classify {place} FILES"]
 
 
-def _what_int8_did(int8: Quantization, texts: int) -> str:
+def _what_int8_did(int8: Quantization, texts: int, many: bool) -> str:
     from textcls.exports.parity import rounded_down, rounded_up
 
     difference, across = rounded_up(int8.largest_difference), rounded_up(int8.across_batchings)
@@ -174,7 +172,7 @@ def _what_int8_did(int8: Quantization, texts: int) -> str:
     if int8.accuracy:
         model, file = int8.accuracy
         lines.append(
-            f"accuracy on {int8.rows:,} rows of the run's validation split: {file:.4f}, "
+            f"{metric_names(many)['accuracy']} on {int8.rows:,} rows of the run's validation split: {file:.4f}, "
             f"the model's {model:.4f} ({file - model:+.4f})"
         )
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from textcls.cli.output import complain, metrics_table, print_json, size, table
+from textcls.cli.output import complain, metrics_table, print_json, say, size, table
 
 EXAMPLES = """Examples:
 
@@ -70,9 +70,9 @@ def info(
         facts += [[split, _file(file)] for file in files]
     if made.get("vectors"):
         facts.append(["vectors", f"{made['vectors']['name']} ({str(made['vectors']['sha256'])[:12]}…)"])
-    typer.echo(table(facts, numbers=False))
+    say(table(facts, numbers=False))
     if record["metrics"]:  # validation before test
-        typer.echo(f"\n{metrics_table(dict(sorted(record['metrics'].items(), reverse=True)))}")
+        say(f"\n{metrics_table(dict(sorted(record['metrics'].items(), reverse=True)))}")
 
 
 def _verify(model: Path) -> None:
@@ -83,7 +83,7 @@ def _verify(model: Path) -> None:
         complain(change)
     if changes:
         raise typer.Exit(1)
-    typer.echo(f"{model}: unchanged since textcls wrote it")
+    say(f"{model}: unchanged since textcls wrote it")
 
 
 def _moved(quantized: dict[str, Any]) -> str:

@@ -1,10 +1,15 @@
-"""What the commands print with: results to standard output, everything else to standard error."""
+"""What the commands print with: results to standard output, everything else to standard error.
+
+Labels, file names, settings and rows come from anywhere: what people read goes through `say` and `tell`, which let nothing through
+that steers a terminal. What programs read (JSON, rows) is written as it is.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,12 +34,33 @@ METRICS = {
     "expected_calibration_error": "calibration error (ECE)",
     "unseen_label_rows": "rows with an unseen label",
 }
+METRICS_OF_MANY = {**METRICS, "accuracy": "exact match"}  # many labels a text: all of them are right
+
+
+def metric_names(many: bool) -> dict[str, str]:
+    """Return what metrics are called, by their keys in reports."""
+    return METRICS_OF_MANY if many else METRICS
+
+
+# What moves a terminal's cursor, changes its colours or turns its text around: control characters but for the new line, C1 among
+# them; the line ends that only Unicode knows; what overrides the direction of writing; and the bytes of names that are no UTF-8.
+_STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Return a text with what would steer a terminal as its escape, such as `\x1b`; new lines stay."""
+    return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def say(text: str = "") -> None:
+    """Write what was asked for to standard output, for people to read."""
+    typer.echo(visible(text))
 
 
 def tell(text: str = "") -> None:
     """Write a note, a summary or progress to standard error; where that is full or closed the work goes on."""
     try:
-        typer.echo(text, err=True)
+        typer.echo(visible(text), err=True)
     except BrokenPipeError:  # whoever read it has enough
         raise
     except OSError:
@@ -96,6 +122,7 @@ def native_messages_dropped() -> Iterator[None]:
 
 def table(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
     """Return rows as aligned columns: the first to the left, the others to the right where they are numbers."""
+    rows = [[visible(text).replace("\n", r"\n") for text in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -117,10 +144,11 @@ def figure(value: Any) -> str:
 def metrics_table(reports: Mapping[str, Mapping[str, Any]], names: Sequence[str] = tuple(METRICS)) -> str:
     """Return the metrics of one or more splits, a column each; what no report has is left out."""
     rows = [["", *reports]] if any(reports) else []
+    called = metric_names(any("threshold" in one for report in reports.values() for one in report["per_class"].values()))
     for name in names:
         values = [report.get(name) for report in reports.values()]
         if any(values) or (name != "unseen_label_rows" and any(value is not None for value in values)):
-            rows.append([METRICS[name], *map(figure, values)])
+            rows.append([called[name], *map(figure, values)])
     return table(rows)
 
 
@@ -140,9 +168,11 @@ def size(count: int) -> str:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], sink: Any, format: str) -> None:
-    """Write rows as `jsonl`, `csv` or `tsv` to where bytes go."""
+    """Write rows as `jsonl`, `csv` or `tsv` to where bytes go: these columns, and those that only some rows have."""
+    from textcls.data.blocks import MISSING
     from textcls.inference.writers import CsvWriter, JsonlWriter
 
+    names = list(dict.fromkeys((*names, *(name for row in rows for name in row))))
     writer = JsonlWriter(sink) if format == "jsonl" else CsvWriter(sink, names, "\t" if format == "tsv" else ",")
-    writer.write({name: [row[name] for row in rows] for name in names}, [])
+    writer.write({name: [row.get(name, MISSING) for row in rows] for name in names}, [])
     writer.close()

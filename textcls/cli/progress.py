@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from textcls.cli.output import METRICS, tell
+from textcls.cli.output import METRICS, metric_names, tell, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -50,7 +50,7 @@ class Lines:
     def line(self, text: str) -> None:
         """Write a line."""
         if self._live:
-            self._live.console.print(text, markup=False)
+            self._live.console.print(visible(text), markup=False)
         else:
             tell(text)
 
@@ -60,12 +60,13 @@ class TrainingDisplay(Lines):
 
     Args:
         metric: The validation metric that chooses the best epoch.
+        many: Whether a text has many labels.
     """
 
-    def __init__(self, metric: str) -> None:
-        self._metric = metric
+    def __init__(self, metric: str, many: bool = False) -> None:
+        self._metric, self._names = metric, metric_names(many)
         self._headed = False
-        self._status = Status(metric)
+        self._status = Status(metric, many)
         super().__init__(self._status)
 
     def __call__(self, event: Event) -> None:
@@ -77,9 +78,9 @@ class TrainingDisplay(Lines):
         elif isinstance(event, EpochEnd):
             if not self._headed:
                 self.line("")
-                self.line(epoch_header(self._metric, bool(event.metrics)))
+                self.line(epoch_header(self._metric, bool(event.metrics), self._names))
                 self._headed = True
-            self.line(epoch_line(event, self._metric))
+            self.line(epoch_line(event, self._metric, self._names))
             self._status.epoch_ended(event)
         else:
             self._status.progress = event
@@ -91,12 +92,13 @@ class SearchDisplay(Lines):
     Args:
         metric: The validation metric that trials are compared by.
         minutes: The time that the search may take.
+        many: Whether a text has many labels.
     """
 
-    def __init__(self, metric: str, minutes: float) -> None:
-        self._metric = metric
+    def __init__(self, metric: str, minutes: float, many: bool = False) -> None:
+        self._metric, self._names = metric, metric_names(many)
         self._headed = False
-        self._status = SearchStatus(metric, minutes)
+        self._status = SearchStatus(metric, minutes, many)
         super().__init__(self._status)
 
     def __call__(self, event: SearchEvent) -> None:
@@ -108,9 +110,9 @@ class SearchDisplay(Lines):
         elif isinstance(event, TrialEnd):
             if not self._headed:
                 self.line("")
-                self.line(trial_header(self._metric))
+                self.line(trial_header(self._metric, self._names))
                 self._headed = True
-            self.line(trial_line(event, self._metric))
+            self.line(trial_line(event, self._metric, self._names))
             self._status.trial_ended(event)
         elif isinstance(event, TrialStart):
             self._status.trial = event.number
@@ -118,14 +120,14 @@ class SearchDisplay(Lines):
             self._status.epoch = event.epoch
 
 
-def trial_header(metric: str) -> str:
+def trial_header(metric: str, names: Mapping[str, str] = METRICS) -> str:
     """Return the names above the trials' lines."""
-    return f"trial  {METRICS[metric]:>8}  best epoch  epochs  seconds"
+    return f"trial  {names[metric]:>8}  best epoch  epochs  seconds"
 
 
-def trial_line(end: TrialEnd, metric: str) -> str:
+def trial_line(end: TrialEnd, metric: str, names: Mapping[str, str] = METRICS) -> str:
     """Return one line for a trial, under the header's names; a star marks the best so far."""
-    width = max(8, len(METRICS[metric]))
+    width = max(8, len(names[metric]))
     epoch = "–" if end.best_epoch is None else str(end.best_epoch)
     line = f"{end.number:>5}  {_fixed(end.metrics.get(metric), width)}  {epoch:>10}  {end.epochs:>6}  {end.seconds:>7.1f}"
     origin = {"given": "the given settings", "default": "the defaults", "search": ""}[end.origin]
@@ -139,17 +141,17 @@ def _columns(metric: str) -> list[str]:
     return ["log_loss", "accuracy", "macro_f1" if metric in {"log_loss", "accuracy"} else metric]
 
 
-def epoch_header(metric: str, validated: bool) -> str:
+def epoch_header(metric: str, validated: bool, names: Mapping[str, str] = METRICS) -> str:
     """Return the names above the epochs' lines."""
-    names = [METRICS[name] for name in _columns(metric)] if validated else []
-    return "  ".join(["epoch", "train loss", *[f"{name:>8}" for name in names], "tokens/s"])
+    shown = [names[name] for name in _columns(metric)] if validated else []
+    return "  ".join(["epoch", "train loss", *[f"{name:>8}" for name in shown], "tokens/s"])
 
 
-def epoch_line(event: EpochEnd, metric: str) -> str:
+def epoch_line(event: EpochEnd, metric: str, names: Mapping[str, str] = METRICS) -> str:
     """Return one line for a finished epoch, under the header's names; a star marks the best so far."""
     cells = [f"{event.epoch:>5}", f"{event.train_loss:>10.4f}"]
     if event.metrics:
-        cells += [_fixed(event.metrics[name], max(8, len(METRICS[name]))) for name in _columns(metric)]
+        cells += [_fixed(event.metrics[name], max(8, len(names[name]))) for name in _columns(metric)]
     cells += [f"{event.tokens_per_second:>8,.0f}"]
     return "  ".join(cells) + ("  *" if event.metrics and event.best else "")
 
@@ -163,9 +165,11 @@ class Status:
 
     Args:
         metric: The validation metric that is shown.
+        many: Whether a text has many labels.
     """
 
-    def __init__(self, metric: str) -> None:
+    def __init__(self, metric: str, many: bool = False) -> None:
+        self._names = metric_names(many)
         self.progress: Progress | None = None
         self._otherwise = "reading data"
         self._metric = metric
@@ -204,7 +208,7 @@ class Status:
         yield f"step {now.step}/{now.steps}"
         yield f"loss {now.loss:.4f}"
         if self._last is not None and self._best is not None:
-            yield f"{METRICS[self._metric]} {self._last:.4f}, best {self._best:.4f}"
+            yield f"{self._names[self._metric]} {self._last:.4f}, best {self._best:.4f}"
         yield f"{now.tokens_per_second:,.0f} tokens/s"
 
 
@@ -214,9 +218,11 @@ class SearchStatus:
     Args:
         metric: The validation metric that is shown.
         minutes: The time that the search may take.
+        many: Whether a text has many labels.
     """
 
-    def __init__(self, metric: str, minutes: float) -> None:
+    def __init__(self, metric: str, minutes: float, many: bool = False) -> None:
+        self._names = metric_names(many)
         self.trial = 0
         self.epoch = 0
         self._metric, self._seconds = metric, 60 * minutes
@@ -247,7 +253,7 @@ class SearchStatus:
         if self.epoch:
             yield f"epoch {self.epoch}"
         if self._best is not None:
-            yield f"best {METRICS[self._metric]} {self._best:.4f}"
+            yield f"best {self._names[self._metric]} {self._best:.4f}"
 
 
 def _as_fits(parts: Iterator[str], width: int) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from textcls.cli.output import tell
+from textcls.errors import InputError
 
 if TYPE_CHECKING:
     from textcls.config import Config
@@ -27,6 +30,18 @@ SetOption = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, such as training.epochs=5; may be repeated."),
 ]
 
+TextOption = Annotated[
+    list[str] | None, typer.Option("--text", metavar="COLUMN", help="Column with the text; may be repeated.")
+]
+LabelOption = Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="Column with the label.")]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--labels", metavar="COLUMN", help="Column with all labels of a text; repeated, columns of 0 and 1."),
+]
+VectorsOption = Annotated[
+    str | None, typer.Option("--vectors", metavar="FILE|NAME", help="Pretrained vectors, such as glove.6B.50d.")
+]
+
 DelimiterOption = Annotated[
     str | None,
     typer.Option(metavar="CHARACTER", help="What separates the fields of csv and tsv files, or tab; found out if not given."),
@@ -42,12 +57,8 @@ EncodingOption = Annotated[
 ]
 
 
-def reading_options(
-    delimiter: str | None, quoting: str | None, encoding: str | None, *, quoted: bool = False
-) -> dict[str, Any]:
+def reading_options(delimiter: str | None, quoting: str | None, encoding: str | None) -> dict[str, Any]:
     """Return what was given of the options that say how tables are written, checked as the settings of `data` are.
-
-    With `quoted`, as YAML, for `--set`.
 
     Raises:
         ConfigError: One does not fit.
@@ -57,20 +68,55 @@ def reading_options(
     given = {"delimiter": delimiter, "quoting": quoting, "encoding": encoding}
     given = {name: value for name, value in given.items() if value is not None}
     checked = parse_config({"data": given}, "the options").data
-    return {name: json.dumps(value) if quoted else value for name in given if (value := getattr(checked, name))}
+    return {name: value for name in given if (value := getattr(checked, name))}
 
 
-def read_settings(source: str, overrides: Sequence[str] | None) -> Config:
-    """Return the settings that a CONFIG|DATA argument stands for, with `--set` over them.
+def column_options(
+    text: Sequence[str] | None, label: str | None, labels: Sequence[str] | None, vectors: str | None
+) -> dict[str, Any]:
+    """Return the settings that the options for columns and vectors stand for, by dotted name.
+
+    Raises:
+        InputError: There are `--label` and `--labels`.
+    """
+    if label is not None and labels:
+        raise InputError("--label and --labels exclude each other: a text has one label, or it has many")
+    given = {"data.text": _one_or_more(text), "data.label": label, "data.labels": _one_or_more(labels), "text.vectors": vectors}
+    changes = {name: value for name, value in given.items() if value is not None}
+    other = {"data.label": "data.labels", "data.labels": "data.label"}  # what a file of settings says of it gives way
+    return changes | {other[name]: None for name in changes if name in other}
+
+
+def _one_or_more(names: Sequence[str] | None) -> str | list[str] | None:
+    return (names[0] if len(names) == 1 else list(names)) if names else None
+
+
+def read_settings(source: str, overrides: Sequence[str] | None, options: Mapping[str, Any] | None = None) -> Config:
+    """Return the settings that a CONFIG|DATA argument stands for, with `--set` and what other options say over them.
+
+    Of several `--set` of one name the last one counts, which is told.
 
     Raises:
         ConfigError: The file cannot be read, or a setting does not fit.
+        InputError: `--set` and an option of its own give the same setting.
     """
     from textcls.config import Config, load_config, parse_overrides
 
-    if is_config(source):
-        return load_config(source, overrides or ())
-    return Config().replace({"data.train": source} | parse_overrides(overrides or ()))
+    changes, options = parse_overrides(overrides or ()), options or {}
+    if twice := [name for name, value in options.items() if name in changes and value is not None]:
+        raise InputError(f"{twice[0]}: is given twice, with --set and by an option of its own; give it once")
+    _tell_repeated(overrides or ())
+    changes = {name: value for name, value in options.items() if name not in changes} | changes
+    return load_config(source, changes) if is_config(source) else Config().replace({"data.train": source} | changes)
+
+
+def _tell_repeated(overrides: Sequence[str]) -> None:
+    """Say which of several `--set` of one name counts; once, where `torchrun` started several processes."""
+    last = {item.partition("=")[0].strip(): item for item in overrides}
+    for item in overrides:
+        counts = last[item.partition("=")[0].strip()]
+        if item != counts and os.environ.get("RANK", "0") == "0":
+            tell(f"note: --set {item} gives way to --set {counts}, which comes after it")
 
 
 def is_config(source: str) -> bool:

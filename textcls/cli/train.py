@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, metrics_table, showing, tell
-from textcls.cli.source import SetOption, SourceArgument, is_config, last_folder, new_folder, read_settings, stem
+from textcls.cli.output import INTERRUPTED, metrics_table, say, showing, tell
+from textcls.cli.source import (
+    LabelOption,
+    LabelsOption,
+    SetOption,
+    SourceArgument,
+    TextOption,
+    VectorsOption,
+    column_options,
+    is_config,
+    last_folder,
+    new_folder,
+    read_settings,
+    stem,
+)
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,10 +35,10 @@ EXAMPLES = """Examples:
 
 \b
   textcls train configs/trec.yaml
-  textcls train reviews.csv --set data.text=body --set data.label=stars
-  textcls train news/ --set text.vectors=glove.6B.50d --run runs/news
+  textcls train reviews.csv --text body --label stars
+  textcls train news/ --vectors glove.6B.50d --run runs/news
   textcls train new.csv --from runs/news/model
-  textcls train news/ --set text.vectors=glove.6B.50d --run runs/news --resume
+  textcls train news/ --vectors glove.6B.50d --run runs/news --resume
 
 A folder holds one folder of text files per class. The run folder holds the model (model/), its metrics, pictures and log.
 While it trains, * marks the best epoch so far. Ctrl-C ends training early and keeps the best model so far. What was
@@ -39,6 +52,10 @@ _SHOWN_OF_MANY = (*_SHOWN[:3], "micro_f1", *_SHOWN[3:])  # with one label a text
 def train(
     source: SourceArgument,
     overrides: SetOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    labels: LabelsOption = None,
+    vectors: VectorsOption = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Run folder to make; runs/<name of CONFIG|DATA> where not given.", show_default=False),
@@ -53,10 +70,12 @@ def train(
     """Train a classifier on a dataset and evaluate it."""
     first = os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ  # of those that torchrun started
     try:
-        config = read_settings(source, overrides)
+        config = read_settings(source, overrides, column_options(text, label, labels, vectors))
         if force and resume:
             raise InputError("--force and --resume exclude each other: write over the run, or go on with it")
         folder = run or (last_folder(stem(source)) if resume else new_folder(stem(source), force))
+        if run is None and first and folder != (before := last_folder(stem(source))) and (before / "checkpoints").is_dir():
+            tell(f"note: {before} holds a run to go on with: --resume goes on with it; this is a new one, in {folder}")
         if is_config(source) and not resume:
             from textcls.training.folder import WRITTEN, check_spares
 
@@ -86,7 +105,7 @@ def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
             f"note: an export of this model will take token ids, not raw text: the tokenizer {config.text.tokenizer} "
             "cannot be written in ONNX (text.tokenizer unicode can)"
         )
-    with TrainingDisplay(config.training.metric) as display:
+    with TrainingDisplay(config.training.metric, config.data.labels is not None) as display:
         return train_model(config, folder, report=display, **options)
 
 
@@ -94,7 +113,7 @@ def _show(run: Run) -> None:
     """Print the result table, where the model is, and what to do with it."""
     if run.metrics:
         tell()
-        typer.echo(metrics_table(run.metrics, _SHOWN_OF_MANY if run.artifact.many else _SHOWN))
+        say(metrics_table(run.metrics, _SHOWN_OF_MANY if run.artifact.many else _SHOWN))
     model = shlex.quote(str(run.folder / "model"))
     tell(f"\nmodel: {model}   log, metrics and pictures: {shlex.quote(str(run.folder))}")
     tell("\nNext:")

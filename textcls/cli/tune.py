@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, METRICS, figure, showing, table, tell
-from textcls.cli.source import SetOption, SourceArgument, is_config, last_folder, new_folder, read_settings, stem
+from textcls.cli.output import INTERRUPTED, figure, metric_names, say, showing, table, tell
+from textcls.cli.source import (
+    LabelOption,
+    LabelsOption,
+    SetOption,
+    SourceArgument,
+    TextOption,
+    VectorsOption,
+    column_options,
+    is_config,
+    last_folder,
+    new_folder,
+    read_settings,
+    stem,
+)
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +57,10 @@ _SHOWN = 5  # trials, beside that of the given settings
 def tune(
     source: SourceArgument,
     overrides: SetOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    labels: LabelsOption = None,
+    vectors: VectorsOption = None,
     minutes: Annotated[float, typer.Option(metavar="N", help="Time for the whole search.", show_default=True)] = 10.0,
     search: Annotated[
         list[str] | None,
@@ -59,7 +76,7 @@ def tune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, for as many minutes again.")] = False,
 ) -> None:
     """Search for settings that train a better model."""
-    config = read_settings(source, overrides)
+    config = read_settings(source, overrides, column_options(text, label, labels, vectors))
     if force and resume:
         raise InputError("--force and --resume exclude each other: write over the search, or go on with it")
     if not 0 < minutes < float("inf"):
@@ -75,7 +92,7 @@ def tune(
     if is_config(source) and not resume:
         check_spares(folder, WRITTEN, [Path(source)])
     fixed = list(parse_overrides(overrides or ()))
-    with SearchDisplay(config.training.metric, minutes) as display:
+    with SearchDisplay(config.training.metric, minutes, config.data.labels is not None) as display:
         result = tune_model(config, folder, minutes, search=search, fixed=fixed, force=force, resume=resume, report=display)
     with showing():
         _show(result, config)
@@ -86,7 +103,7 @@ def tune(
 def _show(result: Search, given: Config) -> None:
     """Print the best trials side by side, what the search left, and what to do with it."""
     tell()
-    typer.echo(comparison(result, given))
+    say(comparison(result, given))
     folder = shlex.quote(str(result.folder))
     best = shlex.quote(str(result.folder / "best.yaml"))
     tell(f"\nbest settings: {best}   all trials: {shlex.quote(str(result.folder / 'trials.csv'))}, search.png")
@@ -104,7 +121,7 @@ def comparison(result: Search, given: Config) -> str:
     rows = rows_of(result.trials, given, result.searched)
     shown = [*rows[:_SHOWN], *(row for row in rows[_SHOWN:] if row["origin"] == "given")]
     cells = [["trial", *(f"{row['trial']} given" if row["origin"] == "given" else str(row["trial"]) for row in shown)]]
-    cells.append([METRICS[metric], *(figure(row[metric]) for row in shown)])
+    cells.append([metric_names(given.data.labels is not None)[metric], *(figure(row[metric]) for row in shown)])
     cells.append(["best epoch", *(figure(row["best_epoch"]) for row in shown)])
     cells.append(["epochs", *(figure(row["epochs"]) for row in shown)])
     cells.append(["seconds", *(f"{row['seconds']:.0f}" for row in shown)])

@@ -74,14 +74,47 @@ def read_sources(sources: Sequence[Labelled | Frame], settings: DataSettings, ro
     return _Reader(settings if role == "train" else settings.model_copy(update={"weight": None})).rows(sources)
 
 
-class _Reader:
-    """Collects the rows of some sources."""
+def columns_of(
+    sources: Sequence[Labelled], settings: DataSettings, rows: Iterable[int]
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """Read all columns of some rows, the sources' own: lists, or pyarrow arrays, as in a block.
 
-    def __init__(self, settings: DataSettings) -> None:
+    Args:
+        sources: What `read_sources` was given.
+        settings: Columns and decoding.
+        rows: Places among the rows that it returned, from 0.
+
+    Yields:
+        The places of some of these rows, ascending, and of their columns the values, by name. A text that is a file has none.
+
+    Raises:
+        DataError: A source cannot be read.
+    """
+    reader, wanted, start = _Reader(settings.model_copy(update={"weight": None}), whole=True), set(rows), 0
+    for source in sources:
+        for block, labels, _ in reader.blocks(source):
+            kept = [row for row, label in enumerate(labels) if label is not None]
+            found = {start + place: row for place, row in enumerate(kept) if start + place in wanted}
+            start += len(kept)
+            if found:
+                columns = {} if isinstance(source, ClassFolder) else block.columns
+                yield list(found), {name: _some(column, list(found.values())) for name, column in columns.items()}
+
+
+def _some(column: Any, rows: list[int]) -> Any:
+    return [column[row] for row in rows] if isinstance(column, list) else column.take(rows)
+
+
+class _Reader:
+    """Collects the rows of some sources; with `whole` all of their columns are read."""
+
+    def __init__(self, settings: DataSettings, *, whole: bool = False) -> None:
         self._settings = settings
         self._cells = LabelCells(settings)
         self._weight = settings.weight
         self._reading = Reading.of(settings, (*self._cells.columns, *([settings.weight] if settings.weight else [])))
+        if whole:
+            self._reading = replace(self._reading, only=None)
         self._rows = RowsBuilder()
         self._names: dict[tuple[int, str], int] = {}  # of two sources they may be equal: a/x.csv and b/x.csv are both x.csv
         self._notes: list[str] = []
@@ -93,7 +126,7 @@ class _Reader:
             raise DataError("there is nothing to read: the list of files is empty")
         for number, source in enumerate(sources):
             before = len(self._rows) + self._report.missing
-            for block, labels, faults in self._blocks(source):
+            for block, labels, faults in self.blocks(source):
                 weights, odd = weights_in(block.columns[self._weight], self._weight) if self._weight else (None, {})
                 if wrong := odd | faults | block.faults:
                     row = min(wrong)
@@ -109,13 +142,14 @@ class _Reader:
         weighing = [] if rows.weights is None else [weight_note(rows.weights, str(self._weight))]
         return replace(rows, notes=(*self._notes, *self._report.notes(), *weighing, *label_notes(rows)))
 
-    def _blocks(self, source: Labelled | Frame) -> Iterator[_Labelled]:
+    def blocks(self, source: Labelled | Frame) -> Iterator[_Labelled]:
+        """Read the rows of a source, the label of each, and what is wrong with some."""
         if self._weight and (isinstance(source, ClassFolder) or (isinstance(source, Source) and source.kind == ".txt")):
             raise DataError(f"{source.place}: has no columns, so none of weights; leave out data.weight")
         if isinstance(source, ClassFolder):
             yield from self._of_folder(source)
         elif isinstance(source, StoredDataset):
-            yield from self._blocks(frame_of_dataset(source.dataset, source.place))
+            yield from self.blocks(frame_of_dataset(source.dataset, source.place))
         elif isinstance(source, Frame):
             yield from self._of_table(source.blocks(self._reading), source.schema)
         elif source.kind in ENDINGS:

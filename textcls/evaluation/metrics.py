@@ -2,7 +2,8 @@
 
 An evaluation may hold labels that training never saw. They come after the labels the model knows: `labels` has K + U texts, the
 probabilities K columns. A row with an unseen label can only be wrong, and it counts in every metric but the log loss.
-Figures equal scikit-learn's with `labels` given and `zero_division=0`.
+Figures equal scikit-learn's with `zero_division=0`: of each label where `labels` names them, macro-F1 of one label a text where it
+does not.
 """
 
 from __future__ import annotations
@@ -89,9 +90,9 @@ def evaluate_single(probabilities: Floats, targets: NDArray[np.int64], labels: S
         labels: The K labels the model knows, then U labels that only these rows have.
 
     Returns:
-        Plain values, ready for JSON: `rows`, `accuracy`, `macro_f1` (over all K + U labels; one neither present nor predicted
-        counts as 0), `micro_f1`, `weighted_f1`, `log_loss` (over rows whose label the model knows, None without any),
-        `expected_calibration_error` (of the top probability, all rows), `unseen_label_rows`, and `per_class`, which gives
+        Plain values, ready for JSON: `rows`, `accuracy`, `macro_f1` (over the labels that a row has or gets: of one that none
+        does, these rows say nothing), `micro_f1`, `weighted_f1`, `log_loss` (over rows whose label the model knows, None without
+        any), `expected_calibration_error` (of the top probability, all rows), `unseen_label_rows`, and `per_class`, which gives
         `precision`, `recall`, `f1` and `support` of each label, in their order.
 
     Raises:
@@ -144,7 +145,7 @@ def evaluate_predictions(predicted: NDArray[np.int64], targets: NDArray[np.int64
     return {
         "rows": len(targets),
         "accuracy": float(correct.mean()),
-        **_f1_report(true_positives, n_predicted, support, labels),
+        **_f1_report(true_positives, n_predicted, support, labels, met=(n_predicted + support) > 0),
     }
 
 
@@ -160,7 +161,8 @@ def evaluate_multi(
         thresholds: A label is predicted from this probability on, float [K].
 
     Returns:
-        What `evaluate_single` returns, with these meanings: `accuracy` is the share of rows whose labels are all right, `log_loss`
+        What `evaluate_single` returns, with these meanings: `accuracy` is the share of rows whose labels are all right (exact
+        match), `macro_f1` is over all K + U labels, where one that no row has or gets counts as 0, `log_loss`
         the mean binary cross-entropy over rows and known labels, `expected_calibration_error` that of every label's
         probability, `unseen_label_rows` counts rows with at least one unseen label, and `per_class` adds `threshold` (None
         for an unseen label).
@@ -271,15 +273,19 @@ def _require_rows(rows: int) -> None:
 
 
 def _f1_report(
-    true_positives: NDArray[np.int64], predicted: NDArray[np.int64], support: NDArray[np.int64], labels: Sequence[str]
+    true_positives: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    support: NDArray[np.int64],
+    labels: Sequence[str],
+    met: NDArray[np.bool_] | slice = slice(None),
 ) -> dict[str, Any]:
-    """Averages and per-class scores from three counts for each label."""
+    """Averages and per-class scores from three counts for each label; `met` are those that macro-F1 is the mean of."""
     precision = _ratio(true_positives, predicted)
     recall = _ratio(true_positives, support)
     f1 = _ratio(2 * true_positives, predicted + support)
     columns = zip(labels, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
     return {
-        "macro_f1": float(f1.mean()),
+        "macro_f1": float(f1[met].mean()),
         "micro_f1": float(_ratio(2 * true_positives.sum(), predicted.sum() + support.sum())),
         "weighted_f1": float(_ratio(f1 @ support, support.sum())),
         "per_class": {label: {"precision": p, "recall": r, "f1": f, "support": s} for label, p, r, f, s in columns},

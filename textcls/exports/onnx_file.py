@@ -238,11 +238,11 @@ def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXAC
     parity = Parity()
     for batch in batches:
         parity += compare(artifact, run, batch, bound)
-    if parity.agreement < bound.agreement:
+    if parity.wrong > (allowed := parity.may_be_wrong(bound.agreement)):
         raise ExportError(
-            f"the export gives {parity.agreement:.2%} of the labels that the model gives (at least {bound.agreement:.1%} must "
-            f"agree), and errs most on the text {parity.worst.said if parity.worst else ''}: compare on texts like those that it "
-            "will get, with --texts FILE, or export without --quantize"
+            f"the export is refused: {parity.wrong:,} of {parity.decisions:,} labels are not the model's, and at most {allowed:,} "
+            f"may be others ({1 - bound.agreement:.1%}); one is of the text {parity.worst.said if parity.worst else ''}: compare "
+            "on texts like those that it will get, with --texts FILE, or export without --quantize"
         )
     return parity
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -48,10 +50,12 @@ class Fault:
     """A text whose label, or labels, are not the model's.
 
     Attributes:
+        readable: Whether people can read the text, which the hard texts are not all: such a fault says more.
         margin: How far apart the model's probabilities of the right and of the wrong answer are; the sign of a bad fault.
         said: The text and both answers, for people.
     """
 
+    readable: bool
     margin: float
     said: str
 
@@ -66,7 +70,7 @@ class Parity:
         across_batchings: Largest difference of a text's probability between batch sizes.
         decisions: Labels compared: one a text and batch size, or with many labels a text each of them.
         wrong: Those that were not the model's.
-        worst: The text that was labelled worst, where one was labelled otherwise.
+        worst: The text that was labelled worst, a readable one first, where one was labelled otherwise.
     """
 
     texts: int = 0
@@ -79,7 +83,11 @@ class Parity:
     @property
     def agreement(self) -> float:
         """Share of labels that were the model's."""
-        return 1 - self.wrong / self.decisions
+        return (self.decisions - self.wrong) / self.decisions
+
+    def may_be_wrong(self, agreement: float) -> int:
+        """Return how many labels may be others than the model's where a share of them must be the same."""
+        return floor(self.decisions * (1 - Fraction(str(agreement))))
 
     def __add__(self, other: Parity) -> Parity:
         """Return the outcome of both comparisons."""
@@ -156,7 +164,7 @@ def _check(batch: Sequence[str], found: NDArray[np.float32], wanted: NDArray[np.
     for text, difference in zip(batch, np.abs(found - wanted).max(axis=1).tolist(), strict=True):
         if not difference <= allowed:  # so that NaN is caught too
             raise ExportError(
-                f"the export differs from the model by {difference:.2g} (allowed {allowed:g}), "
+                f"the export differs from the model by {rounded_up(difference):.2g} (allowed {allowed:g}), "
                 f"in batches of {len(batch)}, on the text {_quoted(text)}"
             )
 
@@ -173,7 +181,8 @@ def _fault(artifact: Artifact, text: str, answer: Any, scores: NDArray[np.float6
         given, wanted = repr(answer), repr(classes[int(scores.argmax())])
         margin = float(scores.max() - scores[classes.index(answer)]) if answer in classes else 1.0
         count = int(margin > 2 * _TIE)
-    return (Fault(margin, f"{_quoted(text)} ({given}, the model {wanted})") if count else None), count
+    readable = text.isprintable() and not text.isspace()
+    return (Fault(readable, margin, f"{_quoted(text)} ({given}, the model {wanted})") if count else None), count
 
 
 def rounded_up(figure: float, digits: int = 2) -> float:

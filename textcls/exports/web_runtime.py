@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from textcls.errors import InputError, TextclsError
 from textcls.files import file_sha256, replacing
-from textcls.text.vector_names import vectors_cache
+from textcls.text.cache import cache_dir
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -39,7 +40,7 @@ def runtime_files(folder: str | Path | None = None) -> list[Path]:
         TextclsError: They cannot be fetched, or what was fetched is not what was published.
     """
     if folder is None:
-        cache = vectors_cache().parent / PACKAGE.replace("@", "-")
+        cache = (cache_dir() or Path(_of_this_process().name)) / PACKAGE.replace("@", "-")
         if not all(_is_right(cache / name) for name in FILES):
             _fetch(cache)
         return [cache / name for name in FILES]
@@ -54,6 +55,12 @@ def runtime_files(folder: str | Path | None = None) -> list[Path]:
             raise InputError(f"{paths[0]}: is not the file of {PACKAGE} (another SHA-256); get that version, and whole")
         found.append(right)
     return found
+
+
+@functools.cache
+def _of_this_process() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that goes as the process ends, for where nothing is to be kept."""
+    return tempfile.TemporaryDirectory(prefix="textcls-")
 
 
 def _is_right(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from textcls.data.labels import label_text
 from textcls.errors import InputError
@@ -53,19 +54,51 @@ def explain(predictor: Predictor, text: str, label: str | None = None) -> Explan
     Raises:
         InputError: The model has no such label.
     """
+    whole = predictor.predict([text]).probabilities[0]
+    chosen = int(whole.argmax()) if label is None else index_of(predictor, label)
+    return _explained(predictor, text, whole, [chosen])[0]
+
+
+def explain_given(predictor: Predictor, text: str) -> list[Explanation]:
+    """Explain every label that a text gets, the most probable first; of many labels a text may get none, and so no explanation.
+
+    Args:
+        predictor: The model.
+        text: The text.
+    """
+    whole = predictor.predict([text]).probabilities[0]
+    order = np.argsort(-whole, kind="stable")
+    given = order[:1] if predictor.thresholds is None else order[(whole >= predictor.thresholds)[order]]
+    return _explained(predictor, text, whole, given.tolist()) if len(given) else []
+
+
+def index_of(predictor: Predictor, label: str) -> int:
+    """Return the place of a label among the model's.
+
+    Raises:
+        InputError: It has no such label.
+    """
     labels = [label_text(one) for one in predictor.labels]
-    if label is not None and label not in labels:
+    if label not in labels:
         raise InputError(f"the model has no label {label!r}; it has {', '.join(labels)}")
+    return labels.index(label)
+
+
+def _explained(predictor: Predictor, text: str, whole: NDArray[np.float32], chosen: list[int]) -> list[Explanation]:
+    """Explain some labels of a text, given its probabilities, float32 [classes]: each shortened text is scored once for all."""
     tokens = predictor.encoder.tokens(text)
     ids = np.array([predictor.vocabulary.index.get(token, UNK) for token in tokens], np.int32)
-    whole = predictor.predict([text]).probabilities[0]
-    chosen = int(whole.argmax()) if label is None else labels.index(label)
     if len(tokens) > 1:
         kept = ~np.eye(len(ids), dtype=bool)
         shortened = np.broadcast_to(ids, kept.shape)[kept]  # every text without one of its tokens, one after the other
-        without = predictor.engine(shortened, np.arange(len(ids) + 1) * (len(ids) - 1))[:, chosen]
+        without = predictor.engine(shortened, np.arange(len(ids) + 1) * (len(ids) - 1))
     else:
-        without = np.full(len(tokens), predictor.predict([""]).probabilities[0, chosen])
-    effects = (whole[chosen] - without).tolist()
-    words = (Word(token, effect, number != UNK) for token, effect, number in zip(tokens, effects, ids.tolist(), strict=True))
-    return Explanation(labels[chosen], float(whole[chosen]), tuple(words))
+        without = np.repeat(predictor.predict([""]).probabilities, len(tokens), axis=0)
+    found = []
+    for label in chosen:
+        effects = (whole[label] - without[:, label]).tolist()
+        words = (
+            Word(token, effect, number != UNK) for token, effect, number in zip(tokens, effects, ids.tolist(), strict=True)
+        )
+        found.append(Explanation(label_text(predictor.labels[label]), float(whole[label]), tuple(words)))
+    return found

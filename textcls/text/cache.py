@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.config import TextSettings
+from textcls.errors import ConfigError
 from textcls.files import file_sha256
 from textcls.text.encoding import Encoded, Encoder, encode_training
 from textcls.text.vocabulary import Vocabulary
@@ -33,6 +33,7 @@ _MOST_BYTES = 4 << 30  # of all entries; the least recently used go
 _BLOCK = 8192  # texts digested at once
 _DICTIONARIES = frozenset({"ja", "ko", "th", "vi"})  # languages that spaCy splits with other packages and their dictionaries
 _ARRAYS = tuple(one.name for one in fields(Encoded))
+_OFF = frozenset({"off", "0", "no", "false"})
 _TOKENS, _COUNTS, _SUMS = "tokens.json", "counts.npy", "sums.json"
 
 
@@ -48,7 +49,7 @@ class _Entry:
 class EncodingCache:
     """The cache of one run's texts.
 
-    `TEXTCLS_CACHE` names its folder, or is `off`.
+    It is in `cache_dir()`.
 
     Args:
         settings: How texts are encoded.
@@ -60,7 +61,7 @@ class EncodingCache:
     def __init__(self, settings: TextSettings) -> None:
         self.hits = 0
         self._settings = settings
-        self._folder = None if settings.tokenizer == "spacy" and settings.language in _DICTIONARIES else cache_folder()
+        self._folder = None if settings.tokenizer == "spacy" and settings.language in _DICTIONARIES else cache_dir()
 
     def encode_training(self, texts: Sequence[str]) -> tuple[Encoded, Vocabulary, NDArray[np.int64]]:
         """Return what `textcls.text.encode_training` returns for texts, [n_texts]."""
@@ -99,20 +100,27 @@ class EncodingCache:
         return self._folder / "encoded" / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
-def cache_folder() -> Path | None:
-    """Return the folder of everything that is kept between runs; None where `TEXTCLS_CACHE` is `off`."""
-    named = os.environ.get("TEXTCLS_CACHE")
-    if named:
-        return None if named == "off" else Path(named).expanduser()
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user without one
+def cache_dir() -> Path | None:
+    """Return the folder of everything that is kept between runs: encoded texts and downloads. None where nothing is to be kept.
+
+    That is the folder which `TEXTCLS_CACHE` names, none where it is `off` (or `0`, `no`, `false`), and where it is empty or not set
+    the place for caches on this system.
+
+    Raises:
+        ConfigError: It names the home of a user whom there is not.
+    """
+    named = os.environ.get("TEXTCLS_CACHE", "").strip()
+    if named.lower() in _OFF:
         return None
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "textcls"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "textcls" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "textcls"
+    if named:
+        try:
+            return Path(named).expanduser().absolute()
+        except RuntimeError as error:
+            raise ConfigError(f"TEXTCLS_CACHE={named}: there is no such home folder; name another folder, or off") from error
+    from platformdirs import user_cache_path
+
+    found = user_cache_path("textcls", appauthor=False)
+    return found if found.is_absolute() else None  # a user without a home
 
 
 def _digest(texts: Sequence[str]) -> str:

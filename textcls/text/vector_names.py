@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from textcls.errors import ConfigError, MissingPackageError, TextclsError
 from textcls.text._torchtext import vector_catalogue
+from textcls.text.cache import cache_dir
 from textcls.text.vector_files import ENDINGS, find_member
 
 _HUB_REPOSITORY = "stanfordnlp/glove"
@@ -62,12 +63,10 @@ class Place(NamedTuple):
     member: str | None = None
 
 
-def vectors_cache() -> Path:
-    """Return the folder for downloaded vectors: `vectors` in `TEXTCLS_CACHE`, `XDG_CACHE_HOME/textcls` or `~/.cache/textcls`."""
-    if own := os.environ.get("TEXTCLS_CACHE"):
-        return Path(own).expanduser() / "vectors"
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "textcls" / "vectors"
+def vectors_dir() -> Path | None:
+    """Return the folder for downloaded vectors; None where nothing is to be kept (see `cache_dir`)."""
+    cache = cache_dir()
+    return None if cache is None else cache / "vectors"
 
 
 def find_vectors(source: str) -> Place:
@@ -81,7 +80,7 @@ def find_vectors(source: str) -> Place:
         TextclsError: The download failed or is not what the catalogue says; the message says how to get the file by hand.
     """
     if source in GLOVE_NAMES:
-        return _cached(source, f"{source}.txt") or _packaged(source) or Place(source, _unpacked(source))
+        return _cached(source, f"{source}.txt") or _packaged(source) or _fetched(source)
     path = Path(source).expanduser()
     archive = next((place for place in (path, *path.parents) if place.suffix == ".zip" and place.is_file()), None)
     if archive is not None:
@@ -96,7 +95,8 @@ def find_vectors(source: str) -> Place:
 
 def _cached(name: str, file: str) -> Place | None:
     """Look for the file, or its gzip, in the cache, where a download or the user has put it."""
-    paths = [vectors_cache() / f"{file}.gz", vectors_cache() / file]
+    folder = vectors_dir()
+    paths = [] if folder is None else [folder / f"{file}.gz", folder / file]
     return next((Place(name, path) for path in paths if path.is_file()), None)
 
 
@@ -122,7 +122,7 @@ def _catalogued(source: str) -> Place:
         url, file = others[source]
         place = _cached(source, file)
         if place is None:
-            raise TextclsError(f"text.vectors {source}: get {url} by hand and put it into {vectors_cache()}")
+            raise TextclsError(f"text.vectors {source}: get {url} by hand and {_then(vectors_dir())}")
         return place
     names = sorted({*GLOVE_NAMES, *others})
     near = difflib.get_close_matches(source, names, 1)
@@ -130,13 +130,18 @@ def _catalogued(source: str) -> Place:
     raise ConfigError(f"text.vectors: no such file or name: {source}: {hint} {', '.join(names)}")
 
 
-def _unpacked(name: str) -> Path:
-    """Get the archive of `name`, check it, and keep the one file as gzip in the cache."""
+def _then(cache: Path | None) -> str:
+    """Say what to do with a file that was got by hand."""
+    return f"put it into {cache}" if cache else "name it in text.vectors"
+
+
+def _fetched(name: str) -> Place:
+    """Get the archive of `name`, check it, and keep the one file as gzip in the cache; read it in the archive where there is none."""
     stem = GLOVE_NAMES[name]
-    cache = vectors_cache()
-    by_hand = f"get {_HUB_ADDRESS}{stem}.zip by hand and put it into {cache}"
-    own = cache / f"{stem}.zip"
-    archive = own if own.is_file() else _downloaded(name, f"{stem}.zip", by_hand)
+    cache = vectors_dir()
+    by_hand = f"get {_HUB_ADDRESS}{stem}.zip by hand and {_then(cache)}"
+    own = cache / f"{stem}.zip" if cache else None
+    archive = own if own and own.is_file() else _downloaded(name, f"{stem}.zip", by_hand)
     try:
         with archive.open("rb") as stream:
             right = hashlib.file_digest(stream, "sha256").hexdigest() == ARCHIVES[stem].sha256
@@ -145,10 +150,12 @@ def _unpacked(name: str) -> Path:
                 archive.resolve().unlink()
                 archive.unlink(missing_ok=True)
             raise TextclsError(f"text.vectors {name}: {archive} does not have the published SHA-256 and is not used: {by_hand}")
-        return _extract(archive, f"{name}.txt", cache)
+        if cache is None:
+            return Place(name, archive, member=f"{name}.txt")
+        return Place(name, _extract(archive, f"{name}.txt", cache))
     except OSError as error:
         raise TextclsError(
-            f"text.vectors {name}: {archive} cannot be unpacked into {cache}: {error.strerror or error}"
+            f"text.vectors {name}: {archive} cannot be unpacked{f' into {cache}' if cache else ''}: {error.strerror or error}"
         ) from error
 
 

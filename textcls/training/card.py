@@ -44,7 +44,7 @@ def model_card(artifact: Artifact) -> str:
         "",
         "## Metrics",
         "",
-        *_metric_lines(artifact.metrics),
+        *_metric_lines(artifact.metrics, artifact.many),
         "",
         "## Use",
         "",
@@ -98,13 +98,14 @@ def _data_lines(provenance: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _metric_lines(metrics: Mapping[str, Any]) -> list[str]:
+def _metric_lines(metrics: Mapping[str, Any], many: bool) -> list[str]:
     if not metrics:
         return ["None was measured: there was no validation or test split."]
     lines = [f"| metric | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
     for name in ("rows", *_METRICS):
         values = (report.get(name) for report in metrics.values())
-        lines.append(f"| {name} | {' | '.join(_shown(value) for value in values)} |")
+        called = "accuracy (exact match)" if many and name == "accuracy" else name
+        lines.append(f"| {called} | {' | '.join(_shown(value) for value in values)} |")
     return lines
 
 

@@ -33,9 +33,10 @@ class FitDisplay:
 
     def __enter__(self) -> Self:
         if in_notebook():
-            from IPython.display import display
+            from IPython import display
 
-            self._output = display({"text/plain": "…"}, raw=True, display_id=True)
+            show: Any = display.display  # which has no types
+            self._output = show({"text/plain": "…"}, raw=True, display_id=True)
         elif sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._terminal = sys.stderr
         return self

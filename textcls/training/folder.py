@@ -13,14 +13,19 @@ from textcls.data.sources import local_files
 from textcls.errors import InputError, TextclsError
 from textcls.files import check_not_read
 from textcls.training.checkpoint import Checkpoints
+from textcls.training.pictures import FILES
 
-PICTURES = ("learning_curves.png", "confusion_matrix.png", "reliability.png")
-WRITTEN = ("config.yaml", "splits.json", "log.jsonl", "metrics.json", *PICTURES, "model", "checkpoints")  # by a run
+CHECKPOINTS = "checkpoints"  # there as long as the run can go on
+WRITTEN = ("config.yaml", "splits.json", "log.jsonl", "metrics.json", *FILES, "model", CHECKPOINTS)  # by a run
 
 
-def check_folder(folder: Path, force: bool) -> None:
-    """Refuse a run folder that holds something, or cannot be made, before the data are read."""
+def check_folder(folder: Path, force: bool, begun: str = CHECKPOINTS) -> None:
+    """Refuse a run folder that holds something, or cannot be made, before the data are read; `begun` lies in one to go on with."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
+        if (folder / begun).exists():
+            raise InputError(
+                f"{folder}: holds a run to go on with: --resume goes on with it, --force writes over it; or name another folder"
+            )
         raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
     _check_writable(folder)
 
@@ -52,10 +57,10 @@ def files_read(config: Config, *, test: bool = True) -> list[Path]:
 
 def clear(folder: Path) -> None:
     """Remove the files of an older run, and no others."""
-    Checkpoints(folder / "checkpoints").remove()
+    Checkpoints(folder / CHECKPOINTS).remove()
     if (folder / "model" / "labels.json").is_file():
         shutil.rmtree(folder / "model")
-    for name in (*PICTURES, "metrics.json", "log.jsonl"):
+    for name in (*FILES, "metrics.json", "log.jsonl"):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / "tensorboard").glob("events.out.tfevents.*"):
         path.unlink()

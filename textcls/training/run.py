@@ -11,26 +11,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from textcls.artifact import Artifact, check_gives_way, read_artifact, write_artifact, write_files
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
 from textcls.errors import InputError, MissingPackageError, TrainingError
-from textcls.evaluation import confusion_matrix
-from textcls.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_reliability
 from textcls.files import AppearedError, remove_torn, replacing, replacing_folder, write_text
 from textcls.training.card import model_card
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
-from textcls.training.folder import PICTURES, WRITTEN, check_folder, check_spares, clear, files_read
+from textcls.training.folder import CHECKPOINTS, WRITTEN, check_folder, check_spares, clear, files_read
 from textcls.training.interrupt import interruptible
+from textcls.training.pictures import draw_curves, draw_predictions
 from textcls.training.prepare import check_labels
 
 Report = Callable[[Event], None]
-_MOST_LABELS_SHOWN = 500
 _BLOCK = 8192  # row numbers written at once
 
 
@@ -84,7 +80,7 @@ def train(
             check_spares(folder, WRITTEN, files_read(config))
             if start_from is not None and Path(start_from).resolve().is_relative_to((folder / "model").resolve()):
                 raise InputError(f"{start_from}: would be written over by the model of this run; name another --run")
-        checkpoints = Checkpoints(folder / "checkpoints", config.training.checkpoint_minutes, writes=world.first)
+        checkpoints = Checkpoints(folder / CHECKPOINTS, config.training.checkpoint_minutes, writes=world.first)
         before = _resumed(folder, checkpoints) if resume else None
         checkpoints.expect("settings", lasting(config))
         started = None if start_from is None else read_artifact(start_from)
@@ -136,7 +132,7 @@ def train(
             if failure is not None:
                 raise failure
             return Run(folder, fitted.artifact, dict(fitted.artifact.metrics), False)
-        run = _finish(fitted, splits, log, failure)
+        run = _finish(fitted, splits, log, failure, tell)
         if not run.interrupted:
             checkpoints.remove()
         return run
@@ -170,7 +166,7 @@ def _resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
     """Return what the log left in the last checkpoint."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such run to resume")
-    if (folder / "metrics.json").is_file() and not (folder / "checkpoints").is_dir():
+    if (folder / "metrics.json").is_file() and not (folder / CHECKPOINTS).is_dir():
         model = shlex.quote(str(folder / "model"))
         raise InputError(f"{folder}: training is finished, there is nothing to resume; --from {model} starts from its model")
     return checkpoints.resume()
@@ -196,14 +192,14 @@ def data_sums(splits: Splits) -> dict[str, Any]:
     }
 
 
-def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStoppedError | None) -> Run:
+def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStoppedError | None, tell: Report) -> Run:
     """Write what training gave.
 
     Raises:
         TrainingError: It cannot be written; or training failed, which is told once its best model is safe.
     """
     try:
-        run = _write(fitted, splits, log)
+        run = _write(fitted, splits, log, tell)
     except OSError as error:
         full = f"{log.folder}: the model cannot be written: {error.strerror}; make room, then go on with --resume"
         raise TrainingError(str(failure or full)) from error
@@ -212,7 +208,7 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStopp
     return run
 
 
-def _write(fitted: Fitted, splits: Splits, log: _RunLog) -> Run:
+def _write(fitted: Fitted, splits: Splits, log: _RunLog, tell: Report) -> Run:
     """Evaluate on test, and write model, metrics and pictures."""
     metrics = dict(fitted.artifact.metrics)
     provenance = {**fitted.artifact.provenance, "data": splits.files}
@@ -222,15 +218,13 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog) -> Run:
     artifact = replace(fitted.artifact, metrics=metrics, provenance=provenance)
     appeared = _write_model(artifact, log.folder / "model")
     write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
-    plot_learning_curves(log.history, log.folder / PICTURES[0], before_ngrams=artifact.config.model.ngram_slots > 0)
+    ngrams = artifact.config.model.ngram_slots > 0
+    for note in draw_curves(log.folder, log.history, before_ngrams=ngrams, many=artifact.many):
+        tell(note)
     if probabilities is not None and targets is not None:
-        name = "test" if "test" in metrics else "validation"
-        labels = list(metrics[name]["per_class"])
-        # One label taken for another: with many a text there is no such thing, and with very many nobody could read the picture.
-        if not artifact.many and len(labels) <= _MOST_LABELS_SHOWN:
-            matrix = confusion_matrix(probabilities.argmax(1), targets.astype(np.int64), len(labels))
-            plot_confusion_matrix(matrix, labels, log.folder / PICTURES[1])
-        plot_reliability(probabilities, targets, log.folder / PICTURES[2])
+        report = metrics["test" if "test" in metrics else "validation"]
+        for note in draw_predictions(log.folder, probabilities, targets, report, artifact.thresholds):
+            tell(note)
     if appeared is not None:
         raise appeared
     return Run(log.folder, artifact, metrics, fitted.stopped)

@@ -15,13 +15,14 @@ from typing import Any
 from textcls.config import Config
 from textcls.data import Splits, load_splits
 from textcls.errors import ConfigError, TrainingError
-from textcls.evaluation.plots import plot_search
+from textcls.evaluation.search_plot import plot_search
 from textcls.files import remove_torn, replacing, write_text
 from textcls.training.events import Ending, EpochEnd, Note, SearchEvent, TrialEnd, TrialStart
 from textcls.training.fit import fit
 from textcls.training.folder import check_folder, check_spares, files_read
 from textcls.training.interrupt import interruptible
 from textcls.training.loop import standing
+from textcls.training.pictures import drawn
 from textcls.training.prepare import Prepared, prepare
 from textcls.training.run import data_sums, lasting
 from textcls.training.space import Choice, searched, setting
@@ -122,7 +123,7 @@ def tune(
             study.resume()
             budget.before = max((end.searched for end in study.trials), default=0.0)
         else:
-            check_folder(folder, force)
+            check_folder(folder, force, STUDY)
             check_spares(folder, WRITTEN, files_read(config, test=False))
         study.expect("settings", lasting(config))
         study.expect("--search", list(space))
@@ -150,7 +151,9 @@ def tune(
             name: "choice" if isinstance(values, Choice) else "log" if values.log else "linear"
             for name, values in space.items()
         }
-        plot_search(table(study.trials, config, list(space)), config.training.metric, kinds, folder / PICTURE)
+        found, metric = table(study.trials, config, list(space)), config.training.metric
+        for told in drawn(folder / PICTURE, lambda path: plot_search(found, metric, kinds, path)):
+            report(told)
         return Search(folder, study.trials, best, config.replace(best.changes), tuple(space), budget.pressed())
 
 
