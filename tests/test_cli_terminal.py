@@ -15,8 +15,9 @@ from commands import TINY, command, set_to
 from rich.console import Console
 
 import textcls.cli
-from textcls.cli.output import table, visible
+from textcls.cli.output import table
 from textcls.cli.progress import Lines
+from textcls.errors import visible
 
 EVIL = "\x1b[31m\x9b2J\u202e\x07\r\u2066\x85!"
 DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}

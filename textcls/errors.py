@@ -14,6 +14,10 @@ _OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 
+# What moves a terminal's cursor, changes its colours or turns its text around: control characters but for the new line, C1 among
+# them; the line ends that only Unicode knows; what overrides the direction of writing; and the bytes of names that are no UTF-8.
+_STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 class TextclsError(Exception):
     """Something failed. The command line prints the message and exits with `exit_code`."""
@@ -81,6 +85,11 @@ def _shown(value: Any) -> str:
 
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) < 100 else text[:96] + " ..."
+
+
+def visible(text: str) -> str:
+    r"""Return a text with what would steer a terminal as its escape, such as `\x1b`; new lines stay."""
+    return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -34,11 +34,10 @@ from textcls.cli.output import (
     drop,
     fault_of_output,
     say,
-    visible,
 )
 from textcls.cli.train import train
 from textcls.cli.tune import tune
-from textcls.errors import InputError, TextclsError, is_out_of_memory
+from textcls.errors import InputError, TextclsError, is_out_of_memory, visible
 
 _EXAMPLES = """Examples:
 

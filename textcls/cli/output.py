@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import typer
+
+from textcls.errors import visible
 
 STANDARD_INPUT = STANDARD_OUTPUT = "-"
 STANDARD_OUTPUT_NAME = "standard output"  # the file name of its errors
@@ -40,16 +41,6 @@ METRICS_OF_MANY = {**METRICS, "accuracy": "exact match"}  # many labels a text: 
 def metric_names(many: bool) -> dict[str, str]:
     """Return what metrics are called, by their keys in reports."""
     return METRICS_OF_MANY if many else METRICS
-
-
-# What moves a terminal's cursor, changes its colours or turns its text around: control characters but for the new line, C1 among
-# them; the line ends that only Unicode knows; what overrides the direction of writing; and the bytes of names that are no UTF-8.
-_STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    r"""Return a text with what would steer a terminal as its escape, such as `\x1b`; new lines stay."""
-    return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def say(text: str = "") -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from textcls.cli.output import METRICS, metric_names, tell, visible
+from textcls.cli.output import METRICS, metric_names, tell
+from textcls.errors import visible
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -8,6 +8,7 @@ import sys
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from textcls.errors import visible
 from textcls.training.events import EpochEnd, Event, Note, Progress
 
 _BAR = 24  # characters
@@ -48,7 +49,7 @@ class FitDisplay:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         if isinstance(event, Note):
-            self._draw([printable(event.text)])
+            self._draw([visible(event.text)])
         elif isinstance(event, EpochEnd):
             self._draw([self._epoch(event)])
         else:
@@ -76,11 +77,6 @@ def in_notebook() -> bool:
     """Whether a kernel of Jupyter runs this program, whose cells show what `display` is given."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
-
-
-def printable(text: str) -> str:
-    """Return a text with what could move a terminal's cursor, change its colours or turn text around as its escape."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _standing(now: Progress) -> str:
