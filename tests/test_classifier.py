@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +343,17 @@ def test_rows_whose_labels_the_model_does_not_know_are_refused(trained: TextClas
     for attempt in (lambda: evaluate(run / "run" / "model", str(path)), lambda: trained.score(TEXTS, [0, 1] * 15)):
         with pytest.raises(DataError, match=message):
             attempt()
+
+
+def test_trainings_in_threads_do_not_disturb_each_other(trained: TextClassifier) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        found = list(
+            pool.map(lambda _: TextClassifier(SETTINGS).fit(TEXTS, LABELS, verbose=False).predict_proba(TEXTS), range(3))
+        )
+    for one in found:
+        np.testing.assert_array_equal(one, trained.predict_proba(TEXTS))
+
+
+def test_no_column_of_text_is_told_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"data\.text must name a column"):
+        TextClassifier({"data": {"text": []}})

@@ -231,3 +231,21 @@ def test_what_is_no_column(column: Any, message: str) -> None:
 
 def test_numpys_values_become_pythons() -> None:
     assert [type(value) for value in values_of(np.array([np.str_("x"), np.int64(3)], object), "texts")] == [str, int]
+
+
+def test_a_table_of_one_column_stands_for_it() -> None:
+    assert values_of(pd.DataFrame({"w": [1, 2]}), "sample_weight") == [1, 2]
+    with pytest.raises(DataError, match=r"^sample_weight is a DataFrame of 2 columns: give one of them$"):
+        values_of(pd.DataFrame({"a": [1], "b": [2]}), "sample_weight")
+
+
+def test_an_iterator_in_a_dictionary_is_refused() -> None:
+    assert refused({"text": iter(["a"])}) == "column 'text' of the dictionary can be read once alone: give a list"
+
+
+@pytest.mark.parametrize("type_", [pa.string_view(), pa.large_string(), pa.binary()])
+def test_dictionaries_of_every_kind_of_text(type_: Any) -> None:
+    values = pa.array([b"a", b"b"])
+    words = values if type_ == pa.binary() else values.cast(pa.string()).cast(type_)
+    words = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int32()), words)
+    assert texts(pa.table({"text": words, "z": [1, 2, 3]}), "text") == ["a", "b", "a"]

@@ -135,7 +135,7 @@ def test_what_is_no_table_is_refused(given: Any) -> None:
 
 
 def test_arguments_are_checked() -> None:
-    with pytest.raises(InputError, match="must be at least 1, not 0"):
+    with pytest.raises(InputError, match="must be a whole number, at least 1, not 0"):
         predictor().classify(COLUMNS, top_k=0)
     for given in (COLUMNS, {"text": TEXTS}):
         with pytest.raises(DataError, match="there is no column 'body'"):
@@ -158,3 +158,22 @@ def test_the_columns_that_the_model_learned_from() -> None:
     assert both["confidence"][0] == pytest.approx(model.predict(["a\nb"]).probabilities.max(), abs=1e-6)
     other = model.classify({"title": ["a"], "text": ["c"]})
     assert other["confidence"][0] == pytest.approx(model.predict(["c"]).probabilities.max(), abs=1e-6)
+
+
+def test_a_reader_is_read_once() -> None:
+    table = pa.table({"text": ["good film", "bad"], "n": [1, 2]})
+    found = predictor("neg", "pos").classify(table.to_reader())
+    assert found.column_names[:3] == ["text", "n", "label"]
+    assert found.equals(predictor("neg", "pos").classify(table))
+
+
+def test_the_confidences_of_pandas_are_numbers_where_a_row_has_none() -> None:
+    found = predictor("neg", "pos").classify(pd.DataFrame({"text": ["good film", None]}))
+    assert found["confidence"].dtype == np.float64
+    assert found["confidence"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("options", [{"top_k": "2"}, {"top_k": 1.5}, {"min_confidence": "a"}])
+def test_arguments_of_other_types_are_one_line(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"must be a whole number|is a probability"):
+        predictor("neg", "pos").classify(pd.DataFrame({"text": ["x"]}), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from textcls.exports import ExportReport
     from textcls.training.events import Event
+
+_ONE_AT_A_TIME = threading.Lock()  # torch's random state belongs to the process: two trainings at once would share it
 
 
 class TextClassifier:
@@ -113,6 +116,7 @@ class TextClassifier:
             train, validation, notes = rows_to_fit(config.data, X, y, sample_weight, validation_data)
             for note in notes:
                 tell(Note(note))
+            stack.enter_context(_ONE_AT_A_TIME)
             training = stack.enter_context(closing(fit(config, train, validation)))
             while True:
                 try:

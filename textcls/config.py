@@ -95,8 +95,8 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataSettings:
-        if self.labels == ():
-            raise ValueError("data.labels must name a column")
+        if () in (self.text, self.labels):
+            raise ValueError(f"data.{'text' if self.text == () else 'labels'} must name a column")
         if isinstance(self.labels, tuple) and len({*self.labels}) < len(self.labels):
             raise ValueError("data.labels names a column twice")
         if self.label is not None and self.labels is not None:

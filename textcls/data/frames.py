@@ -111,6 +111,8 @@ def frame_of(given: Any) -> Frame | None:
         hint = "; pass one of its splits" if isinstance(given, Mapping) else ""
         raise DataError(f"dataset: expected a datasets.Dataset, not a {kind}{hint}")
     if isinstance(given, Mapping):
+        if once := [name for name, column in given.items() if isinstance(column, Iterator)]:
+            raise DataError(f"column {once[0]!r} of the dictionary can be read once alone: give a list")
         return _of_columns("the dictionary", list(given), list(given.values()), None)
     if hasattr(given, "iloc") and hasattr(given, "columns"):  # pandas, or what is made after it
         columns = [given.iloc[:, place] for place in range(len(given.columns))]
@@ -141,6 +143,10 @@ def values_of(column: Any, what: str) -> list[Any]:
         raise DataError(f"{what} is one {'string' if isinstance(column, str) else kind}: give a list")
     if isinstance(column, set | frozenset):
         raise DataError(f"{what} is a {kind}, which has no order: give a list")
+    if hasattr(column, "iloc") and hasattr(column, "columns"):
+        if len(column.columns) != 1:
+            raise DataError(f"{what} is a {kind} of {len(column.columns)} columns: give one of them")
+        column = column.iloc[:, 0]
     if isinstance(column, np.ndarray) and column.ndim != 1:
         raise DataError(f"{what} is an array of {column.ndim} dimensions: give one of 1")
     if hasattr(column, "__arrow_c_stream__") or hasattr(column, "__arrow_c_array__"):

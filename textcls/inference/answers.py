@@ -185,16 +185,16 @@ class Answers:
 
 def _check(top_k: int, min_confidence: float | None, unsure_label: str, labels: Sequence[str], *, many: bool) -> None:
     """Make sure that what was asked for makes sense."""
-    if top_k < 1:
-        raise InputError(f"the number of labels for each row must be at least 1, not {top_k}")
+    if not isinstance(top_k, int) or top_k < 1:
+        raise InputError(f"the number of labels for each row must be a whole number, at least 1, not {top_k!r}")
     if min_confidence is None:
         return
     if many:
         raise InputError(
             "the least confidence is for models that give a text one label; this one has a threshold for each label"
         )
-    if not 0 < min_confidence <= 1:
-        raise InputError(f"the least confidence is a probability, above 0 and at most 1, not {min_confidence:g}")
+    if not isinstance(min_confidence, int | float) or not 0 < min_confidence <= 1:
+        raise InputError(f"the least confidence is a probability, above 0 and at most 1, not {min_confidence!r}")
     if unsure_label in labels:
         raise InputError(f"{unsure_label!r} is a label of the model; name another one for rows that are unsure")
 

@@ -47,6 +47,8 @@ def classify_frame(
         InputError: It is no table, lacks a column, or an argument is at fault.
     """
     answers = Answers(predictor, top_k, all_scores, min_confidence, unsure_label)
+    if type(frame).__name__ == "RecordBatchReader":  # which can be read once
+        frame = arrow_table(frame)
     table = frame_of(frame)
     if table is None:
         raise DataError(f"classify gives a table back, and a {type(frame).__name__} is none: give one, or call predict")
@@ -106,6 +108,9 @@ def _beside_pandas(frame: Any, names: Sequence[str], columns: dict[str, list[Any
         out.columns = renamed
     for name, values in columns.items():
         kinds = {type(value) for value in values}
+        if kinds == {float, type(None)}:
+            out[name] = np.array(values, float)
+            continue
         if kinds & {list, type(None)} and kinds != {str, type(None)}:  # else pandas makes other types of numbers and of lists
             cells = np.empty(len(values), object)
             for row, value in enumerate(values):
