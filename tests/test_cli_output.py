@@ -74,6 +74,8 @@ def names(folder: Path = Path()) -> set[str]:
         ("train config.yaml --run . --force", "config.yaml: is the input itself; name another --run"),
         ("train d.csv --run . --force --set data.test=log.jsonl", "log.jsonl: is the input itself"),
         ("train d.csv --run . --force --set data.train=model/README.md", "model: holds the input model/README.md"),
+        ("train d.csv --run model --force", "model: model is a model, which a run in it would damage"),
+        ("train d.csv --run model/run", "model/run: "),
         ("tune best.yaml --run . --force", "best.yaml: is the input itself"),
         ("tune trials.csv --run . --force", "trials.csv: is the input itself"),
         ("export model texts.onnx --texts texts.onnx --force", "texts.onnx: is the input itself"),
@@ -271,6 +273,37 @@ def shell(line: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, env=environment, **options
     )
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    "line",
+    [
+        "textcls classify model - --input-format csv -o d.csv --force < d.csv",
+        "textcls classify model d.csv --format csv >> d.csv",
+        "textcls classify model - --input-format csv --format csv -o /dev/stdout >> d.csv < d.csv",
+        "textcls explain model d.csv >> d.csv",
+        "textcls explain model - --input-format csv -o d.jsonl --force < d.jsonl",
+        "textcls evaluate model d.csv --json - >> d.csv",
+    ],
+)
+def test_no_command_writes_over_what_the_shell_gave_it(line: str, place: Path) -> None:
+    shutil.copyfile("d.csv", "d.jsonl")
+    before = sums(place)
+    done = shell(line)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is the input itself" in done.stderr.splitlines()[-1]
+    assert sums(place) == before
+
+
+def test_a_link_to_itself_is_told(place: Path) -> None:
+    (place / "one.csv").symlink_to("two.csv")
+    (place / "two.csv").symlink_to("one.csv")
+    for force in ([], ["--force"]):
+        assert "one.csv: cannot be written: is a link to itself" in refusal(
+            command("classify", "model", "d.csv", "-o", "one.csv", *force)
+        )
+    assert (place / "one.csv").is_symlink()
 
 
 @needs_posix

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from textcls.errors import InputError
 
 _TORN = re.compile(r"\.(?P<name>.+)\.(?P<token>[0-9a-f]{8})\.(?P<kind>part|old)(?P<suffix>\.[^.]*)?", re.DOTALL)
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|\d+))/fd/(\d+)")
+_STANDARD_INPUT = Path("/dev/stdin")
 _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _MOST_LINKS = 40  # as Linux has it
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # what renaming a folder meets where something stands
@@ -160,7 +161,7 @@ def check_not_read(output: str | Path, read: Iterable[Path], otherwise: str = "n
         InputError: The output is one of them by whatever name, lies in one of the folders, or is a folder that holds one.
     """
     path = Path(output)
-    real = path.resolve()
+    real = _real(path)
     there, folder = _status(path), path.is_dir()
     for place in read:
         status = _status(place)
@@ -168,10 +169,40 @@ def check_not_read(output: str | Path, read: Iterable[Path], otherwise: str = "n
             continue
         if there is not None and os.path.samestat(status, there):
             raise InputError(f"{output}: is the input itself; {otherwise}")
-        if stat.S_ISDIR(status.st_mode) and real.is_relative_to(place.resolve()):
+        if stat.S_ISDIR(status.st_mode) and real.is_relative_to(_real(place)):
             raise InputError(f"{output}: lies inside the input folder {place}; write it elsewhere")
-        if folder and place.resolve().is_relative_to(real):
+        if folder and _real(place).is_relative_to(real):
             raise InputError(f"{output}: holds the input {place}; {otherwise}")
+
+
+def check_stream_not_read(stream: TextIO, read: Iterable[Path]) -> None:
+    """Refuse a stream, such as standard output, that goes into a file which the command reads: it would read its own output.
+
+    Args:
+        stream: Where is written to; what has no descriptor is no file.
+        read: All files that the command reads.
+
+    Raises:
+        InputError: It does.
+    """
+    try:
+        there = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return
+    same = (place for place in read if (status := _status(place)) is not None and os.path.samestat(status, there))
+    if stat.S_ISREG(there.st_mode) and (place := next(same, None)) is not None:
+        raise InputError(f"{place}: standard output goes into it, and it is the input itself; write to another file")
+
+
+def redirected_input() -> list[Path]:
+    """Return the file that standard input comes from, none where it is a pipe or a terminal."""
+    status = _status(_STANDARD_INPUT)
+    return [_STANDARD_INPUT] if status is not None and stat.S_ISREG(status.st_mode) else []
+
+
+def _real(path: Path) -> Path:
+    """Return a path without links; of links in a circle the path itself."""
+    return Path(os.path.realpath(path))
 
 
 def is_special(path: Path) -> bool:

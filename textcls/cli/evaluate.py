@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -115,10 +116,9 @@ def check_outputs(report: Path | None, errors: Path | None, model: Path, data: S
         InputError: One is such a file, or both are the same.
     """
     files = [file for file in (report, errors) if file is not None]
-    if not files:
-        return
     from textcls.data.sources import local_files
     from textcls.errors import InputError
+    from textcls.files import check_stream_not_read
     from textcls.inference.outputs import REJECT_FORMATS, check_file, file_format
 
     if errors is not None:
@@ -126,6 +126,7 @@ def check_outputs(report: Path | None, errors: Path | None, model: Path, data: S
     if len({file.resolve() for file in files}) < len(files):
         raise InputError(f"{errors}: is named for the report and for the wrong rows; name another file for one of them")
     read = [model, *local_files(data)]
+    check_stream_not_read(sys.stdout, read)
     for file in files:
         check_file(file, read, force)
 

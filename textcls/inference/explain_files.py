@@ -13,6 +13,7 @@ from textcls.data.blocks import MISSING, Block, Reading
 from textcls.data.inputs import Inputs, find_inputs
 from textcls.data.places import ending
 from textcls.errors import InputError
+from textcls.files import check_stream_not_read
 from textcls.inference.answers import Names
 from textcls.inference.explain import Explanation, explain, explain_given, index_of
 from textcls.inference.files import what_is_read
@@ -82,9 +83,11 @@ def explain_files(
         index_of(predictor, label)
     reading = replace(reading, text=text or learned_from(predictor), block_rows=_ROWS)
     found = find_inputs(inputs, reading, input_format=input_format, or_text=text is None)
+    stream, read = stream or sys.stdout, [*what_is_read(predictor, inputs, found)]
     if output is not None:
-        check_file(output, what_is_read(predictor, inputs, found), force)
-    stream = stream or sys.stdout
+        check_file(output, read, force)
+    else:
+        check_stream_not_read(stream, read)
     names, done, total = Names(OURS), Explained(), found.total_bytes
     with _sink(output, stream, force) as sink:
         writer = JsonlWriter(sink)

@@ -20,7 +20,7 @@ from textcls.data.blocks import MISSING, STANDARD_INPUT, Block
 from textcls.data.inputs import Inputs, find_inputs
 from textcls.data.remote import is_remote
 from textcls.errors import DataError, InputError
-from textcls.files import is_special, writing
+from textcls.files import check_stream_not_read, is_special, redirected_input, writing
 from textcls.inference.answers import Answers, Names, SomePredictions, SomePredictor, Summary
 from textcls.inference.options import ClassifyOptions
 from textcls.inference.outputs import (
@@ -86,7 +86,10 @@ def classify_files(
     answers = options.answers(predictor)
     reading = options.reading(predictor, answers.block_rows)
     found = find_inputs(inputs, reading, glob=options.glob, input_format=options.input_format, or_text=options.text is None)
-    _check_files(output, options, [*what_is_read(predictor, inputs, found)])
+    read = [*what_is_read(predictor, inputs, found)]
+    _check_files(output, options, read)
+    if output is None:
+        check_stream_not_read(stream, read)
     with ExitStack() as stack:
         rows = _RowsOut(stack, output or stream, options, found, answers, predictor)
         classified = stack.enter_context(closing(_classified(predictor, found, rows.done)))
@@ -168,6 +171,8 @@ def what_is_read(predictor: SomePredictor, inputs: Sequence[str | Path], found: 
     if (model := getattr(predictor, "path", None)) is not None:
         yield model
     yield from (Path(given) for given in inputs if str(given) != STANDARD_INPUT and not is_remote(given))
+    if STANDARD_INPUT in map(str, inputs):
+        yield from redirected_input()
     yield from (source.path for source in found.sources if isinstance(source.path, Path) and not source.is_stream)
 
 

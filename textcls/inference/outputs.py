@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,8 @@ def check_file(output: str | Path, read: Iterable[Path], force: bool) -> None:
     if path.is_dir():
         raise InputError(f"{output}: is a folder; name a file")
     check_not_read(output, read)
+    if path.is_symlink() and os.path.realpath(path) == os.path.abspath(path):  # noqa: PTH100
+        raise InputError(f"{output}: cannot be written: is a link to itself")
     if not force and path.exists() and not is_special(path):
         raise InputError(f"{output}: exists already; name another file, or replace it with --force")
 

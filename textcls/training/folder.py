@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from textcls.artifact import HASHED_FILES
 from textcls.config import Config
 from textcls.data.sources import local_files
 from textcls.errors import InputError, TextclsError
@@ -27,6 +28,9 @@ def check_folder(folder: Path, force: bool, begun: str = CHECKPOINTS) -> None:
                 f"{folder}: holds a run to go on with: --resume goes on with it, --force writes over it; or name another folder"
             )
         raise InputError(f"{folder}: the run folder is not empty; name another one, or --force to write over it")
+    for place in (folder, *folder.absolute().parents):
+        if all((place / name).is_file() for name in HASHED_FILES):
+            raise InputError(f"{folder}: {place} is a model, which a run in it would damage; name another folder")
     _check_writable(folder)
 
 
