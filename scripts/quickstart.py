@@ -98,7 +98,7 @@ class Quickstart:
     def _evaluate(self) -> float:
         """Evaluate on the test articles; training's own figure, by PyTorch, must be the same."""
         report = self.run / "held_out.json"
-        self._textcls("evaluate", self.model, self.held_out, "--json", report)
+        self._textcls("evaluate", self.model, self.held_out, "--json", report, "--force")
         accuracy = float(_read_json(report)["accuracy"])
         by_torch = float(_read_json(self.run / "metrics.json")["test"]["accuracy"])
         if accuracy != by_torch:
