@@ -468,3 +468,8 @@ def test_a_reader_who_has_enough_ends_it_as_other_tools_end(place: Path) -> None
     assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (141, 2, "")
     done = shell("textcls classify m.onnx many.txt --lines -o >(head -n 2 >first); wait $!; cat first")
     assert (len(done.stdout.splitlines()), done.stderr) == (2, "")
+
+
+@needs_posix
+def test_two_files_may_be_one_device(place: Path) -> None:
+    assert command("evaluate", "model", "d.csv", "--json", "/dev/null", "--errors", "/dev/null").exit_code == 0

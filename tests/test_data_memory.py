@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from textcls.config import DataSettings
 from textcls.data import Rows
-from textcls.data.memory import rows_from_memory
+from textcls.data.memory import rows_from_memory, rows_to_fit
 from textcls.errors import DataError
 
 
@@ -208,3 +208,13 @@ def test_unusable_weights(weights: Any, message: str) -> None:
 def test_a_column_of_weights_needs_a_table() -> None:
     with pytest.raises(DataError, match=r"data\.weight names a column, but the texts come without columns: give sample_weight"):
         rows_from_memory(["x", "y"], ["a", "b"], DataSettings(weight="w"))
+
+
+def test_columns_of_an_indicator_that_predict_proba_orders_otherwise_are_told() -> None:
+    y = pd.DataFrame({"b": [1, 0], "a": [0, 1], "none": [0, 0]})
+    settings = DataSettings(validation_share=0)
+    told = rows_to_fit(settings, ["x", "y"], y)[2]
+    assert "labels that no row has, which the model will not know: 'none'" in told
+    assert "the columns of y are in another order than classes_, which is that of the columns of predict_proba" in told
+    assert not rows_to_fit(settings, ["x", "y"], y[["a", "b"]])[2]
+    assert not rows_to_fit(settings, ["x"] * 11, np.eye(11, dtype=int))[2]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -138,6 +139,7 @@ def test_the_table_of_confusions_has_every_pair_the_worst_first(tmp_path: Path) 
     assert (tmp_path / "table.csv").read_text() == expected
 
 
+@pytest.mark.filterwarnings("ignore::textcls.evaluation.drawing.MissingGlyphs")
 def test_any_label_can_be_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
     labels = ["财经", "", "\ud800\x00a\nb", "😀 हिन्दी العربية", "$\\frac{$"]
     plot_confusion_matrix(np.ones((5, 5), np.int64), labels, tmp_path / "图.png")
@@ -253,7 +255,7 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytes
 
     def half(self: Figure, target: Path, **kwargs: Any) -> None:
         Path(target).write_bytes(b"half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(OSError, match="disk full"):

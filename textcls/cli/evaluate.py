@@ -118,12 +118,12 @@ def check_outputs(report: Path | None, errors: Path | None, model: Path, data: S
     files = [file for file in (report, errors) if file is not None]
     from textcls.data.sources import local_files
     from textcls.errors import InputError
-    from textcls.files import check_stream_not_read
+    from textcls.files import check_stream_not_read, is_special
     from textcls.inference.outputs import REJECT_FORMATS, check_file, file_format
 
     if errors is not None:
         file_format(None, errors, REJECT_FORMATS)
-    if len({file.resolve() for file in files}) < len(files):
+    if len({file.resolve() for file in files}) < len(files) and not is_special(files[0]):
         raise InputError(f"{errors}: is named for the report and for the wrong rows; name another file for one of them")
     read = [model, *local_files(data)]
     check_stream_not_read(sys.stdout, read)

@@ -14,12 +14,12 @@ from textcls.config import DataSettings
 from textcls.data.frames import Frame, frame_of, values_of
 from textcls.data.label_cells import refuse_one_hot, shape_of
 from textcls.data.labelled import read_sources
-from textcls.data.labels import Label, label_text
+from textcls.data.labels import Label, label_text, sorted_texts
 from textcls.data.rows import Rows
 from textcls.data.sources import Role
 from textcls.data.splits import load_splits, split_rows
 from textcls.data.weights import checked_weights, weights_in
-from textcls.errors import DataError, quoted
+from textcls.errors import DataError, named, quoted
 
 _SEVERAL = (list, tuple, set, frozenset)
 
@@ -92,7 +92,18 @@ def rows_from_memory(
     else:
         checked = [_label(value, place) for place, value in enumerate(found)]
     weights = _weights(frame, len(plain), settings, sample_weight) if role == "train" else None
-    return replace(Rows.of(plain, checked), weights=weights)
+    notes = _of_indicators(names, found) if names is not None and role == "train" else ()
+    return replace(Rows.of(plain, checked), weights=weights, notes=notes)
+
+
+def _of_indicators(names: Sequence[Label], found: Any) -> tuple[str, ...]:
+    """Tell where the columns of `predict_proba` are not those of an indicator matrix, as scikit-learn's scorers expect."""
+    notes = []
+    if none := [quoted(name) for name, any_ in zip(names, found.any(axis=0), strict=True) if not any_]:
+        notes.append(f"labels that no row has, which the model will not know: {named(none)}")
+    if list(map(label_text, names)) != sorted_texts(map(label_text, names)):
+        notes.append("the columns of y are in another order than classes_, which is that of the columns of predict_proba")
+    return tuple(notes)
 
 
 def rows_to_fit(

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textcls.files import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -96,13 +98,22 @@ def _own_backend() -> Iterator[None]:
                 sys.modules["matplotlib"].rcParams["backend"] = named
 
 
+class MissingGlyphs(UserWarning):
+    """Some characters of a picture are boxes, since no font that is installed has them."""
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Write the picture beside its place, then move it there; a label no installed font can draw shows as boxes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
-            figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight", pad_inches=0.15)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write the picture whole or not at all.
+
+    Warns:
+        MissingGlyphs: No font that is installed has all characters of its labels.
+    """
+    with replacing(path) as neighbour, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        figure.savefig(neighbour, format="png", dpi=150, bbox_inches="tight", pad_inches=0.15)
+    missing = [one for one in told if str(one.message).startswith("Glyph ")]
+    for one in told:
+        if one not in missing:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if missing:
+        warnings.warn(MissingGlyphs("some characters are boxes there, for no font on this machine has them"), stacklevel=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from textcls.evaluation import Targets, confusion_matrix
 from textcls.evaluation.confusion import plot_confusion_matrix, write_confusions
+from textcls.evaluation.drawing import MissingGlyphs
 from textcls.evaluation.label_plot import plot_labels
 from textcls.evaluation.metrics import Floats
 from textcls.evaluation.plots import plot_learning_curves, plot_reliability
@@ -52,7 +54,10 @@ def draw_predictions(
 def drawn(path: Path, draw: Callable[[Path], None]) -> Iterator[Note]:
     """Draw a picture, or say in a note why there is none: nothing that goes wrong there is worth a model, or a search."""
     try:
-        draw(path)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", MissingGlyphs)
+            draw(path)
+        yield from (Note(f"{path.name}: {one.message}") for one in told if one.category is MissingGlyphs)
     except Exception as error:  # of a library with fonts, backends and settings of its own
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
         yield Note(f"{path.name} is missing, for it could not be drawn: {reason}")
