@@ -308,6 +308,7 @@ def test_a_link_to_itself_is_told(place: Path) -> None:
 
 @needs_posix
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors have no names here")
+@pytest.mark.slow
 def test_standard_output_by_name_is_the_descriptor(place: Path) -> None:
     rows = shell("textcls classify model d.csv --threads 1").stdout
     assert len(rows.splitlines()) == 72

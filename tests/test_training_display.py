@@ -77,6 +77,7 @@ def test_elsewhere_nothing_is_shown(how: str, monkeypatch: pytest.MonkeyPatch, c
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.slow
 def test_fit_in_a_terminal() -> None:
     import pty
 
@@ -132,6 +133,7 @@ def text_of(outputs: list[dict[str, Any]]) -> list[str]:
 
 
 @needs_notebook
+@pytest.mark.slow
 def test_fit_in_a_notebook(tmp_path: Path) -> None:
     cells = [FIT, "model.fit(texts, labels);", "model.fit(texts, labels, verbose=False);", "model"]
     _, verbose, silent, last = run_notebook(cells, tmp_path)
