@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from textcls.cli.output import native_messages_dropped, tell
-from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
+from textcls.cli.source import (
+    DelimiterOption,
+    EncodingOption,
+    ForceOption,
+    LinesOption,
+    ModelTextOption,
+    NoHeaderOption,
+    QuotingOption,
+    reading_options,
+)
 
 if TYPE_CHECKING:
     from textcls.inference.answers import Summary
@@ -52,12 +61,6 @@ _Format = Annotated[
         help="jsonl, csv, tsv, parquet or table; else by the output's ending, a table on a terminal, jsonl into a pipe.",
     ),
 ]
-_Lines = Annotated[bool, typer.Option("--lines", help="Take each line of a .txt file as a text, not the whole file.")]
-_Text = Annotated[
-    list[str] | None,
-    typer.Option(metavar="COLUMN", help="Column with the text; may be repeated. The model's own, or text, if not given."),
-]
-_NoHeader = Annotated[bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")]
 _InputFormat = Annotated[
     str, typer.Option("--input-format", metavar="FORMAT", help="What - is: lines, each a text, jsonl, csv or tsv.")
 ]
@@ -79,7 +82,6 @@ _Rejects = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the rows that cannot be read to .jsonl, .csv or .tsv, too.", show_default=False),
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with a run that was killed; give it from the start, then again.")
 ]
@@ -112,9 +114,9 @@ def classify(
     ],
     output: _Output = None,
     format: _Format = None,
-    lines: _Lines = False,
-    text: _Text = None,
-    no_header: _NoHeader = False,
+    lines: LinesOption = False,
+    text: ModelTextOption = None,
+    no_header: NoHeaderOption = False,
     delimiter: DelimiterOption = None,
     quoting: QuotingOption = None,
     encoding: EncodingOption = None,
@@ -127,7 +129,7 @@ def classify(
     strict: _Strict = False,
     follow: _Follow = False,
     rejects: _Rejects = None,
-    force: _Force = False,
+    force: ForceOption = False,
     resume: _Resume = False,
     device: _Device = "cpu",
     threads: _Threads = None,

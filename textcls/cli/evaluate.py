@@ -22,7 +22,7 @@ from textcls.cli.output import (
     tell,
     write_rows,
 )
-from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, TextOption, reading_options
+from textcls.cli.source import DelimiterOption, EncodingOption, NoHeaderOption, QuotingOption, TextOption, reading_options
 
 if TYPE_CHECKING:
     from textcls.scoring import Evaluation
@@ -61,9 +61,7 @@ def evaluate(
             "--label", "--labels", metavar="COLUMN", help="Column with the label or labels; repeated, columns of 0 and 1."
         ),
     ] = None,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
-    ] = False,
+    no_header: NoHeaderOption = False,
     delimiter: DelimiterOption = None,
     quoting: QuotingOption = None,
     encoding: EncodingOption = None,

@@ -5,12 +5,21 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from textcls.cli.output import STANDARD_INPUT, print_json, say, table, tell
-from textcls.cli.source import DelimiterOption, EncodingOption, QuotingOption, reading_options
+from textcls.cli.source import (
+    DelimiterOption,
+    EncodingOption,
+    ForceOption,
+    LinesOption,
+    ModelTextOption,
+    NoHeaderOption,
+    QuotingOption,
+    reading_options,
+)
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,23 +61,16 @@ def explain(
         str | None,
         typer.Option("-o", "--output", metavar="FILE", help="Explain files, into this one of .jsonl.", show_default=False),
     ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column with the text; may be repeated. The model's own, or text, if not given."),
-    ] = None,
-    lines: Annotated[
-        bool, typer.Option("--lines", help="Take each line of a .txt file as a text, not the whole file.")
-    ] = False,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
-    ] = False,
+    text: ModelTextOption = None,
+    lines: LinesOption = False,
+    no_header: NoHeaderOption = False,
     delimiter: DelimiterOption = None,
     quoting: QuotingOption = None,
     encoding: EncodingOption = None,
     input_format: Annotated[
         str, typer.Option("--input-format", metavar="FORMAT", help="What - is with -o: lines, each a text, jsonl, csv or tsv.")
     ] = "lines",
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Show each word's effect on the label, by leaving it out."""
     from textcls.inference.predictor import Predictor
@@ -79,23 +81,19 @@ def explain(
         _explain_text(Predictor.load(model), given[0], label, json)
         return
     from textcls.cli.classify import ProgressBar
-    from textcls.data.blocks import Reading
     from textcls.inference.explain_files import explain_files
+    from textcls.inference.options import ClassifyOptions
 
-    options: dict[str, Any] = reading_options(delimiter, quoting, encoding)
-    reading, columns = Reading(lines=lines, header=not no_header, **options), tuple(text) if text else None
+    options = ClassifyOptions(
+        text=tuple(text) if text else None,
+        lines=lines,
+        header=not no_header,
+        **reading_options(delimiter, quoting, encoding),
+        input_format=input_format,
+        force=force,
+    )
     with ProgressBar(shown=output is not None) as progress:
-        done = explain_files(
-            Predictor.load(model),
-            given,
-            output,
-            label=label,
-            text=columns,
-            reading=reading,
-            input_format=input_format,
-            force=force,
-            progress=progress,
-        )
+        done = explain_files(Predictor.load(model), given, output, options, label=label, progress=progress)
     for note in done.notes:
         tell(f"note: {note}")
     tell(f"{done.rows:,} row{'s' * (done.rows != 1)} explained" + (f" → {output}" if output else ""))

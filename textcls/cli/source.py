@@ -42,6 +42,18 @@ VectorsOption = Annotated[
     str | None, typer.Option("--vectors", metavar="FILE|NAME", help="Pretrained vectors, such as glove.6B.50d.")
 ]
 
+# Of the commands that read rows as classifying does.
+ModelTextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", metavar="COLUMN", help="Column with the text; may be repeated. The model's own, or text, if not given."
+    ),
+]
+LinesOption = Annotated[bool, typer.Option("--lines", help="Take each line of a .txt file as a text, not the whole file.")]
+NoHeaderOption = Annotated[
+    bool, typer.Option("--no-header", help="csv and tsv files have no line of names: columns are 0, 1, 2, …")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 DelimiterOption = Annotated[
     str | None,
     typer.Option(metavar="CHARACTER", help="What separates the fields of csv and tsv files, or tab; found out if not given."),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from textcls.data.blocks import MISSING, Block, Reading
+from textcls.data.blocks import MISSING, Block
 from textcls.data.inputs import Inputs, find_inputs
 from textcls.data.places import ending
 from textcls.errors import InputError
@@ -17,7 +17,7 @@ from textcls.files import check_stream_not_read
 from textcls.inference.answers import Names
 from textcls.inference.explain import Explanation, explain, explain_given, index_of
 from textcls.inference.files import what_is_read
-from textcls.inference.options import learned_from
+from textcls.inference.options import ClassifyOptions
 from textcls.inference.outputs import check_file, file_sink, stream_sink
 from textcls.inference.predictor import Predictor
 from textcls.inference.writers import JsonlWriter, Sink
@@ -46,12 +46,9 @@ def explain_files(
     predictor: Predictor,
     inputs: Sequence[str | Path],
     output: str | Path | None = None,
+    options: ClassifyOptions = ClassifyOptions(),  # noqa: B008  # it is frozen
     *,
     label: str | None = None,
-    text: tuple[str, ...] | None = None,
-    reading: Reading = Reading(),  # noqa: B008  # it is frozen
-    input_format: str = "lines",
-    force: bool = False,
     stream: TextIO | None = None,
     progress: Callable[[int, float | None], None] | None = None,
 ) -> Explained:
@@ -65,11 +62,8 @@ def explain_files(
         predictor: The model.
         inputs: Files, folders, and `-` for standard input.
         output: The `.jsonl` file to write, also `.jsonl.gz` or `.jsonl.zst`; not given: JSON lines into the stream.
+        options: How rows are read, and whether an output that exists is replaced; what is said of answers does not count.
         label: Explain this label alone, whether the text gets it or not.
-        text: The columns that hold the text; where not given what the model learned from, and where the inputs lack that, `text`.
-        reading: How to read, but for the text.
-        input_format: What standard input is: `lines`, each of them a text, `jsonl`, `csv` or `tsv`.
-        force: Replace an output that exists.
         stream: Where rows go without `output`; standard output where not given.
         progress: Called after each block with the rows done and the share of the input's bytes, None where it is unknown.
 
@@ -81,15 +75,15 @@ def explain_files(
         raise InputError(f"{output}: explanations are JSON lines; name a file that ends in .jsonl")
     if label is not None:
         index_of(predictor, label)
-    reading = replace(reading, text=text or learned_from(predictor), block_rows=_ROWS)
-    found = find_inputs(inputs, reading, input_format=input_format, or_text=text is None)
+    reading = options.reading(predictor, _ROWS)
+    found = find_inputs(inputs, reading, glob=options.glob, input_format=options.input_format, or_text=options.text is None)
     stream, read = stream or sys.stdout, [*what_is_read(predictor, inputs, found)]
     if output is not None:
-        check_file(output, read, force)
+        check_file(output, read, options.force)
     else:
         check_stream_not_read(stream, read)
     names, done, total = Names(OURS), Explained(), found.total_bytes
-    with _sink(output, stream, force) as sink:
+    with _sink(output, stream, options.force) as sink:
         writer = JsonlWriter(sink)
         for block in found.blocks():
             columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
