@@ -47,10 +47,59 @@ def test_labels_that_are_0_and_1_are_read(labels: Any) -> None:
     assert rows(labels).labels == labels
 
 
-@pytest.mark.parametrize("label", [None, "", float("nan"), np.array([1, 0]), {"a": 1}])
+@pytest.mark.parametrize("label", [np.array([1, 0]), {"a": 1}, ["a"], ("a", "b")])
 def test_what_is_no_label(label: Any) -> None:
     with pytest.raises(DataError, match=r"^the label at index 1 is .*: give text, a number or a bool$"):
-        rows(["a", label])
+        rows(["a", label, "b"])
+
+
+@pytest.mark.parametrize("label", ["a", 3, np.array([1, 0])])
+def test_the_first_of_many_labels_that_is_no_list_is_named(label: Any) -> None:
+    with pytest.raises(DataError, match=r"^the labels at index 2 are .*: give a list of labels for each text$"):
+        rows([["a"], ("b",), label, ["c"], "d"])
+    with pytest.raises(DataError, match=r"^a label at index 1 is missing: \['a', None\]$"):
+        rows([["a"], ["a", None]])
+
+
+@pytest.mark.parametrize("label", [None, "", " ", float("nan"), pd.NA, pd.NaT, np.float64("nan")])
+def test_missing_labels_are_what_they_are_in_a_column(label: Any) -> None:
+    labels = [label, "a", "b", label]
+    with pytest.raises(
+        DataError, match=r"^the label at index 0 is .* or set data\.missing_labels to skip to leave rows without"
+    ):
+        rows(labels)
+    skip = DataSettings(missing_labels="skip")
+    found = rows_from_memory(["w", "x", "y", "z"], labels, skip, sample_weight=[1, 2, 3, 4])
+    assert (list(found.texts), list(found.labels), found.row.tolist()) == (["x", "y"], ["a", "b"], [2, 3])
+    assert found.weights is not None
+    assert found.weights.tolist() == [2, 3]
+    assert found.notes == ("2 rows without a label, left out (index 0, 3)",)
+    assert "left out" in rows_to_fit(skip.model_copy(update={"validation_share": 0}), ["w", "x", "y", "z"], labels)[2][0]
+    with pytest.raises(DataError, match="no row has a label"):
+        rows_from_memory(["x"], [label], skip)
+
+
+def test_a_text_without_a_list_has_no_labels_as_in_a_column() -> None:
+    given = [["a", "b"], None, []]
+    column = rows_from_memory({"text": ["x", "y", "z"], "tags": given}, None, DataSettings(labels="tags"))
+    assert rows(given).labels == column.labels == [["a", "b"], [], []]
+
+
+@pytest.mark.parametrize("labels", [[1.0, 2.0], [1.0, 2.5], [" a", "a "], [True, False], ["1", "1.0"]], ids=str)
+def test_labels_are_read_as_a_column_is(labels: list[Any]) -> None:
+    texts, settings = ["x", "y"], DataSettings()
+    expected = list(map(repr, rows_from_memory({"text": texts, "label": labels}, None, settings).labels))
+    for given in (labels, np.array(labels), pd.Series(labels), pd.DataFrame({"y": labels})):
+        assert list(map(repr, rows_from_memory(texts, given, settings).labels)) == expected
+    assert list(map(repr, rows_from_memory(texts, [[label] for label in labels], settings).labels)) == [
+        f"[{label}]" for label in expected
+    ]
+
+
+def test_blanks_around_labels() -> None:
+    assert rows([" a", "a"]).labels == ["a", "a"]
+    assert rows([" a", "a"]).notes == ("labels with blanks around them, stripped: ' a' (1)",)
+    assert rows_from_memory(["x", "y"], [" a", "a"], DataSettings(strip_labels=False)).labels == [" a", "a"]
 
 
 def test_counts_differ() -> None:
@@ -176,7 +225,9 @@ def test_an_indicator_matrix_where_a_text_has_one_label() -> None:
 # Weights
 
 
-@pytest.mark.parametrize("weights", [[1, 2], (1.0, 2.0), np.array([1, 2]), pd.Series([1, 2]), pa.array([1, 2]), iter([1, 2])])
+@pytest.mark.parametrize(
+    "weights", [[1, 2], (1.0, 2.0), np.array([1, 2]), pd.Series([1, 2]), pa.array([1, 2]), iter([1, 2]), [True, 2]]
+)
 def test_weights_of_every_kind(weights: Any) -> None:
     found = rows_from_memory(["x", "y"], ["a", "b"], DataSettings(), sample_weight=weights)
     assert found.weights is not None
@@ -193,6 +244,7 @@ def test_weights_of_every_kind(weights: Any) -> None:
         ([1, float("inf")], "the weight at index 1 is inf: give a number, 0 or more"),
         ([1, None], "the weight at index 1 is None: give a number, 0 or more"),
         ([1, "2"], "the weight at index 1 is '2': give a number, 0 or more"),
+        ([1e308, 1.7e308], "the weights add up to inf: give some whose sum is from 1e-30 to 1e+30"),
         (3, "sample_weight is a int: give a list"),
         (np.eye(2), "sample_weight is an array of 2 dimensions: give one of 1"),
     ],
@@ -210,11 +262,11 @@ def test_a_column_of_weights_needs_a_table() -> None:
         rows_from_memory(["x", "y"], ["a", "b"], DataSettings(weight="w"))
 
 
-def test_columns_of_an_indicator_that_predict_proba_orders_otherwise_are_told() -> None:
+def test_columns_of_an_indicator_are_kept() -> None:
     y = pd.DataFrame({"b": [1, 0], "a": [0, 1], "none": [0, 0]})
     settings = DataSettings(validation_share=0)
     told = rows_to_fit(settings, ["x", "y"], y)[2]
-    assert "labels that no row has, which the model will not know: 'none'" in told
-    assert "the columns of y are in another order than classes_, which is that of the columns of predict_proba" in told
+    assert told == ("labels that no row has, of which nothing can be learnt: 'none'",)
     assert not rows_to_fit(settings, ["x", "y"], y[["a", "b"]])[2]
+    assert rows_from_memory(["x", "y"], y, settings).select([1]).classes.labels == ("b", "a", "none")
     assert not rows_to_fit(settings, ["x"] * 11, np.eye(11, dtype=int))[2]

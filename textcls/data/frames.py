@@ -121,6 +121,8 @@ def frame_of(given: Any) -> Frame | None:
         return frame_of_dataset(given)
     if (table := arrow_table(given)) is not None:
         return _of_arrow(f"the {kind}", table)
+    if kind == "LazyFrame":
+        raise DataError("a LazyFrame is a query and no table yet: give what its .collect() returns")
     if hasattr(type(given), "columns"):  # to go through it would give the names of its columns
         raise DataError(
             f"a {kind} cannot be read: give a DataFrame of pandas or polars, an Arrow table or a dictionary of columns"
@@ -158,11 +160,11 @@ def values_of(column: Any, what: str) -> list[Any]:
         values = column.tolist() if hasattr(column, "iloc") else list(column)
     except TypeError:
         raise DataError(f"{what} is a {kind}: give a list") from None
-    return list(map(_plain, values))
+    return list(map(plain_value, values))
 
 
-def _plain(value: Any) -> Any:
-    """Return a value of numpy or pandas as Python has it."""
+def plain_value(value: Any) -> Any:
+    """Return a value of numpy or pandas as Python has it; None for a missing one."""
     if isinstance(value, np.generic):
         return value.item()
     return None if type(value).__name__ in _MISSING else value

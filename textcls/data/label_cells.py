@@ -65,7 +65,7 @@ class LabelCells:
         for row, cell in enumerate(cells):
             try:
                 found.append(read(cell))
-            except _BadLabelError as fault:
+            except BadLabelError as fault:
                 found.append(None)
                 faults[row] = str(fault)
         return found, faults
@@ -79,35 +79,39 @@ class LabelCells:
         refuse_one_hot(self._shapes, f"data.labels: each list in {self._place}")
 
     def _class(self, value: Any, names: Sequence[str]) -> Label | None:
-        return self._label(self._named(value, names) if names else value)
+        return self.label(self._named(value, names) if names else value)
 
-    def _label(self, value: Any) -> Label | None:
-        """Return one label; None where there is none."""
+    def label(self, value: Any) -> Label | None:
+        """Return one label; None where there is none.
+
+        Raises:
+            BadLabelError: It is no text, number or truth value.
+        """
         if isinstance(value, bytes):
             try:
                 value = value.decode()
             except UnicodeDecodeError:
-                raise _BadLabelError(f"the label in {self._place} is bytes that are not UTF-8 text") from None
+                raise BadLabelError(f"the label in {self._place} is bytes that are not UTF-8 text") from None
         if isinstance(value, str):
             stripped = value.strip()
             if stripped != value and stripped and self._strip:
                 self.stripped[value] += 1
                 value = stripped
             return without_surrogates(value) if stripped else None
-        if value is MISSING or _is_null(value):
+        if value is MISSING or is_null(value):
             return None
         if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST:
             return int(value)  # JSON's 1 and 1.0 are one number
         if isinstance(value, bool | int | float):
             return value
         hint = "; for several labels a text set data.labels" if isinstance(value, list | dict) and not self.many else ""
-        raise _BadLabelError(f"the label in {self._place} is {in_words(value)}{hint}")
+        raise BadLabelError(f"the label in {self._place} is {in_words(value)}{hint}")
 
     def _list(self, value: Any, names: Sequence[str]) -> list[Label] | None:
         """Return the labels of one cell: a list, an object of 0 and 1, either of them as text, or text with separators."""
         if value is MISSING:
             return None
-        if _is_null(value):
+        if is_null(value):
             return []
         if names:
             value = [self._named(one, names) for one in (value if isinstance(value, list) else [value])]
@@ -117,15 +121,15 @@ class LabelCells:
             try:
                 value = labels_in(value.strip())
             except ValueError:
-                raise _BadLabelError(f'the labels in {self._place} are no JSON list, such as ["a", "b"]') from None
+                raise BadLabelError(f'the labels in {self._place} are no JSON list, such as ["a", "b"]') from None
         numbers_are_names = names or isinstance(value, dict)
         if isinstance(value, dict):
             value = self._having(value)
         if not isinstance(value, list | tuple):
-            raise _BadLabelError(f"the labels in {self._place} are {in_words(value)}, not a list")
-        labels = [label for label in map(self._label, value) if label is not None]
+            raise BadLabelError(f"the labels in {self._place} are {in_words(value)}, not a list")
+        labels = [label for label in map(self.label, value) if label is not None]
         if len(labels) < len(value):
-            raise _BadLabelError(f"a label in {self._place} is missing")
+            raise BadLabelError(f"a label in {self._place} is missing")
         shape = 0 if numbers_are_names else shape_of(labels)
         self._shapes[shape] += bool(labels)
         if len({*map(label_text, labels)}) < len(labels):
@@ -143,7 +147,7 @@ class LabelCells:
         """Return the names of the columns that hold 1; None where one of them is missing, or -1, which stands for that."""
         cells = zip(self.columns, values, strict=True)
         values = [self._class_truth(value, names[name], name) if name in names else value for name, value in cells]
-        texts = ["" if value is MISSING or _is_null(value) else label_text(value).strip() for value in values]
+        texts = ["" if value is MISSING or is_null(value) else label_text(value).strip() for value in values]
         if any(text in {"", "-1", "-1.0"} for text in texts):
             return None
         return [name for name, text in zip(self.columns, texts, strict=True) if _truth(text, name)]
@@ -160,16 +164,16 @@ class LabelCells:
             return value
         if not -1 <= number < len(names):
             place = f"column {column!r}" if column else self._place
-            raise _BadLabelError(
+            raise BadLabelError(
                 f"the label in {place} is {number}, but its {len(names)} classes have the numbers from 0 to {len(names) - 1}"
             )
         return None if number == -1 else names[number]
 
     def _refuse_twice(self, label: str, hint: str) -> None:
-        raise _BadLabelError(f"the labels in {self._place} name {quoted(label)} twice; {hint}")
+        raise BadLabelError(f"the labels in {self._place} name {quoted(label)} twice; {hint}")
 
 
-class _BadLabelError(Exception):
+class BadLabelError(Exception):
     """A value that cannot be a label; the caller knows its place."""
 
 
@@ -190,7 +194,8 @@ def refuse_one_hot(shapes: Counter[int], what: str) -> None:
         raise DataError(f"{what} has {shape} values, all 0 or 1: it seems to be 0 or 1 for each label; {_INSTEAD}")
 
 
-def _is_null(value: Any) -> bool:
+def is_null(value: Any) -> bool:
+    """Whether a value stands for a missing one: None or NaN."""
     return value is None or (isinstance(value, float) and value != value)
 
 
@@ -199,4 +204,4 @@ def _truth(value: Any, label: str) -> bool:
     text = label_text(value).strip().lower() if isinstance(value, str | int | float) else in_words(value)
     if text in _TRUTHS:
         return text in _TRUE
-    raise _BadLabelError(f"the value of the label {label!r} is {quoted(value)}; it must be 0 or 1")
+    raise BadLabelError(f"the value of the label {label!r} is {quoted(value)}; it must be 0 or 1")

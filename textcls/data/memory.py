@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -12,16 +11,13 @@ from numpy.typing import NDArray
 
 from textcls.config import DataSettings
 from textcls.data.frames import Frame, frame_of, values_of
-from textcls.data.label_cells import refuse_one_hot, shape_of
 from textcls.data.labelled import read_sources
-from textcls.data.labels import Label, label_text, sorted_texts
+from textcls.data.memory_labels import labels_from_memory
 from textcls.data.rows import Rows
 from textcls.data.sources import Role
 from textcls.data.splits import load_splits, split_rows
 from textcls.data.weights import checked_weights, weights_in
-from textcls.errors import DataError, named, quoted
-
-_SEVERAL = (list, tuple, set, frozenset)
+from textcls.errors import DataError, quoted
 
 Given: TypeAlias = Any
 """A table or a column of texts: see `texts_from_memory`. The libraries that they come from are not imported for their types."""
@@ -64,7 +60,7 @@ def rows_from_memory(
         labels: The label of each text, or the labels, [n]; or an indicator matrix, [n, labels] of 0 and 1: an array, whose labels
             are 0, 1, 2, …, or a table, whose columns are the labels. None where the texts are a table with the labels in it.
         settings: Which columns to read.
-        many: Whether each text has a list of labels; where not given, whether all labels are lists, tuples or sets.
+        many: Whether each text has a list of labels; where not given, whether the first label is a list, a tuple or a set.
         sample_weight: What each row weighs, [n], 0 or more; the column `data.weight` where not given.
         role: What the rows are for: those of training alone have weights.
 
@@ -77,33 +73,12 @@ def rows_from_memory(
             raise DataError("labels are missing: give a label for each text, or a table that holds both")
         return _labelled_frame(frame, settings, sample_weight, role)
     plain = checked_texts(texts) if frame is None else frame.texts(text_columns(settings))
-    names, found = _labels_in(labels)
-    if len(found) != len(plain):
-        raise DataError(f"there are {len(plain):,} texts, but {len(found):,} labels")
-    if not plain:
-        raise DataError("there are no rows")
-    checked: list[Any]
-    if names is not None:
-        if many is False:
-            raise DataError("the labels are an indicator matrix, but a text has one label here: give the label of each text")
-        checked = [[names[place] for place in np.flatnonzero(row).tolist()] for row in found]
-    elif many or (many is None and all(isinstance(value, _SEVERAL) for value in found)):
-        checked = _lists(found)
-    else:
-        checked = [_label(value, place) for place, value in enumerate(found)]
+    given = labels_from_memory(labels, len(plain), settings, many)
     weights = _weights(frame, len(plain), settings, sample_weight) if role == "train" else None
-    notes = _of_indicators(names, found) if names is not None and role == "train" else ()
-    return replace(Rows.of(plain, checked), weights=weights, notes=notes)
-
-
-def _of_indicators(names: Sequence[Label], found: Any) -> tuple[str, ...]:
-    """Tell where the columns of `predict_proba` are not those of an indicator matrix, as scikit-learn's scorers expect."""
-    notes = []
-    if none := [quoted(name) for name, any_ in zip(names, found.any(axis=0), strict=True) if not any_]:
-        notes.append(f"labels that no row has, which the model will not know: {named(none)}")
-    if list(map(label_text, names)) != sorted_texts(map(label_text, names)):
-        notes.append("the columns of y are in another order than classes_, which is that of the columns of predict_proba")
-    return tuple(notes)
+    kept = np.array([row for row, label in enumerate(given.labels) if label is not None])
+    rows = Rows.of([plain[row] for row in kept], [given.labels[row] for row in kept])
+    weights = None if weights is None else weights[kept]
+    return replace(rows, row=kept + 1, weights=weights, notes=given.notes, named=given.classes)
 
 
 def rows_to_fit(
@@ -162,52 +137,6 @@ def _weights(frame: Frame | None, count: int, settings: DataSettings, sample_wei
     if faults:
         raise DataError(f"{frame.place}, row {min(faults) + 1}: {faults[min(faults)]}")
     return np.array(weights, np.float64)
-
-
-def _labels_in(given: Any) -> tuple[list[Label] | None, Any]:
-    """Return the names of the labels and a matrix of 0 and 1, where that was given; else None and what each row has.
-
-    A table of one column, and a matrix of one, are taken for that column.
-    """
-    if hasattr(given, "toarray"):  # a sparse matrix of scipy, as `MultiLabelBinarizer` gives it
-        given = given.toarray()
-    names: list[Label]
-    if isinstance(given, np.ndarray) and given.ndim == 2:
-        if given.shape[1] == 1:
-            return None, values_of(given[:, 0], "the labels")
-        names, columns = list(range(given.shape[1])), [given[:, place].tolist() for place in range(given.shape[1])]
-    elif (frame := frame_of(given)) is not None:
-        if len(frame.columns) == 1:
-            return None, frame.column(frame.columns[0])
-        names, columns = list(frame.columns), [frame.column(name) for name in frame.columns]
-    else:
-        return None, values_of(given, "the labels")
-    for name, column in zip(names, columns, strict=True):
-        for place, value in enumerate(column):
-            if value is None or isinstance(value, str) or value not in (0, 1):
-                raise DataError(f"the value of the label {quoted(name)} at index {place} is {quoted(value)}; it must be 0 or 1")
-    return names, np.array(columns, np.bool_).T
-
-
-def _label(value: Any, place: int) -> Label:
-    value = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(value, str | int | float | bool) or value == "" or value != value:
-        raise DataError(f"the label at index {place} is {quoted(value)}: give text, a number or a bool")
-    return value
-
-
-def _lists(found: Sequence[Collection[Label]]) -> list[list[Label]]:
-    """Return the labels of each text, each once."""
-    lists = []
-    shapes: Counter[int] = Counter()
-    for place, values in enumerate(found):
-        if not isinstance(values, _SEVERAL):
-            raise DataError(f"the labels at index {place} are {quoted(values)}: give a list of labels for each text")
-        labels = [_label(value, place) for value in values]
-        shapes[shape_of(labels)] += bool(labels)
-        lists.append(list({label_text(label): label for label in labels}.values()))
-    refuse_one_hot(shapes, "each list of labels")
-    return lists
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:

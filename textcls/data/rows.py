@@ -67,6 +67,7 @@ class Rows:
         weights: float64 `[n]`: what each row weighs in training, 0 or more; None where all weigh the same.
         notes: What reading found that a person should know, a sentence each.
         report: How they were read, where they were.
+        named: The columns of an indicator matrix, in their order, whether rows have them or not; None where there was none.
     """
 
     texts: Texts
@@ -77,6 +78,7 @@ class Rows:
     notes: tuple[str, ...] = ()
     report: ReadReport | None = None
     weights: npt.NDArray[np.float64] | None = None
+    named: tuple[Label, ...] | None = None
 
     @classmethod
     def of(cls, texts: Iterable[str], labels: Iterable[Label | list[Label]], name: str = "memory") -> Rows:
@@ -99,6 +101,11 @@ class Rows:
     def many(self) -> bool:
         """Whether each row has a list of labels."""
         return self.labels.many
+
+    @property
+    def classes(self) -> LabelSet:
+        """What a model that learns from these rows knows."""
+        return LabelSet.from_rows(self.labels.distinct) if self.named is None else LabelSet(self.named)
 
     def label_counts(self) -> dict[str, int]:
         """Return how many rows each label has, by its text; a row with several labels counts for each."""

@@ -13,6 +13,8 @@ from textcls.data.blocks import MISSING, column_values
 from textcls.data.frames import values_of
 from textcls.errors import DataError, quoted
 
+_LEAST = 1e-30  # sum of weights
+
 
 def weights_in(column: Any, name: str) -> tuple[list[float], dict[int, str]]:
     """Return the weight of each row, and by row what is wrong with it.
@@ -35,16 +37,34 @@ def weights_in(column: Any, name: str) -> tuple[list[float], dict[int, str]]:
 def checked_weights(weights: Any, count: int) -> NDArray[np.float64]:
     """Return weights given in memory, one for each of `count` rows, float64 [count].
 
+    Args:
+        weights: Numbers from 0 on; truth values are 1 and 0.
+        count: How many there must be.
+
     Raises:
-        DataError: They are no column, there are more or fewer, or one is no number from 0 on.
+        DataError: They are no column, there are more or fewer, one is no number from 0 on, or their sum is beyond all measure.
     """
     values = values_of(weights, "sample_weight")
     if len(values) != count:
         raise DataError(f"there are {count:,} texts, but {len(values):,} weights in sample_weight")
+    values = [int(value) if isinstance(value, bool) else value for value in values]  # as scikit-learn takes them
     for place, value in enumerate(values):
         if isinstance(value, str) or _number(value) is None:
             raise DataError(f"the weight at index {place} is {quoted(value)}: give a number, 0 or more")
-    return np.array(values, np.float64)
+    return summable(np.array(values, np.float64))
+
+
+def summable(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights, float64 [n], once it is sure that figures can be made of them.
+
+    Raises:
+        DataError: Their sum is neither 0 nor anywhere near what numbers of single precision can hold.
+    """
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    if total and not _LEAST <= total <= 1 / _LEAST:
+        raise DataError(f"the weights add up to {total:g}: give some whose sum is from {_LEAST:g} to {1 / _LEAST:g}")
+    return weights
 
 
 def weight_note(weights: NDArray[np.float64], name: str) -> str:

@@ -12,6 +12,7 @@ from textcls.artifact import Artifact
 from textcls.config import Config
 from textcls.data import LabelSet, Rows
 from textcls.data.labels import require_known
+from textcls.data.weights import summable
 from textcls.errors import DataError, quoted
 from textcls.text import Encoded, Encoder, Vocabulary
 from textcls.text.cache import EncodingCache
@@ -61,9 +62,9 @@ def prepare(
     Raises:
         InputError: The rows or settings cannot be used.
     """
-    labels = LabelSet.from_rows(train.labels.distinct)
-    if len(labels) < 2:
-        what = f"one label alone, {quoted(labels.texts[0])}" if len(labels) else "no label"
+    labels = train.classes
+    if len(labels) < 2 or not train.labels.distinct:
+        what = f"one label alone, {quoted(labels.texts[0])}" if len(labels) == 1 else "no label"
         raise DataError(f"the training rows have {what}: a classifier needs at least two")
     if validation is not None:
         check_labels(train, validation, "validation")
@@ -101,13 +102,13 @@ def _weights(train: Rows) -> NDArray[np.float64] | None:
     """Return what the rows weigh; None where all weigh 1, so that nothing is computed otherwise than without weights.
 
     Raises:
-        DataError: All weigh 0.
+        DataError: All weigh 0, or the sum of their weights is beyond all measure.
     """
     if train.weights is None or (train.weights == 1).all():
         return None
     if not train.weights.any():
         raise DataError("the training rows all weigh 0, so nothing would be learnt: give some of them more")
-    return train.weights
+    return summable(train.weights)
 
 
 def labelled_split(encoded: Encoded, labels: LabelSet, rows: Rows) -> LabelledSplit:
