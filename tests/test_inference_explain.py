@@ -25,7 +25,7 @@ def test_effects_are_those_of_leaving_out(label: str | None) -> None:
     found = explain(PREDICTOR, "Good film. bad unheard good", label)
     whole = PREDICTOR.predict([" ".join(tokens)]).probabilities[0]
     chosen = int(whole.argmax()) if label is None else int(label) - 1
-    assert found.label == str(chosen + 1)
+    assert found.label == chosen + 1
     assert found.confidence == pytest.approx(whole[chosen], abs=1e-6)
     assert [word.text for word in found.words] == tokens
     assert [word.known for word in found.words] == [True, True, True, True, False, True]

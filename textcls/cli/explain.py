@@ -20,6 +20,7 @@ from textcls.cli.source import (
     QuotingOption,
     reading_options,
 )
+from textcls.data.labels import label_text
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _explain_text(predictor: Predictor, text: str, label: str | None, json: bool
     if json:
         from dataclasses import asdict
 
-        print_json({"explanations": list(map(asdict, found))} if every else asdict(found[0]))
+        trees = [{**asdict(one), "label": label_text(one.label)} for one in found]
+        print_json({"explanations": trees} if every else trees[0])
         return
     if not found:
         found = [explain_label(predictor, text)]
@@ -138,7 +140,7 @@ def _explain_text(predictor: Predictor, text: str, label: str | None, json: bool
 
 def _show(explained: Explanation) -> None:
     """Print one label and the words of most effect."""
-    say(f"{explained.label}  {explained.confidence:.4f}")
+    say(f"{label_text(explained.label)}  {explained.confidence:.4f}")
     strongest = sorted(explained.words, key=lambda word: -abs(word.effect))[:_MOST_WORDS]
     if not strongest:
         tell("the text has no word: this is the model's answer to nothing")

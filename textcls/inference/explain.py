@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.data.labels import label_text
+from textcls.data.frames import plain_value
+from textcls.data.labels import Label, LabelSet
 from textcls.errors import InputError
 from textcls.inference.predictor import Predictor
 from textcls.text import UNK
@@ -33,23 +34,23 @@ class Explanation:
     """Why a text got its label.
 
     Attributes:
-        label: The label explained.
+        label: The label explained, with its type.
         confidence: Its probability.
         words: The tokens of the text, in order.
     """
 
-    label: str
+    label: Label
     confidence: float
     words: tuple[Word, ...]
 
 
-def explain(predictor: Predictor, text: str, label: str | None = None) -> Explanation:
+def explain(predictor: Predictor, text: str, label: Label | None = None) -> Explanation:
     """Measure the effect of each token on a label's probability by leaving it out (occlusion: Zeiler and Fergus, 2014).
 
     Args:
         predictor: The model.
         text: The text.
-        label: The label to explain; the most probable one where not named.
+        label: The label to explain, as it is or as text; the most probable one where not named.
 
     Raises:
         InputError: The model has no such label.
@@ -72,16 +73,16 @@ def explain_given(predictor: Predictor, text: str) -> list[Explanation]:
     return _explained(predictor, text, whole, given.tolist()) if len(given) else []
 
 
-def index_of(predictor: Predictor, label: str) -> int:
+def index_of(predictor: Predictor, label: Label) -> int:
     """Return the place of a label among the model's.
 
     Raises:
         InputError: It has no such label.
     """
-    labels = [label_text(one) for one in predictor.labels]
-    if label not in labels:
-        raise InputError(f"the model has no label {label!r}; it has {', '.join(labels)}")
-    return labels.index(label)
+    known, label = LabelSet(predictor.labels), plain_value(label)
+    if (index := known.number(label)) is None:
+        raise InputError(f"the model has no label {label!r}; it has {', '.join(known.texts)}")
+    return index
 
 
 def _explained(predictor: Predictor, text: str, whole: NDArray[np.float32], chosen: list[int]) -> list[Explanation]:
@@ -100,5 +101,5 @@ def _explained(predictor: Predictor, text: str, whole: NDArray[np.float32], chos
         words = (
             Word(token, effect, number != UNK) for token, effect, number in zip(tokens, effects, ids.tolist(), strict=True)
         )
-        found.append(Explanation(label_text(predictor.labels[label]), float(whole[label]), tuple(words)))
+        found.append(Explanation(predictor.labels[label], float(whole[label]), tuple(words)))
     return found

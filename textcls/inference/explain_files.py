@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from textcls.data.blocks import MISSING, Block
 from textcls.data.inputs import Inputs, find_inputs
+from textcls.data.labels import label_text
 from textcls.data.places import ending
 from textcls.errors import InputError
 from textcls.files import check_stream_not_read
@@ -126,7 +127,7 @@ def plain(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as plain values, ready for JSON."""
     tree = asdict(explanation)
     words = [{**word, "effect": round(word["effect"], _DIGITS)} for word in tree["words"]]
-    return {**tree, "confidence": round(tree["confidence"], _DIGITS), "words": words}
+    return {**tree, "label": label_text(explanation.label), "confidence": round(tree["confidence"], _DIGITS), "words": words}
 
 
 def _notes(found: Inputs, names: Names) -> tuple[str, ...]:
