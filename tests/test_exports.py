@@ -236,7 +236,7 @@ def test_a_model_without_hashes_is_exported(model: Path, tmp_path: Path) -> None
 def test_an_existing_file_is_kept_without_force(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     out.write_bytes(b"old")
-    with pytest.raises(InputError, match="exists already; name another file, or --force"):
+    with pytest.raises(InputError, match="exists already; name another file, or give force=True"):
         export(model, out)
     assert out.read_bytes() == b"old"
     report = export(model, out, force=True)
@@ -247,7 +247,7 @@ def test_an_existing_file_is_kept_without_force(model: Path, tmp_path: Path) -> 
     ("name", "expected"),
     [
         ("out.pt", "name one, such as out.onnx"),
-        ("out", "says no format; name one, such as out.onnx, or give --to, one of onnx, pt2, web, spacy, hub"),
+        ("out", "says no format; name one, such as out.onnx, or give the format (--to), one of onnx, pt2, web, spacy, hub"),
         ("none/out.onnx", "the folder .*none does not exist"),
     ],
 )

@@ -213,7 +213,9 @@ def test_force_deletes_nothing_that_no_export_wrote(tiny_run: TinyRun, tmp_path:
         (out / name).write_text(name)
     before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     (out / "zz").mkdir()
-    with pytest.raises(InputError, match=r"--force would delete it: \.git, mine\.txt, notes and 1 more; name a new folder"):
+    with pytest.raises(
+        InputError, match=r"force=True \(--force\) would delete: \.git, mine\.txt, notes and 1 more; name a new folder"
+    ):
         export(tiny_run.model, out, to="hub", force=True)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

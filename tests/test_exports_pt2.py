@@ -164,7 +164,7 @@ def test_a_torch_that_cannot_export_is_one_line(model: Path, tmp_path: Path, mon
 
 def test_a_place_that_does_not_serve(model: Path, tmp_path: Path) -> None:
     (tmp_path / "out.pt2").write_bytes(b"old")
-    with pytest.raises(InputError, match="exists already; name another file, or --force"):
+    with pytest.raises(InputError, match="exists already; name another file, or give force=True"):
         export(model, tmp_path / "out.pt2")
     with pytest.raises(InputError, match=r"exports of this kind are \.pt2 files; name one, such as out\.pt2"):
         export(model, tmp_path / "out.onnx", to="pt2")

@@ -111,20 +111,22 @@ def test_an_export_is_kept_without_force_and_other_files_with_it(model: Path, ru
     page.mkdir()
     export(model, page, to="web", runtime=runtime)
     (page / "index.html").write_text("old", encoding="utf-8")
-    with pytest.raises(InputError, match="exists already; name another folder, or --force"):
+    with pytest.raises(InputError, match="exists already; name another folder, or give force=True"):
         export(model, page, to="web", runtime=runtime)
     assert (page / "index.html").read_text(encoding="utf-8") == "old"
     export(model, page, to="web", runtime=runtime, force=True)
     assert (page / "index.html").read_bytes() == (PAGE / "index.html").read_bytes()
 
     (page / "runtime" / "CNAME").write_text("films.example", encoding="utf-8")
-    with pytest.raises(InputError, match=r"holds what no export wrote, and --force would delete it: runtime/CNAME; name a new"):
+    with pytest.raises(
+        InputError, match=r"holds what no export wrote, which force=True \(--force\) would delete: runtime/CNAME; name a new"
+    ):
         export(model, page, to="web", runtime=runtime, force=True)
     assert (page / "runtime" / "CNAME").is_file()
 
     with pytest.raises(InputError, match="holds other files than an export"):
         export(model, tmp_path, to="web", runtime=runtime, force=True)
-    with pytest.raises(InputError, match="is a file; --to web writes a folder"):
+    with pytest.raises(InputError, match="is a file; the format web is a folder"):
         export(model, page / "index.html", to="web", runtime=runtime, force=True)
 
 

@@ -118,7 +118,7 @@ def test_a_taken_place_is_kept(tiny_run: TinyRun, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("mine")
     with pytest.raises(InputError, match="holds other files than an export"):
         export(tiny_run.model, tmp_path, to="spacy", force=True)
-    with pytest.raises(InputError, match="is a file; --to spacy writes a folder"):
+    with pytest.raises(InputError, match="is a file; the format spacy is a folder"):
         export(tiny_run.model, tmp_path / "other.txt", to="spacy", force=True)
 
 

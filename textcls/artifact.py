@@ -106,11 +106,11 @@ def write_artifact(artifact: Artifact, folder: Path, card: str) -> None:
         write_files(artifact, new, card)
 
 
-def check_gives_way(folder: Path) -> None:
-    """Refuse a place for a model where something would be lost that is no older model.
+def check_gives_way(folder: Path, *, force: bool = True) -> None:
+    """Refuse a place for a model where something would be lost that is no older model, and without `force` that one too.
 
     Raises:
-        InputError: It is a file or a symbolic link, or a folder that holds others than a model's files.
+        InputError: It is a file or a symbolic link, or a folder that holds others than a model's files, or a model's.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         what = "symbolic link" if folder.is_symlink() else "file"
@@ -121,6 +121,8 @@ def check_gives_way(folder: Path) -> None:
         raise InputError(
             f"{folder}: holds other files than a model, which would be lost: {named(foreign)}; name a new or an empty folder"
         )
+    if found and not force:
+        raise InputError(f"{folder}: holds a model already; name another folder, or give force=True to write over it")
 
 
 def write_files(artifact: Artifact, folder: Path, card: str) -> None:
@@ -177,7 +179,7 @@ def read_unchanged_artifact(folder: str | Path) -> Artifact:
     if changed := changed_files(Path(folder)):
         raise ModelError(
             f"{folder}: {changed[0]} is not what textcls wrote (another SHA-256): copy or train the model again; "
-            "a change on purpose is sealed by TextClassifier.load(…).save(…)"
+            "a change on purpose is sealed by TextClassifier.load(…).save(…, force=True)"
         )
     return read_artifact(folder)
 

@@ -136,7 +136,7 @@ class _Reader:
                 raise DataError(f"{source.place}: there are no rows in it")
         self._cells.check_all()
         if self._report.missing:
-            self._tell_missing()
+            self._tell_missing("" if all(isinstance(source, Frame) for source in sources) else " (--missing-labels skip)")
         self._report.stripped = dict(self._cells.stripped)
         rows = self._rows.finish(tuple(name for _, name in self._names), report=self._report)
         weighing = [] if rows.weights is None else [weight_note(rows.weights, str(self._weight))]
@@ -200,8 +200,8 @@ class _Reader:
             None if weights is None else [weights[row] for row in kept],
         )
 
-    def _tell_missing(self) -> None:
-        """Stop where rows have no label, or note that they are left out.
+    def _tell_missing(self, option: str) -> None:
+        """Stop where rows have no label, or note that they are left out; `option` says how the command line asks for that.
 
         Raises:
             DataError: `data.missing_labels` is `error`, or no row has a label.
@@ -212,7 +212,7 @@ class _Reader:
         where = f"{places}; …" if count > len(self._report.missing_at) else places
         if self._settings.missing_labels == "error":
             raise DataError(
-                f"{what} ({where}); fill them in, or set data.missing_labels to skip (--missing-labels skip) to leave such rows out"
+                f"{what} ({where}); fill them in, or set data.missing_labels to skip{option} to leave such rows out"
             )
         if not len(self._rows):
             raise DataError(f"{what} ({where}), and none with one")

@@ -53,7 +53,9 @@ def export(
     """
     if to is None and Path(out).suffix not in {".onnx", ".pt2"}:
         name = f"{Path(out).stem or 'model'}.onnx"
-        raise InputError(f"{out}: says no format; name one, such as {name}, or give --to, one of {', '.join(FORMATS)}")
+        raise InputError(
+            f"{out}: says no format; name one, such as {name}, or give the format (--to), one of {', '.join(FORMATS)}"
+        )
     to = format_of(out, to)
     if runtime is not None and to != "web":
         raise InputError("--runtime goes with --to web alone")

@@ -30,7 +30,7 @@ def check_file(out: Path, ending: str, read: Sequence[str | Path | None], *, for
         raise InputError(f"{out}: is a folder; name a file, such as {out / 'model'}{ending}")
     check_not_read(out, _given(read))
     if out.exists() and not force and not is_special(out):
-        raise InputError(f"{out}: exists already; name another file, or --force to write over it")
+        raise InputError(f"{out}: exists already; name another file, or give force=True (--force) to write over it")
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist")
 
@@ -49,9 +49,9 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], read: Sequence[str 
         InputError: The place is taken, has the name of a file, or is or holds what is read, or lies in it.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --to {to} writes a folder")
+        raise InputError(f"{out}: is a file; the format {to} is a folder")
     if out.suffix in {".onnx", ".pt2"}:
-        raise InputError(f"{out}: is the name of a file; --to {to} writes a folder, such as {out.with_suffix('')}")
+        raise InputError(f"{out}: is the name of a file; the format {to} is a folder, such as {out.with_suffix('')}")
     if not out.is_dir() or not any(out.iterdir()):
         check_not_read(out, _given(read), "name another folder")
         return
@@ -64,10 +64,10 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], read: Sequence[str 
         what = "is a trained model, not an earlier export" if is_model else "holds other files than an export"
         raise InputError(f"{out}: {what}; name a new or an empty folder")
     if not force:
-        raise InputError(f"{out}: exists already; name another folder, or --force to write over it")
+        raise InputError(f"{out}: exists already; name another folder, or give force=True (--force) to write over it")
     if foreign := foreign_files(out, [*own, SUMS]):
         raise InputError(
-            f"{out}: holds what no export wrote, and --force would delete it: {named(foreign)}; "
+            f"{out}: holds what no export wrote, which force=True (--force) would delete: {named(foreign)}; "
             "name a new folder and copy its files"
         )
     check_not_read(out, _given(read), "name another folder")
