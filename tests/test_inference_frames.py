@@ -173,7 +173,10 @@ def test_the_confidences_of_pandas_are_numbers_where_a_row_has_none() -> None:
     assert found["confidence"].isna().tolist() == [False, True]
 
 
-@pytest.mark.parametrize("options", [{"top_k": "2"}, {"top_k": 1.5}, {"min_confidence": "a"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"top_k": "2"}, {"top_k": 1.5}, {"top_k": True}, {"min_confidence": "a"}, {"min_confidence": True}, {"all_scores": "no"}],
+)
 def test_arguments_of_other_types_are_one_line(options: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"must be a whole number|is a probability"):
+    with pytest.raises(InputError, match=r"must be a whole number|is a probability|^all_scores is 'no': give True or False"):
         predictor("neg", "pos").classify(pd.DataFrame({"text": ["x"]}), **options)

@@ -108,6 +108,8 @@ class Answers:
     ) -> None:
         labels, thresholds = predictor.labels, predictor.thresholds
         self.label_texts = [label_text(label) for label in labels]
+        if not isinstance(all_scores, bool):
+            raise InputError(f"all_scores is {all_scores!r}: give True or False")
         _check(top_k, min_confidence, unsure_label, self.label_texts, many=thresholds is not None)
         self._least, self._unsure = min_confidence, unsure_label
         kinds = set(map(type, labels)) | ({str} if min_confidence is not None else set())
@@ -185,7 +187,7 @@ class Answers:
 
 def _check(top_k: int, min_confidence: float | None, unsure_label: str, labels: Sequence[str], *, many: bool) -> None:
     """Make sure that what was asked for makes sense."""
-    if not isinstance(top_k, int) or top_k < 1:
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
         raise InputError(f"the number of labels for each row must be a whole number, at least 1, not {top_k!r}")
     if min_confidence is None:
         return
@@ -193,7 +195,7 @@ def _check(top_k: int, min_confidence: float | None, unsure_label: str, labels: 
         raise InputError(
             "the least confidence is for models that give a text one label; this one has a threshold for each label"
         )
-    if not isinstance(min_confidence, int | float) or not 0 < min_confidence <= 1:
+    if not isinstance(min_confidence, int | float) or isinstance(min_confidence, bool) or not 0 < min_confidence <= 1:
         raise InputError(f"the least confidence is a probability, above 0 and at most 1, not {min_confidence!r}")
     if unsure_label in labels:
         raise InputError(f"{unsure_label!r} is a label of the model; name another one for rows that are unsure")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,19 +13,10 @@ from textcls.data.blocks import MISSING, check_columns
 from textcls.data.frames import arrow_table, frame_of
 from textcls.errors import DataError
 from textcls.inference.answers import Answers, Names, SomePredictor, Summary
-from textcls.inference.options import as_columns, learned_from
+from textcls.inference.options import ClassifyOptions, as_columns, learned_from
 
 
-def classify_frame(
-    predictor: SomePredictor,
-    frame: Any,
-    *,
-    text: str | tuple[str, ...] | None = None,
-    top_k: int = 1,
-    all_scores: bool = False,
-    min_confidence: float | None = None,
-    unsure_label: str = "unsure",
-) -> Any:
+def classify_frame(predictor: SomePredictor, frame: Any, options: ClassifyOptions) -> Any:
     """Return a table with the answers beside its rows, in their order.
 
     The columns added are those that `classify_files` writes into Parquet, `label` and `confidence` first, `note` and `error` last;
@@ -33,27 +25,23 @@ def classify_frame(
     Args:
         predictor: What classifies.
         frame: A pandas or polars `DataFrame`, an Arrow table, a `datasets.Dataset` or a dictionary of columns. It is left as it is.
-        text: The column of the text, or several, joined by a new line. Where not given, what the model learned from, and where the
-            table lacks that, `text`; of a table with one column that one.
-        top_k: How many labels to give for each row; at most as many as there are.
-        all_scores: Give the probability of every label.
-        min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
-        unsure_label: The label of such rows.
+        options: The columns of the text, and what is answered; what is said of files does not count. Of a table with one column
+            that one is the text, where none is named.
 
     Returns:
         A table of the same kind, with the index of pandas; a `pyarrow.Table` for what offers Arrow's interface and is none of these.
 
     Raises:
-        InputError: It is no table, lacks a column, or an argument is at fault.
+        InputError: It is no table, lacks a column, or an option is at fault.
     """
-    answers = Answers(predictor, top_k, all_scores, min_confidence, unsure_label)
+    answers, text = options.answers(predictor), as_columns(options.text)
     if type(frame).__name__ == "RecordBatchReader":  # which can be read once
         frame = arrow_table(frame)
     table = frame_of(frame)
     if table is None:
         raise DataError(f"classify gives a table back, and a {type(frame).__name__} is none: give one, or call predict")
     columns: dict[str, list[Any]] = {name: [] for name in answers.names}
-    columns_of_text = as_columns(text) or learned_from(predictor)
+    columns_of_text = text or learned_from(predictor)
     if text is not None:  # named here and now: the only column does not stand in for another
         check_columns(columns_of_text, table.source, table.repeated)
     for block in table.blocks(table.reading(columns_of_text, or_text=text is None, block_rows=answers.block_rows)):
@@ -76,7 +64,7 @@ def _beside(frame: Any, names: Sequence[str], columns: dict[str, list[Any]], ans
     if isinstance(frame, Mapping):
         return dict(zip(_renamed(frame, names, columns), frame.values(), strict=True)) | columns
     if hasattr(frame, "iloc"):
-        return _beside_pandas(frame, names, columns)
+        return _beside_pandas(frame, names, columns, answers)
     import pyarrow as pa
 
     from textcls.inference.parquet import answer_types
@@ -102,12 +90,15 @@ def _beside(frame: Any, names: Sequence[str], columns: dict[str, list[Any]], ans
     return table
 
 
-def _beside_pandas(frame: Any, names: Sequence[str], columns: dict[str, list[Any]]) -> Any:
+def _beside_pandas(frame: Any, names: Sequence[str], columns: dict[str, list[Any]], answers: Answers) -> Any:
     out = frame.copy()
     if (renamed := _renamed(frame.columns, names, columns)) != list(frame.columns):
         out.columns = renamed
     for name, values in columns.items():
         kinds = {type(value) for value in values}
+        if not kinds:
+            out[name] = _without_values(name, answers)
+            continue
         if kinds == {float, type(None)}:
             out[name] = np.array(values, float)
             continue
@@ -119,6 +110,14 @@ def _beside_pandas(frame: Any, names: Sequence[str], columns: dict[str, list[Any
         else:
             out[name] = values
     return out
+
+
+def _without_values(name: str, answers: Answers) -> Any:
+    """Return a column of no rows, of the type that pandas gives it where there are rows."""
+    import pandas as pd
+
+    examples: dict[str, Any] = {"label": answers.labels[0], "confidence": 0.5, "score": 0.5}
+    return pd.Series([examples.get(re.split("[:_]", name)[0])]).iloc[:0].array
 
 
 def _renamed(columns: Any, names: Sequence[str], ours: Mapping[str, Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx
@@ -21,6 +21,9 @@ from textcls.files import replacing
 from textcls.inference.engine import OnnxEngine
 from textcls.inference.graph import build_graph, vocabulary_of
 from textcls.text import Encoded, Encoder, Vocabulary
+
+if TYPE_CHECKING:
+    from textcls.inference.options import ClassifyOptions
 
 
 class Engine(Protocol):
@@ -151,28 +154,18 @@ class Predictor:
         encoded = self.encode(texts)
         return self.engine.features(encoded.ids, encoded.offsets)
 
-    def classify(
-        self,
-        frame: Any,
-        *,
-        text: str | tuple[str, ...] | None = None,
-        top_k: int = 1,
-        all_scores: bool = False,
-        min_confidence: float | None = None,
-        unsure_label: str = "unsure",
-    ) -> Any:
-        """Return a table with labels beside its rows; see `textcls.inference.frames.classify_frame`."""
-        from textcls.inference.frames import classify_frame
+    def classify(self, frame: Any, options: ClassifyOptions | None = None, **given: Any) -> Any:
+        """Return a table with labels beside its rows; see `textcls.inference.frames.classify_frame`.
 
-        return classify_frame(
-            self,
-            frame,
-            text=text,
-            top_k=top_k,
-            all_scores=all_scores,
-            min_confidence=min_confidence,
-            unsure_label=unsure_label,
-        )
+        Args:
+            frame: The table.
+            options: The columns of the text, and what is answered.
+            given: The same by name, such as `top_k=2`; they come before `options`.
+        """
+        from textcls.inference.frames import classify_frame
+        from textcls.inference.options import ClassifyOptions
+
+        return classify_frame(self, frame, ClassifyOptions.of(options, given))
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return texts as token ids; one thread at a time may call it."""
