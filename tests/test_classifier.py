@@ -42,6 +42,8 @@ def exported(trained: TextClassifier, tmp_path_factory: pytest.TempPathFactory) 
     path = tmp_path_factory.mktemp("export") / "model.onnx"
     report = trained.export(path)
     assert report.takes_text
+    with pytest.raises(InputError, match=r"model\.onnx: exists already; name another file, or give force=True"):
+        trained.export(path)
     assert report.largest_difference < 1e-5
     return path
 
@@ -205,6 +207,17 @@ def test_saves_and_loads(trained: TextClassifier, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), trained.predict_proba(TEXTS))
     assert loaded.classes_.tolist() == trained.classes_.tolist()
     assert loaded.get_params()["model__hidden_size"] == 4
+    with pytest.raises(
+        InputError, match=r"model: holds a model already; name another folder, or give force=True to write over it$"
+    ):
+        loaded.save(tmp_path / "model")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.png").touch()
+    for force in (False, True):
+        with pytest.raises(InputError, match=r"photos: holds other files than a model, which would be lost: me\.png"):
+            loaded.save(tmp_path / "photos", force=force)
+    loaded.save(tmp_path / "model", force=True)
+    (tmp_path / "again").mkdir()
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again" / "labels.json").read_bytes() == (tmp_path / "model" / "labels.json").read_bytes()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from datasets import Dataset
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 from test_data_frames import FRAMES
@@ -142,8 +146,75 @@ def test_an_indicator_matrix_is_many_labels(make: Callable[[], Any], labels: lis
     model.fit(TEXTS, make(), validation_data=(TEXTS, make()))
     assert model.classes_.tolist() == labels
     assert model.score(TEXTS, make()) > 0.9
-    names = dict(zip(["film", "good"], labels, strict=True))
-    assert [list(found) for found in model.predict(TEXTS)] == [[names[tag] for tag in tags] for tags in TAGS]
+    predicted = model.predict(TEXTS)
+    assert (predicted.dtype, predicted.tolist()) == (np.int64, MATRIX.tolist())
+    assert model.predict([]).shape == (0, 2)
+
+
+def test_an_indicator_keeps_its_columns(tmp_path: Path) -> None:
+    table = pd.DataFrame({"good": MATRIX[:, 1], "none": 0, "film": MATRIX[:, 0]})
+    model = TextClassifier({**SETTINGS, "training": {**TRAINING, "epochs": 30}}).fit(TEXTS, table)
+    assert model.classes_.tolist() == ["good", "none", "film"]
+    assert model.predict(TEXTS).tolist() == table.to_numpy().tolist()
+    probabilities = model.predict_proba(TEXTS)
+    assert probabilities[:, 1].max() < 0.2  # of a label that no row has nothing can be learnt
+    assert roc_auc_score(table[["good", "film"]], probabilities[:, [0, 2]], average="macro") == 1.0
+    assert pickle.loads(pickle.dumps(model)).predict(TEXTS).tolist() == table.to_numpy().tolist()
+    model.save(tmp_path / "model")
+    loaded = TextClassifier.load(tmp_path / "model")
+    assert loaded.classes_.tolist() == ["good", "none", "film"]
+    assert [set(found) for found in loaded.predict(TEXTS)] == list(map(set, TAGS))
+    assert loaded.score(TEXTS, table) == loaded.score(TEXTS, table[["film", "good"]]) == 1.0
+    assert model.fit(TEXTS, LABELS).predict(["good film"]).tolist() == ["pos"]  # what was given last counts
+
+
+@pytest.mark.parametrize("kind", ["table", "array"])
+def test_scorers_of_many_labels_find_their_columns(kind: str) -> None:
+    table = pd.DataFrame({"z": [1, 0] * 15, "a": [0, 1] * 15, "b": [1, 1, 0, 1, 0, 0] * 5})
+    y = table if kind == "table" else table.to_numpy()
+    model = TextClassifier(SETTINGS)
+    scoring = ["f1_macro", "roc_auc", "average_precision", "accuracy"]
+    found = cross_validate(model, TEXTS, y, cv=2, scoring=scoring, error_score="raise", return_estimator=True)
+    half = slice(0, 15)  # what the first fold leaves out, and so is tested on
+    fitted, truth = found["estimator"][0], table.to_numpy()[half]
+    assert found["test_f1_macro"][0] == f1_score(truth, fitted.predict(TEXTS[half]), average="macro")
+    assert found["test_roc_auc"][0] == roc_auc_score(truth, fitted.predict_proba(TEXTS[half]))
+    assert found["test_f1_macro"].min() > 0.6
+    assert roc_auc_score(truth[:, :2], fitted.predict_proba(TEXTS[half])[:, :2]) == 1.0
+
+
+@pytest.mark.parametrize("label", [True, 2, 1.5, "b"])
+def test_explain_knows_every_label_of_classes(label: Any) -> None:
+    other = {True: False, 2: 1, 1.5: 0.5, "b": "a"}[label]
+    model = TextClassifier(SETTINGS).fit(TEXTS, [label, other] * 15)
+    explained = model.explain(["good film"])[0].label
+    assert (type(explained), explained) == (type(label), label)
+    for place, expected in enumerate(model.classes_.tolist()):
+        (found,) = model.explain(["good film"], label=model.classes_[place])
+        assert (type(found.label), found.label) == (type(expected), expected)
+
+
+@pytest.mark.parametrize("container", ["default", "pandas", "polars"])
+def test_transform_gives_what_set_output_says(container: str, trained: TextClassifier) -> None:
+    frame = pd.DataFrame({"text": TEXTS[:4]}, index=range(7, 11))
+    model = copy.copy(trained)
+    assert model.set_output(transform=container) is model
+    found = clone(model).fit_transform(pd.DataFrame(COLUMNS), verbose=False)
+    assert type(found).__module__.partition(".")[0] == {"default": "numpy"}.get(container, container)
+    found = model.transform(frame)
+    np.testing.assert_array_equal(np.asarray(found), trained.transform(frame))
+    if container != "default":
+        assert list(found.columns) == trained.get_feature_names_out().tolist()
+    if container == "pandas":
+        assert found.index.tolist() == [7, 8, 9, 10]
+    with pytest.raises(InputError, match="transform is 'table': give one of default, pandas, polars"):
+        model.set_output(transform="table")
+
+
+def test_a_table_without_rows_gets_columns_of_the_same_types(trained: TextClassifier) -> None:
+    frame = pd.DataFrame(COLUMNS)
+    full, empty = (trained.classify(some, top_k=2, all_scores=True) for some in (frame, frame[:0]))
+    assert empty.dtypes.to_dict() == full.dtypes.to_dict()
 
 
 # Weights
@@ -171,6 +242,10 @@ def test_score_weighs_rows(trained: TextClassifier) -> None:
     assert trained.score(TEXTS, wrong) == pytest.approx(29 / 30)
     assert trained.score(TEXTS, wrong, weights) == pytest.approx(29 / 59)
     assert trained.score(pd.DataFrame({"text": TEXTS, "label": wrong}), sample_weight=weights) == pytest.approx(29 / 59)
+    assert trained.score(TEXTS, wrong, weights > 1) == 0
+    for huge in (1.7e308, 1e-320):
+        with pytest.raises(DataError, match="the weights add up to"):
+            trained.score(TEXTS, wrong, [huge] * 30)
     with pytest.raises(DataError, match="the texts all weigh 0"):
         trained.score(TEXTS, wrong, np.zeros(30))
 
@@ -188,6 +263,8 @@ def test_a_model_of_weighted_rows_needs_no_weights_afterwards(tmp_path: Path) ->
 def test_weights_that_cannot_be_used() -> None:
     with pytest.raises(DataError, match=r"the weight at index 1 is -2\.0: give a number, 0 or more"):
         TextClassifier(SETTINGS).fit(TEXTS, LABELS, [1.0, -2.0] * 15)
+    with pytest.raises(DataError, match=r"^the weights add up to inf: give some whose sum is from 1e-30 to 1e\+30$"):
+        TextClassifier(settings(weight="w")).fit({"text": TEXTS, "label": LABELS, "w": [1.7e308] * 30})
     with pytest.raises(DataError, match="there are 30 texts, but 2 weights in sample_weight"):
         TextClassifier(SETTINGS).fit(TEXTS, LABELS, [1, 2])
 
@@ -237,7 +314,7 @@ def test_explain_gives_what_the_command_computes(trained: TextClassifier) -> Non
     with pytest.raises(InputError, match="the model has no label 'meh'"):
         trained.explain(["good film"], label="meh")
     numbered = TextClassifier(SETTINGS).fit(TEXTS, [1, 2] * 15)
-    assert numbered.explain(["good film"], label=1)[0].label == "1"
+    assert numbered.explain(["good film"], label=1)[0].label == 1
 
 
 def test_it_works_within_map(trained: TextClassifier) -> None:

@@ -101,3 +101,60 @@ def test_repr_of_a_file_and_of_long_settings(tmp_path: Path) -> None:
 def test_repr_is_that_of_the_settings_also_once_it_is_trained() -> None:
     model = TextClassifier({"training": {"epochs": 1}})
     assert repr(model.fit(["a b", "c d"] * 5, ["x", "y"] * 5)) == "TextClassifier({'training': {'epochs': 1}})"
+
+
+# What is not on this machine
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"text": {"vectors": "no/such.txt"}}, "text.vectors: no such file: no/such.txt"),
+        ({"text": {"vectors": "glove.6B.51d"}}, "text.vectors: no such file or name: glove.6B.51d: did you mean glove.6B.50d?"),
+        (
+            {"text": {"tokenizer": "spacy", "language": "tlh"}},
+            "text.language: spaCy knows no language 'tlh'; use a code such as en",
+        ),
+        ({"training": {"device": "cuda:99"}}, "training.device cuda:99: there are "),
+        ({"data": {"text": "a", "label": "a"}}, "config: data.text and data.label both name the column 'a'"),
+        ({"data": {"text": ["a", "b"], "labels": ["c", "b"]}}, "config: data.text and data.labels both name the column 'b'"),
+        ({"training": {"epochs": True}}, "config: training.epochs: must be a number, not True"),
+        ({"training": {"threads": False}}, "config: training.threads: must be a number, not False"),
+        ({"training": {"clip": True}}, "config: training.clip: must be a number, not True"),
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_told_when_it_is_set(config: dict[str, Any], message: str) -> None:
+    ((section, settings),) = config.items()
+    model = TextClassifier({"training": {"seed": 3}})
+    for attempt in (
+        lambda: TextClassifier(config),
+        lambda: model.set_params(config=config),
+        lambda: model.set_params(**{f"{section}__{name}": value for name, value in settings.items()}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        assert str(caught.value).replace("the settings: ", "config: ").startswith(message)
+    assert model.get_params(deep=False) == {"config": {"training": {"seed": 3}}}
+
+
+def test_a_name_of_vectors_is_not_downloaded_to_look_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.text.vector_names._download", None)
+    assert TextClassifier({"text": {"vectors": "glove.6B.300d"}}).get_params()["text__vectors"] == "glove.6B.300d"
+
+
+def test_a_model_that_was_trained_with_what_is_gone_loads_clones_and_changes(tmp_path: Path) -> None:
+    vectors = tmp_path / "mine.txt"
+    vectors.write_text("good 1 0\nbad 0 1\n")
+    model = TextClassifier({"text": {"vectors": str(vectors)}, "data": {"validation_share": 0}, "training": {"epochs": 1}})
+    model.fit(["good", "bad"] * 4, ["a", "b"] * 4)
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "model.onnx")
+    vectors.unlink()
+    for known in (model, TextClassifier.load(tmp_path / "model"), TextClassifier.load(tmp_path / "model.onnx")):
+        copied = clone(known)
+        assert copied.get_params()["text__vectors"].endswith("mine.txt")
+        assert copied.set_params(training__epochs=2).get_params()["training__epochs"] == 2
+        with pytest.raises(ConfigError, match="no such file"):
+            copied.fit(["good", "bad"] * 4, ["a", "b"] * 4)
+        assert copied.set_params(text__vectors=None).fit(["good", "bad"] * 4, ["a", "b"] * 4).classes_.tolist() == ["a", "b"]

@@ -12,46 +12,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.artifact import Artifact, read_artifact, saved_data, write_artifact
+from textcls.artifact import Artifact, check_gives_way, read_artifact, saved_data, write_artifact
 from textcls.config import Config, DataSettings, parse_config
 from textcls.data import Label, Rows
-from textcls.data.labels import label_text
 from textcls.data.memory import Given, rows_from_memory, rows_to_fit, texts_from_memory
 from textcls.errors import DataError, ModelError
+from textcls.estimator import Estimator
 from textcls.inference.explain import Explanation, explain
 from textcls.inference.hub import PREFIX, fetch_model
 from textcls.inference.predictor import Predictor
-from textcls.parameters import parameters, resolved, shown, with_parameters
+from textcls.parameters import resolved
 from textcls.scoring import evaluate_rows
 from textcls.storage import row_blocks
 
 if TYPE_CHECKING:
-    from sklearn.utils import Tags
-
     from textcls.exports import ExportReport
     from textcls.training.events import Event
 
 _ONE_AT_A_TIME = threading.Lock()  # torch's random state belongs to the process: two trainings at once would share it
 
 
-class TextClassifier:
+class TextClassifier(Estimator):
     """A text classifier with scikit-learn's interface.
 
     Texts, `X`, are a pandas or polars `DataFrame`, an Arrow table, a Hugging Face `Dataset` or a dictionary of columns, of which
     `data.text` names the column or columns of the text, or which has one column alone; or a list, a `Series` or an array of texts.
 
-    Where `data.labels` is set, or every label that `fit` gets is a list, a tuple or a set, or it gets an indicator matrix, a text
-    may have many labels, or none.
+    Where `data.labels` is set, or the labels that `fit` gets are lists, tuples or sets, or it gets an indicator matrix, a text may
+    have many labels, or none.
+
+    Labels keep their type, but for whole numbers, which are ints: `1.0` is `1`, as in files. `data.strip_labels` and
+    `data.missing_labels` hold for them too.
 
     Args:
         config: Settings: a `Config`, a nested dictionary, a YAML file, or None for the defaults.
 
     Attributes:
-        classes_: The labels, in the order of the columns of `predict_proba`; set by `fit` and `load`.
+        classes_: The labels, in the order of the columns of `predict_proba`: sorted, or of an indicator matrix its columns, all of
+            them and in their order. Set by `fit` and `load`.
         metrics_: Reports of the splits that training saw, such as `validation`.
 
     Raises:
-        ConfigError: A setting is unknown or does not fit.
+        ConfigError: A setting is unknown, does not fit, or names what is not on this machine: vectors, a language, a device.
 
     Example:
         >>> from textcls import TextClassifier
@@ -61,9 +63,10 @@ class TextClassifier:
         (1,)
     """
 
+    _by_indicator = False  # whether `fit` got an indicator matrix, which `predict` then gives too
+
     def __init__(self, config: Config | Mapping[str, Any] | str | Path | None = None) -> None:
-        resolved(config)  # a wrong setting is told now, not when training begins
-        self.config = config  # as given: scikit-learn's `clone` wants the very object back
+        super().__init__(config)
         self._predictor: Predictor | None = None
         self._artifact: Artifact | None = None
 
@@ -123,12 +126,14 @@ class TextClassifier:
                     tell(next(training))
                 except StopIteration as end:
                     self._use(end.value.artifact)
+                    self._by_indicator = train.named is not None
                     return self
 
     def predict(self, X: Given) -> NDArray[Any]:
         """Return the label of each text, [n], with the type it had in training.
 
-        With many labels a text: a tuple of them for each text, in the order of `classes_`, in an object array [n].
+        With many labels a text: a tuple of them for each text, in the order of `classes_`, in an object array [n]; where `fit` got
+        an indicator matrix, such a matrix again, int64 [n, classes], as scikit-learn has it. A model that was loaded gives tuples.
 
         Raises:
             DataError: `X` is one string, lacks the column of the text, or holds something that is no text.
@@ -139,8 +144,11 @@ class TextClassifier:
         if predictor.thresholds is None:
             chosen: NDArray[Any] = self.classes_[np.concatenate([block.argmax(axis=1) for block in blocks])]
             return chosen
+        reached = (block >= predictor.thresholds for block in blocks)
+        if self._by_indicator:
+            return np.concatenate([has.astype(np.int64) for has in reached])
         found = np.empty(len(texts), object)
-        for row, has in enumerate(chain.from_iterable(block >= predictor.thresholds for block in blocks)):
+        for row, has in enumerate(chain.from_iterable(reached)):
             found[row] = tuple(predictor.labels[column] for column in np.flatnonzero(has))
         return found
 
@@ -163,7 +171,7 @@ class TextClassifier:
     ) -> Any:
         """Return a table as it came in, with the columns beside it that `textcls classify` writes, `label` and `confidence` first.
 
-        See `textcls.inference.frames.classify_frame`, which also says what the arguments mean.
+        See `textcls.inference.frames.classify_frame`, and `textcls.inference.ClassifyOptions` for what the arguments mean.
 
         Raises:
             InputError: `X` is no table, lacks the column of the text, or an argument is at fault.
@@ -177,7 +185,7 @@ class TextClassifier:
 
         Args:
             X: The texts, [n].
-            label: The label to explain; of each text the most probable one where not named.
+            label: The label to explain, one of `classes_`; of each text the most probable one where not named.
 
         Returns:
             For each text the label, its probability, and the words with their effects, in order.
@@ -185,22 +193,20 @@ class TextClassifier:
         Raises:
             InputError: As `predict`, or the model has no such label.
         """
-        named = None if label is None else label_text(label)
-        return [explain(self._trained(), text, named) for text in self._texts(X)]
+        return [explain(self._trained(), text, label) for text in self._texts(X)]
 
-    def transform(self, X: Given) -> NDArray[np.float32]:
-        """Return what feeds the classifier layer, float32 [n, width]: the final states of the network, and what is pooled beside them.
-
-        With it a trained network stands in a scikit-learn pipeline, before another classifier.
+    def features(self, X: Given) -> NDArray[np.float32]:
+        """Return what feeds the classifier layer as an array, float32 [n, width], whatever `set_output` says.
 
         Raises:
             DataError: As `predict`.
         """
         return self._trained().transform(self._texts(X))
 
-    def get_feature_names_out(self, input_features: object = None) -> NDArray[Any]:  # noqa: ARG002  # scikit-learn passes it
-        """Return the names of the columns of `transform`: `textclassifier0`, `textclassifier1`, …, [width]."""
-        return np.array([f"textclassifier{place}" for place in range(self._trained().engine.width)], object)
+    @property
+    def width(self) -> int:
+        """How many features `transform` gives for each text."""
+        return self._trained().engine.width
 
     def score(self, X: Given, y: Any = None, sample_weight: Iterable[float] | None = None) -> float:
         """Return the share of texts whose label is predicted, or whose labels are, all of them and no other.
@@ -251,15 +257,21 @@ class TextClassifier:
         metrics: Mapping[str, Any] = self._trained().record["metrics"]
         return metrics
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write a model folder, which `load` and every `textcls` command reads.
 
+        Args:
+            folder: Where to; its parents are made.
+            force: Write over a model that is there.
+
         Raises:
+            InputError: A model is there and `force` is not given, or other files are, which would be lost.
             ModelError: It was loaded from an exported file, which cannot become a folder again.
         """
         from textcls.training.card import model_card
 
         artifact = self._folder_model()
+        check_gives_way(Path(folder), force=force)
         write_artifact(artifact, Path(folder), model_card(artifact))
 
     @classmethod
@@ -279,11 +291,13 @@ class TextClassifier:
             if device != "cpu":
                 raise ModelError(f"{path}: exported files run on the CPU; load the model folder for device {device}")
             predictor = Predictor.load(path)
-            loaded = cls({section: predictor.record[section] for section in ("data", "text", "model")})
+            loaded = cls()  # its settings may name vectors that are not here: it needs them no more
+            loaded.config = parse_config({name: predictor.record[name] for name in ("data", "text", "model")}, str(path))
             loaded._predictor = predictor
             return loaded
         artifact = read_artifact(path)
-        loaded = cls(artifact.config)
+        loaded = cls()
+        loaded.config = artifact.config
         loaded._use(artifact, path)
         if device != "cpu":
             from textcls.model.engine import TorchEngine
@@ -304,38 +318,6 @@ class TextClassifier:
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
             return export(Path(folder) / "model", path, force=force)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return scikit-learn's parameters: `config`, and with `deep` each setting, as `training__epochs`."""
-        params: dict[str, Any] = {"config": self.config}
-        if deep:
-            params |= parameters(self.config)
-        return params
-
-    def set_params(self, **params: Any) -> TextClassifier:
-        """Set `config`, or single settings such as `training__epochs=5`.
-
-        Raises:
-            ConfigError: A setting is unknown or does not fit; none was changed.
-        """
-        self.config = with_parameters(params.pop("config", self.config), params)
-        return self
-
-    def __repr__(self) -> str:
-        """Return how to make it again, with those settings alone that differ from the defaults; long values are cut."""
-        return f"TextClassifier({shown(self.config)})"
-
-    def __sklearn_tags__(self) -> Tags:
-        """Tell scikit-learn that this is a classifier of strings."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(),
-            transformer_tags=TransformerTags(preserves_dtype=[]),
-            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
-        )
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn whether `fit` or `load` was called."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from textcls.errors import ConfigError
 
@@ -25,6 +25,14 @@ class Settings(BaseModel):
     """What every section shares: no unknown names, no changes after the check, a docstring under each field as its help."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse `epochs: true`, which Python takes for 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in {int, float, int | None}:
+            raise ValueError("must be a number")
+        return value
 
 
 class DataSettings(Settings):
@@ -101,6 +109,11 @@ class DataSettings(Settings):
             raise ValueError("data.labels names a column twice")
         if self.label is not None and self.labels is not None:
             raise ValueError("data.label and data.labels exclude each other: name one of them")
+        texts, labels = (
+            (names,) if isinstance(names, str) else names or () for names in (self.text, self.label or self.labels)
+        )
+        if both := [name for name in labels if name in texts]:
+            raise ValueError(f"data.text and data.label{'s' * (self.label is None)} both name the column {both[0]!r}")
         if self.validation_share + self.test_share >= 1:
             raise ValueError("data.validation_share and data.test_share leave no rows to train on: their sum must be below 1")
         return self

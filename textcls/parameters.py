@@ -36,6 +36,39 @@ def resolved(config: Given) -> Config:
     )
 
 
+def check_usable(config: Config, before: Config | None = None) -> None:
+    """Refuse settings that name what is not on this machine; nothing is downloaded, and nothing imported that they do not need.
+
+    Args:
+        config: All settings.
+        before: Settings that were there before; what is as it was is not looked at.
+
+    Raises:
+        ConfigError: There are no such vectors, spaCy knows no such language, or there is no such device.
+        DataError: A zip does not hold the vectors.
+        TextclsError: The vectors have to be got by hand.
+        MissingPackageError: A package of the tokenizer is not installed.
+    """
+    text, device = config.text, config.training.device
+    then = (None, None, None) if before is None else (before.text.vectors, _tokenizer(before), before.training.device)
+    if text.vectors is not None and text.vectors != then[0]:
+        from textcls.text.vector_names import check_vectors
+
+        check_vectors(text.vectors)
+    if text.tokenizer == "spacy" and _tokenizer(config) != then[1]:
+        from textcls.text.tokenizers import build_tokenizer
+
+        build_tokenizer(text).chunks("")  # which loads the language
+    if device not in {"auto", "cpu", then[2]}:
+        from textcls.model.device import resolve_device
+
+        resolve_device(device, config.model)
+
+
+def _tokenizer(config: Config) -> tuple[str, str]:
+    return config.text.tokenizer, config.text.language
+
+
 def parameters(config: Given) -> dict[str, Any]:
     """Return every setting by its name as a parameter.
 

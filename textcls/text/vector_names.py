@@ -93,6 +93,18 @@ def find_vectors(source: str) -> Place:
     return _catalogued(source)
 
 
+def check_vectors(source: str) -> None:
+    """Make sure that there is a file or a name `source`, as `find_vectors`; a name is not downloaded.
+
+    Raises:
+        ConfigError: There is neither.
+        DataError: As `find_vectors`.
+        TextclsError: The file of the name has to be got by hand.
+    """
+    if source not in GLOVE_NAMES:
+        find_vectors(source)
+
+
 def _cached(name: str, file: str) -> Place | None:
     """Look for the file, or its gzip, in the cache, where a download or the user has put it."""
     folder = vectors_dir()
