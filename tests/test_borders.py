@@ -48,7 +48,8 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS["spacy_component"] = {"data", "artifact", "inference"}
 ROOMS["exports"] = {*ROOMS}
-ROOMS["parameters"] = set()
+ROOMS["parameters"] = {"text", "model"}  # whether there are such vectors, such a device
+ROOMS["estimator"] = {"parameters"}
 ROOMS["scoring"] = {"data", "artifact", "inference", "evaluation"}
 ROOMS["classifier"] = {*ROOMS}
 ROOMS["cli"] = {*ROOMS}

@@ -247,7 +247,7 @@ def test_an_existing_file_is_kept_without_force(model: Path, tmp_path: Path) -> 
     ("name", "expected"),
     [
         ("out.pt", "name one, such as out.onnx"),
-        ("out", "says no format; name one, such as out.onnx, or give the format (--to), one of onnx, pt2, web, spacy, hub"),
+        ("out", r"says no format; name one, such as out.onnx, or give the format \(--to\), one of onnx, pt2, web, spacy, hub"),
         ("none/out.onnx", "the folder .*none does not exist"),
     ],
 )

@@ -484,10 +484,10 @@ def test_labels_of_one_kind_are_wanted() -> None:
             TextClassifier(Config().replace(SMALL | changes)).fit(["x"] * len(labels), labels)
         return str(caught.value)
 
-    assert message([["a"], "b"]) == "the label at index 0 is ['a']: give text, a number or a bool"
-    assert message([["a"], [""]]) == "the label at index 1 is '': give text, a number or a bool"
-    named = message([["a"], "b"], **{"data.labels": "tags"})
-    assert named == "the labels at index 1 are 'b': give a list of labels for each text"
+    assert message(["b", ["a"]]) == "the label at index 1 is ['a']: give text, a number or a bool"
+    assert message([["a"], [""]]) == "a label at index 1 is missing: ['']"
+    for changes in ({}, {"data.labels": "tags"}):
+        assert message([["a"], "b"], **changes) == "the labels at index 1 are 'b': give a list of labels for each text"
 
 
 def test_labels_keep_their_types() -> None:

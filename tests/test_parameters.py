@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,12 @@ def test_repr_is_that_of_the_settings_also_once_it_is_trained() -> None:
 def test_what_cannot_work_is_told_when_it_is_set(config: dict[str, Any], message: str) -> None:
     ((section, settings),) = config.items()
     model = TextClassifier({"training": {"seed": 3}})
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: TextClassifier(config),
         lambda: model.set_params(config=config),
         lambda: model.set_params(**{f"{section}__{name}": value for name, value in settings.items()}),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(ConfigError) as caught:
             attempt()
         assert str(caught.value).replace("the settings: ", "config: ").startswith(message)

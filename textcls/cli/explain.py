@@ -20,7 +20,6 @@ from textcls.cli.source import (
     QuotingOption,
     reading_options,
 )
-from textcls.data.labels import label_text
 from textcls.errors import InputError
 
 if TYPE_CHECKING:
@@ -115,6 +114,7 @@ def _is_table(given: str) -> bool:
 
 def _explain_text(predictor: Predictor, text: str, label: str | None, json: bool) -> None:
     """Print what made the difference in one text."""
+    from textcls.data.labels import label_text
     from textcls.data.places import standard_input
     from textcls.inference.explain import explain as explain_label
     from textcls.inference.explain import explain_given
@@ -135,12 +135,12 @@ def _explain_text(predictor: Predictor, text: str, label: str | None, json: bool
     for place, one in enumerate(found):
         if place:
             say()
-        _show(one)
+        say(f"{label_text(one.label)}  {one.confidence:.4f}")
+        _show_words(one)
 
 
-def _show(explained: Explanation) -> None:
-    """Print one label and the words of most effect."""
-    say(f"{label_text(explained.label)}  {explained.confidence:.4f}")
+def _show_words(explained: Explanation) -> None:
+    """Print the words of most effect."""
     strongest = sorted(explained.words, key=lambda word: -abs(word.effect))[:_MOST_WORDS]
     if not strongest:
         tell("the text has no word: this is the model's answer to nothing")
