@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from commands import TINY, command, set_to
 from rich.console import Console
 
 import textcls.cli
+from textcls.cli import app
 from textcls.cli.output import table
 from textcls.cli.progress import Lines
 from textcls.errors import visible
@@ -152,6 +157,65 @@ def test_what_programs_read_is_written_as_it_is(hostile: Hostile, tmp_path: Path
     assert command("classify", hostile.model, hostile.data, "-o", tmp_path / "out.csv").exit_code == 0
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         assert next(csv.DictReader(file))[f"other{EVIL}"] == EVIL
+
+
+def on_terminal(arguments: list[object], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a command whose standard output is a terminal, which `FD` stands for; return what the terminal got."""
+    import pty
+
+    shown = bytearray()
+    reading, writing = pty.openpty()
+
+    def read() -> None:
+        with suppress(OSError):  # on Linux the end of it
+            while part := os.read(reading, 4096):
+                shown.extend(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with os.fdopen(writing, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", terminal)
+        given = [str(one).replace("FD", f"/dev/fd/{writing}") for one in arguments]
+        app(given, standalone_mode=False)
+    reader.join()
+    os.close(reading)
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals as POSIX has them")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["classify", "MODEL", "DATA", "--format", "jsonl"],
+        ["classify", "MODEL", "DATA", "-o", "FD"],
+        ["explain", "MODEL", "DATA"],
+        ["explain", "MODEL", f"good x{EVIL}y", "--json"],
+        ["evaluate", "MODEL", "DATA", "--json", "-"],
+        ["evaluate", "MODEL", "DATA", "--json", "FD"],
+        ["info", "MODEL", "--json"],
+        ["check", "MANY", "MANY_SETTINGS", "--json"],
+    ],
+    ids=lambda arguments: " ".join(arguments).replace(EVIL, "EVIL"),
+)
+def test_json_on_a_terminal_is_the_same_and_does_not_steer_it(
+    arguments: list[str], hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: dict[str, list[object]] = {"DATA": [hostile.data], "MODEL": [hostile.model], "MANY": [hostile.many]}
+    places["MANY_SETTINGS"] = list(set_to(hostile.many_settings))
+    given = [part for one in arguments for part in places.get(one, [one])]
+    shown = on_terminal(given, monkeypatch)
+    assert not steers(shown)
+    value, _ = json.JSONDecoder().raw_decode(shown)
+    assert any(EVIL in text for text in strings(value))
+
+
+def strings(value: object) -> Iterator[str]:
+    """All texts in a value of JSON, the names of members among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in [*value.items()] if isinstance(value, dict) else value:
+            yield from (text for part in (one if isinstance(one, tuple) else [one]) for text in strings(part))
 
 
 def test_what_is_not_printed_is_shown_as_its_escape() -> None:

@@ -92,6 +92,18 @@ def visible(text: str) -> str:
     return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def visible_json(text: str, stream: Any) -> str:
+    r"""Return JSON for a stream: on a terminal with what would steer it as an escape of JSON, `\u001b`; the values are the same.
+
+    Args:
+        text: JSON, whose only control characters outside of strings are new lines.
+        stream: Where it goes; what cannot say whether it is a terminal is none.
+    """
+    if not getattr(stream, "isatty", lambda: False)():
+        return text
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there is no memory left, on the CPU or on a GPU."""
     if isinstance(error, MemoryError):  # numpy's and pyarrow's own ones too

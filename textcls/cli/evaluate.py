@@ -23,6 +23,7 @@ from textcls.cli.output import (
     write_rows,
 )
 from textcls.cli.source import DelimiterOption, EncodingOption, NoHeaderOption, QuotingOption, TextOption, reading_options
+from textcls.errors import visible_json
 
 if TYPE_CHECKING:
     from textcls.scoring import Evaluation
@@ -135,7 +136,8 @@ def _write(result: Evaluation, report: Path | None, errors: Path | None, force: 
 
     with ExitStack() as stack:
         if report is not None:
-            stack.enter_context(file_sink(report, force=force)).write(json_text(result.report).encode())
+            sink = stack.enter_context(file_sink(report, force=force))
+            sink.write(visible_json(json_text(result.report), sink).encode())
         if errors is not None:
             sink = stack.enter_context(file_sink(errors, force=force))
             names = ("file", "row", "text", "label", "predicted", "confidence")

@@ -1,7 +1,7 @@
 """What the commands print with: results to standard output, everything else to standard error.
 
 Labels, file names, settings and rows come from anywhere: what people read goes through `say` and `tell`, which let nothing through
-that steers a terminal. What programs read (JSON, rows) is written as it is.
+that steers a terminal. What programs read (JSON, rows) is written as it is; JSON on a terminal in other words of the same meaning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import typer
 
-from textcls.errors import visible
+from textcls.errors import visible, visible_json
 
 STANDARD_INPUT = STANDARD_OUTPUT = "-"
 STANDARD_OUTPUT_NAME = "standard output"  # the file name of its errors
@@ -145,7 +145,7 @@ def metrics_table(reports: Mapping[str, Mapping[str, Any]], names: Sequence[str]
 
 def print_json(value: Any) -> None:
     """Write JSON to standard output."""
-    sys.stdout.write(json_text(value))
+    sys.stdout.write(visible_json(json_text(value), sys.stdout))
 
 
 def json_text(value: Any) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 from textcls.data.blocks import LONE_SURROGATES, MISSING, column_values, without_surrogates
 from textcls.data.labels import label_text
+from textcls.errors import visible_json
 
 _TEXT_WIDTH: Final = 72  # what a table shows of a text, in character cells of a terminal
 
@@ -58,6 +59,7 @@ class JsonlWriter:
         members = [_members(name, plain_values(column)) for name, column in columns.items()]
         rows = map("".join, zip(*members, strict=True))
         text = "".join([f"{{{row[2:]}}}\n" for row in rows])  # each member starts with a comma and a space
+        text = visible_json(text, self._sink)
         try:
             data = text.encode()
         except UnicodeEncodeError:  # they stand inside strings, so an escape means the same
