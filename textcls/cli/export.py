@@ -109,27 +109,32 @@ def export(
 def _show(report: ExportReport, kind: str, out: Path, push: str | None) -> None:
     """Print what the export takes and gives, how near to the model it is, and what to do with it."""
     from textcls.exports.parity import rounded_up
+    from textcls.files import is_special
 
+    piped = is_special(out)  # perhaps into standard output, which is to hold nothing else
+    write = tell if piped else say
     if kind == "spacy":
-        say("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
+        write("sets doc.cats to the probability of each label" + (_SPACY_THRESHOLDS if report.many else ""))
     elif report.takes_text:
-        say(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
+        write(f"takes raw text, gives {'which labels are selected' if report.many else 'label'} and probabilities")
     elif kind == "pt2":
-        say("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
+        write("takes token ids and lengths, not raw text: it is for PyTorch programs (textcls.exports.pt2.load_pt2)")
     else:
-        say("takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)")
+        write("takes token ids and lengths, not raw text: ONNX cannot express this model's tokenizer (textcls classify can)")
     if kind != "onnx" or not report.int8:
-        say(
+        write(
             f"equal to the model on {report.texts:,} texts: largest difference of a probability "
             f"{rounded_up(report.largest_difference, 1):.1g}"
         )
     if report.int8:
-        say(_what_int8_did(report.int8, report.texts, report.many))
+        write(_what_int8_did(report.int8, report.texts, report.many))
     hashed = "SHA-256" if kind in {"onnx", "pt2"} else "SHA-256 of its model.onnx"
-    say(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
+    write(f"{out}: {size(report.bytes)}, {hashed} {report.sha256}")
     if push:
-        say(f"sent to the Hub: {push}")
+        write(f"sent to the Hub: {push}")
     tell(f"  compared on {report.source}, and on hard texts")
+    if piped:
+        return
     tell("\nNext:")
     for command in following(kind, out, push):
         tell(f"  {command}")

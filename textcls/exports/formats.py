@@ -11,6 +11,7 @@ from textcls.exports.onnx_file import LOCALE, ExportReport
 from textcls.exports.pt2 import export_pt2
 from textcls.exports.spacy_folder import export_spacy
 from textcls.exports.web import export_web
+from textcls.files import is_special
 
 FORMATS = ("onnx", "pt2", "web", "spacy", "hub")
 
@@ -36,7 +37,7 @@ def export(
 
     Args:
         model: The model folder.
-        out: The file to write, for `onnx` and `pt2`; a folder for the other formats.
+        out: The file to write, for `onnx` and `pt2`, or a pipe or the like; a folder for the other formats.
         to: One of `FORMATS`; by the ending of `out` if not given.
         quantize: `int8` for weights of eight bits: of the file for `onnx`, of a second one for `hub`.
         locale: For what takes raw text: locale of the machine that will run it, in which text is lower-cased; C.UTF-8 if not given.
@@ -51,7 +52,7 @@ def export(
         TextclsError: Something that the format needs could not be fetched.
         ExportError: The export differs from the model; nothing was written.
     """
-    if to is None and Path(out).suffix not in {".onnx", ".pt2"}:
+    if to is None and Path(out).suffix not in {".onnx", ".pt2"} and not is_special(Path(out)):
         name = f"{Path(out).stem or 'model'}.onnx"
         raise InputError(
             f"{out}: says no format; name one, such as {name}, or give the format (--to), one of {', '.join(FORMATS)}"

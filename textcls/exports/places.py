@@ -21,10 +21,10 @@ def check_file(out: Path, ending: str, read: Sequence[str | Path | None], *, for
         force: Write over an existing file.
 
     Raises:
-        InputError: Its ending is another, it is a folder, it or what is around it is read, it exists and `force` is not given, or
-            its folder does not exist.
+        InputError: Its ending is another (what is no regular file needs none), it is a folder, it or what is around it is read, it
+            exists and `force` is not given, or its folder does not exist.
     """
-    if out.suffix != ending:
+    if out.suffix != ending and not is_special(out):
         raise InputError(f"{out}: exports of this kind are {ending} files; name one, such as {out.stem or 'model'}{ending}")
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file, such as {out / 'model'}{ending}")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from textcls.data.places import COMPRESSIONS, ending
 from textcls.errors import InputError
@@ -83,9 +83,15 @@ class _TextSink:
 
 
 def stream_sink(stream: TextIO) -> Sink:
-    """Return the place for a stream's bytes; what was written to it as text comes before them."""
+    """Return the place for a stream's bytes; what was written to it as text comes before them.
+
+    Raises:
+        OSError: The stream is closed, which is told even where nothing comes to be written.
+    """
     stream.flush()
-    return getattr(stream, "buffer", None) or _TextSink(stream)
+    sink: Any = getattr(stream, "buffer", None) or _TextSink(stream)
+    getattr(sink, "raw", sink).write(b"")  # past the buffer, to where it fails
+    return cast(Sink, sink)
 
 
 def _zstd(data: bytes) -> bytes:
