@@ -127,6 +127,15 @@ def test_confusion_matrix_of_more_labels_has_the_confused_ones_and_counts_the_ot
     assert said in texts(drawn[0])
 
 
+@pytest.mark.parametrize(("n", "others"), [(2, "1 other pair"), (12, "11 other pairs"), (154, "153 other pairs")])
+def test_confusions_that_are_equally_common_are_counted(tmp_path: Path, drawn: list[Figure], n: int, others: str) -> None:
+    labels = [f"label {i}" for i in range(n)]
+    matrix = 9 * np.eye(n, dtype=np.int64) + np.roll(np.eye(n, dtype=np.int64), 1, axis=1)
+    plot_confusion_matrix(matrix, labels, tmp_path / "matrix.png")
+    said = f"commonest errors: label 0 taken for label 1, 1 of 10, and {others} as often"
+    assert any(text.endswith(said) for text in texts(drawn[0]))
+
+
 def test_many_labels_without_a_confusion_are_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
     plot_confusion_matrix(np.eye(40, dtype=np.int64), list(map(str, range(40))), tmp_path / "matrix.png")
     assert "the 30 of 40 labels with the most confusions; no errors" in texts(drawn[0])

@@ -127,5 +127,8 @@ def _commonest_error(matrix: NDArray[np.int64], labels: Sequence[str]) -> str:
     if not errors.any():
         return "no errors"
     row, column = divmod(int(errors.argmax()), len(labels))
-    of = f"{errors[row, column]:,} of {matrix[row].sum():,}"
-    return f"commonest error: {short(labels[row])} taken for {short(labels[column])}, {of}"
+    others = int(np.count_nonzero(errors == errors[row, column])) - 1
+    said = f"{short(labels[row])} taken for {short(labels[column])}, {errors[row, column]:,} of {matrix[row].sum():,}"
+    if others:
+        return f"commonest errors: {said}, and {others:,} other pair{'s' * (others > 1)} as often"
+    return f"commonest error: {said}"
