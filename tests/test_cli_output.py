@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from conftest import TinyRun
 
 from textcls.files import replacing
 from textcls.inference.predictor import Predictor
+from textcls.training.events import EpochEnd, Event
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="shells, pipes and devices as POSIX has them")
 
@@ -185,6 +187,66 @@ def test_a_trained_model_is_kept_whatever_appeared_in_its_place(place: Path, mon
     assert names(Path("run/model")) == {"thesis.txt"}
     assert Predictor.load(place / "run" / "model-2").predict(["the team"]).probabilities.shape == (1, 3)
     assert Path("run/metrics.json").is_file()
+
+
+def fill(folder: Path, files: Sequence[str]) -> Callable[[], None]:
+    """Return what puts files of another into a folder."""
+
+    def appears() -> None:
+        for name in files:
+            (folder / name).write_text("another's")
+
+    return appears
+
+
+WRITTEN_LAST = ["metrics.json", "learning_curves.png", "confusion_matrix.png", "confusions.csv", "reliability.png"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_appeared_in_a_run_folder_stays(force: bool, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meanwhile(monkeypatch, "textcls.training.run.model_card", fill(Path("run"), WRITTEN_LAST))
+    settings = [*TINY[1:], "data.validation_share=0.2"]
+    result = command("train", "d.csv", "--run", "run", *set_to(settings), *(["--force"] if force else []))
+    assert result.exit_code == (0 if force else 2), result.output
+    beside = {name: Path("run") / f"{Path(name).stem}-2{Path(name).suffix}" for name in WRITTEN_LAST}
+    for name, kept in beside.items():
+        assert (Path("run", name).read_text("utf-8", "replace") == "another's") is not force
+        assert kept.exists() is not force
+    said = [line for line in result.stderr.splitlines() if "appeared" in line]
+    assert [line.split(" is ")[-1] for line in said] == [str(place / kept) for kept in beside.values() if not force]
+    assert not Path("run/checkpoints").exists()  # the run is whole: to go on with it would write over the other's
+    assert Predictor.load(Path("run/model")).predict(["the team"]).probabilities.shape == (1, 3)
+
+
+def test_what_appeared_in_the_folder_of_a_search_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    meanwhile(monkeypatch, "textcls.training.search.table", fill(Path("run"), ["trials.csv", "best.yaml", "search.png"]))
+    monkeypatch.setattr("textcls.training.search._quickest_epoch", lambda _ends: float("inf"))  # one trial
+    settings = [*TINY[1:], "data.validation_share=0.2"]
+    result = command("tune", "d.csv", "--run", "run", "--minutes", "0.2", *set_to(settings))
+    assert result.exit_code == 2, result.output
+    assert {path.read_text() for path in map(Path, ("run/trials.csv", "run/best.yaml", "run/search.png"))} == {"another's"}
+    assert names(Path("run")) >= {"trials-2.csv", "best-2.yaml", "search-2.png", "trials.db"}
+    assert result.stderr.count("appeared while this was at work") == 3
+
+
+def test_a_run_that_goes_on_replaces_its_own_results(place: Path) -> None:
+    from textcls.config import Config
+    from textcls.training import train
+
+    rows = {"data.train": "d.csv", **dict(setting.split("=") for setting in TINY[1:])}
+    config = Config().replace(rows | {"data.validation_share": 0.2, "training.epochs": 2})
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, EpochEnd):
+            signal.raise_signal(signal.SIGINT)
+
+    assert train(config, "run", report=interrupt).interrupted
+    before = names(Path("run"))
+    first = Path("run/learning_curves.png").read_bytes()
+    assert not train(config, "run", resume=True).interrupted
+    assert names(Path("run")) == before - {"checkpoints"}
+    assert Path("run/learning_curves.png").read_bytes() != first
 
 
 @pytest.mark.parametrize(
@@ -451,6 +513,37 @@ def test_closed_and_full_streams_are_one_line_or_silence(arguments: str, place: 
             out = next(path for path in place.iterdir() if path.name.startswith("out"))
             assert out.stat().st_size
             shutil.rmtree(out) if out.is_dir() else out.unlink()
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("classify m.onnx empty.txt --lines", "standard output is closed"),
+        pytest.param("explain m.onnx empty.jsonl", "standard output is closed", marks=pytest.mark.slow),
+        pytest.param(
+            *("classify m.onnx empty.txt --lines -o /dev/stdout", "/dev/stdout: cannot be written: Bad file descriptor"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_closed_output_is_told_without_a_row(arguments: str, said: str, place: Path) -> None:
+    for name in ("empty.txt", "empty.jsonl"):
+        (place / name).touch()
+    done = shell(f"textcls {arguments} >&-")
+    assert done.returncode in {1, 2}
+    assert done.stderr == f"textcls: {said}\n"
+
+
+@needs_posix
+@pytest.mark.slow
+def test_an_export_goes_into_standard_output_alone(place: Path) -> None:
+    assert command("export", "model", "o.onnx", "--texts", "texts.onnx").exit_code == 0
+    done = shell("textcls export model /dev/stdout --texts texts.onnx >out")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (place / "out").read_bytes() == (place / "o.onnx").read_bytes()  # the same model gives the same bytes
+    assert shell("textcls export model /dev/stdout --to pt2 --texts texts.onnx >out").returncode == 0
+    assert (place / "out").read_bytes().startswith(b"PK")
 
 
 @needs_posix

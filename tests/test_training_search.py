@@ -322,7 +322,7 @@ def test_without_optuna_one_line_says_what_to_install(data: Path, tmp_path: Path
 
 
 def test_a_result_that_cannot_be_written_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(search_module, "write_text", full)

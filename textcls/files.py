@@ -28,7 +28,11 @@ _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # what renaming a folde
 
 
 class AppearedError(InputError):
-    """An output appeared while a command was at work on it; what the command wrote is whole, and is kept beside it."""
+    """An output appeared while a command was at work on it; what the command wrote is whole, and is `kept` beside it."""
+
+    def __init__(self, message: str, kept: Path) -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 @contextmanager
@@ -108,6 +112,7 @@ def opened(path: Path, *, force: bool = True) -> Iterator[BinaryIO]:
     """
     if is_special(path):
         with os.fdopen(_descriptor_for(path), "wb") as file:
+            os.write(file.fileno(), b"")  # what is closed is told even where nothing comes to be written
             yield file
         return
     with replacing(path, force=force) as neighbour, neighbour.open("wb") as file:
@@ -288,7 +293,8 @@ def _put_beside(path: Path, place: Path, move: Callable[[Path], object]) -> None
             move(to)
             break
     if to != place:
-        raise AppearedError(f"{path}: appeared while this was at work, and stays as it is; what was to stand there is {to}")
+        said = f"{path}: appeared while this was at work, and stays as it is; what was to stand there is {to}"
+        raise AppearedError(said, to)
 
 
 def _move_file(file: Path, to: Path) -> None:

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from textcls.artifact import Artifact, check_gives_way, read_artifact, write_artifact, write_files
+from textcls.artifact import RECORD, Artifact, check_gives_way, read_artifact, write_files
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
 from textcls.errors import InputError, MissingPackageError, TrainingError
-from textcls.files import AppearedError, remove_torn, replacing, replacing_folder, write_text
+from textcls.files import remove_torn, replacing, replacing_folder, write_text
 from textcls.training.card import model_card
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import joined
@@ -23,10 +23,12 @@ from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
 from textcls.training.folder import CHECKPOINTS, WRITTEN, check_folder, check_spares, clear, files_read
 from textcls.training.interrupt import interruptible
-from textcls.training.pictures import draw_curves, draw_predictions
+from textcls.training.pictures import FILES, draw_curves, draw_predictions
 from textcls.training.prepare import check_labels
+from textcls.training.results import Results
 
 Report = Callable[[Event], None]
+RESULTS = ("model", RECORD, *FILES)  # written at the end
 _BLOCK = 8192  # row numbers written at once
 
 
@@ -69,7 +71,8 @@ def train(
         report: Called with each event: notes, progress, the end of each epoch.
 
     Raises:
-        InputError: Settings, data or folder cannot be used; nothing was written.
+        InputError: Settings, data or folder cannot be used; nothing was written. Or something appeared in the place of a result
+            while this was at work (`textcls.files.AppearedError`): the result is kept beside it.
         TrainingError: The loss is no longer a finite number, or memory or disk is full; the best model so far was written.
     """
     folder = Path(folder)
@@ -82,6 +85,7 @@ def train(
                 raise InputError(f"{start_from}: would be written over by the model of this run; name another --run")
         checkpoints = Checkpoints(folder / CHECKPOINTS, config.training.checkpoint_minutes, writes=world.first)
         before = _resumed(folder, checkpoints) if resume else None
+        results = Results(folder, RESULTS, force=force)
         checkpoints.expect("settings", lasting(config))
         started = None if start_from is None else read_artifact(start_from)
         checkpoints.expect("--from", None if started is None else started.fingerprint)
@@ -132,9 +136,10 @@ def train(
             if failure is not None:
                 raise failure
             return Run(folder, fitted.artifact, dict(fitted.artifact.metrics), False)
-        run = _finish(fitted, splits, log, failure, tell)
+        run = _finish(fitted, splits, log, results, failure, tell)
         if not run.interrupted:
             checkpoints.remove()
+        results.check()
         return run
 
 
@@ -192,14 +197,16 @@ def data_sums(splits: Splits) -> dict[str, Any]:
     }
 
 
-def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStoppedError | None, tell: Report) -> Run:
+def _finish(
+    fitted: Fitted, splits: Splits, log: _RunLog, results: Results, failure: TrainingStoppedError | None, tell: Report
+) -> Run:
     """Write what training gave.
 
     Raises:
         TrainingError: It cannot be written; or training failed, which is told once its best model is safe.
     """
     try:
-        run = _write(fitted, splits, log, tell)
+        run = _write(fitted, splits, log, results, tell)
     except OSError as error:
         full = f"{log.folder}: the model cannot be written: {error.strerror}; make room, then go on with --resume"
         raise TrainingError(str(failure or full)) from error
@@ -208,7 +215,7 @@ def _finish(fitted: Fitted, splits: Splits, log: _RunLog, failure: TrainingStopp
     return run
 
 
-def _write(fitted: Fitted, splits: Splits, log: _RunLog, tell: Report) -> Run:
+def _write(fitted: Fitted, splits: Splits, log: _RunLog, results: Results, tell: Report) -> Run:
     """Evaluate on test, and write model, metrics and pictures."""
     metrics = dict(fitted.artifact.metrics)
     provenance = {**fitted.artifact.provenance, "data": splits.files}
@@ -216,32 +223,29 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog, tell: Report) -> Run:
     if splits.test is not None:
         metrics["test"], probabilities, targets = evaluate_rows(fitted, splits.test)
     artifact = replace(fitted.artifact, metrics=metrics, provenance=provenance)
-    appeared = _write_model(artifact, log.folder / "model")
-    write_text(log.folder / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    with results.taking("model") as (folder, force):
+        _write_model(artifact, folder, force)
+    with results.taking(RECORD) as (path, force):
+        write_text(path, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", force=force)
     ngrams = artifact.config.model.ngram_slots > 0
-    for note in draw_curves(log.folder, log.history, before_ngrams=ngrams, many=artifact.many):
+    for note in draw_curves(results, log.history, before_ngrams=ngrams, many=artifact.many):
         tell(note)
     if probabilities is not None and targets is not None:
         report = metrics["test" if "test" in metrics else "validation"]
-        for note in draw_predictions(log.folder, probabilities, targets, report, artifact.thresholds):
+        for note in draw_predictions(results, probabilities, targets, report, artifact.thresholds):
             tell(note)
-    if appeared is not None:
-        raise appeared
     return Run(log.folder, artifact, metrics, fitted.stopped)
 
 
-def _write_model(artifact: Artifact, folder: Path) -> AppearedError | None:
-    """Write the model; where what is no model appeared in its place, beside it, and return the error that says so."""
+def _write_model(artifact: Artifact, folder: Path, force: bool) -> None:
+    """Write the model; with `force` an older one gives way, and nothing else does."""
     card = model_card(artifact)
     try:
-        write_artifact(artifact, folder, card)
+        check_gives_way(folder)
     except InputError:
-        try:
-            with replacing_folder(folder, force=False) as new:
-                write_files(artifact, new, card)
-        except AppearedError as error:
-            return error
-    return None
+        force = False
+    with replacing_folder(folder, force=force) as new:
+        write_files(artifact, new, card)
 
 
 class _RunLog:

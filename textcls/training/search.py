@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import signal
 import time
@@ -16,7 +17,7 @@ from textcls.config import Config
 from textcls.data import Splits, load_splits
 from textcls.errors import ConfigError, TrainingError
 from textcls.evaluation.search_plot import plot_search
-from textcls.files import remove_torn, replacing, write_text
+from textcls.files import remove_torn, write_text
 from textcls.training.events import Ending, EpochEnd, Note, SearchEvent, TrialEnd, TrialStart
 from textcls.training.fit import fit
 from textcls.training.folder import check_folder, check_spares, files_read
@@ -24,6 +25,7 @@ from textcls.training.interrupt import interruptible
 from textcls.training.loop import standing
 from textcls.training.pictures import drawn
 from textcls.training.prepare import Prepared, prepare
+from textcls.training.results import Results
 from textcls.training.run import data_sums, lasting
 from textcls.training.space import Choice, searched, setting
 from textcls.training.study import Study
@@ -112,19 +114,21 @@ def tune(
         report: Called with each event: notes, progress, the end of each epoch, start and end of each trial.
 
     Raises:
-        InputError: Settings, data or folder cannot be used.
+        InputError: Settings, data or folder cannot be used. Or something appeared in the place of a result while this was at work
+            (`textcls.files.AppearedError`): the result is kept beside it.
         MissingPackageError: Optuna is not installed (the extra `tune`).
         TrainingError: Every trial failed, or the disk is full.
     """
     budget, folder = Budget(minutes), Path(folder)
     space = searched(search, fixed)
-    with closing(Study(folder / STUDY, space, config)) as study, ExitStack() as stack:
+    with closing(Study(folder / STUDY, space, config, lambda: check_folder(folder, force))) as study, ExitStack() as stack:
         if resume:
             study.resume()
             budget.before = max((end.searched for end in study.trials), default=0.0)
         else:
             check_folder(folder, force, STUDY)
             check_spares(folder, WRITTEN, files_read(config, test=False))
+        results = Results(folder, (BEST, TABLE, PICTURE), force=force)
         study.expect("settings", lasting(config))
         study.expect("--search", list(space))
         splits = load_splits(config.data, test=False)
@@ -133,15 +137,13 @@ def tune(
             raise ConfigError("a search compares settings by validation rows: set data.validation or data.validation_share")
         for note in splits.notes:
             report(Note(note))
-        results = len(study.trials)  # and epochs that ended: before the first there is nothing to keep
-        budget.pressed = stack.enter_context(interruptible(lambda: results > 0, (signal.SIGINT, signal.SIGTERM)))
+        found = len(study.trials)  # and epochs that ended: before the first there is nothing to keep
+        budget.pressed = stack.enter_context(interruptible(lambda: found > 0, (signal.SIGINT, signal.SIGTERM)))
         for event in stack.enter_context(closing(trials(config, splits, study, budget))):
-            if isinstance(event, EpochEnd) and not (results or study.trials or resume):
-                check_folder(folder, force)  # once more, before the first file is written
-            results += isinstance(event, EpochEnd)
+            found += isinstance(event, EpochEnd)
             report(event)
             if isinstance(event, TrialEnd):
-                _write(folder, study, list(space), splits)
+                _write(results, study, list(space), splits)
         best = study.best
         if best is None:
             failed = [end.reason for end in study.trials if end.reason]
@@ -151,9 +153,10 @@ def tune(
             name: "choice" if isinstance(values, Choice) else "log" if values.log else "linear"
             for name, values in space.items()
         }
-        found, metric = table(study.trials, config, list(space)), config.training.metric
-        for told in drawn(folder / PICTURE, lambda path: plot_search(found, metric, kinds, path)):
+        rows, metric = table(study.trials, config, list(space)), config.training.metric
+        for told in drawn(results, PICTURE, lambda path: plot_search(rows, metric, kinds, path)):
             report(told)
+        results.check()
         return Search(folder, study.trials, best, config.replace(best.changes), tuple(space), budget.pressed())
 
 
@@ -228,7 +231,7 @@ def _trial(
     return replace(end, best=best is not None and (study.best is None or study.rank(end) > study.rank(study.best)))
 
 
-def _write(folder: Path, study: Study, space: Sequence[str], splits: Splits) -> None:
+def _write(results: Results, study: Study, space: Sequence[str], splits: Splits) -> None:
     """Write what was found so far: the table of trials, and the best settings.
 
     Raises:
@@ -237,10 +240,8 @@ def _write(folder: Path, study: Study, space: Sequence[str], splits: Splits) -> 
     config, best = study.config, study.best
     rows = table(study.trials, config, space)
     try:
-        with replacing(folder / TABLE) as neighbour, neighbour.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        with results.taking(TABLE) as (path, force):
+            write_text(path, _csv(rows), force=force)
         if best is not None:
             metric = config.training.metric
             assert splits.validation is not None
@@ -248,9 +249,20 @@ def _write(folder: Path, study: Study, space: Sequence[str], splits: Splits) -> 
                 f"# Found by textcls tune: {metric} {best.metrics[metric]:.4f} on {len(splits.validation):,} validation rows,\n"
             )
             lines += f"# the best of {len(study.trials)} trials. Settings that are not here have their defaults.\n"
-            write_text(folder / BEST, lines + config.replace(best.changes).to_yaml(defaults=False))
+            with results.taking(BEST) as (path, force):
+                write_text(path, lines + config.replace(best.changes).to_yaml(defaults=False), force=force)
     except OSError as error:
-        raise TrainingError(f"{folder}: cannot be written: {error.strerror}; make room, then go on with --resume") from error
+        raise TrainingError(
+            f"{results.folder}: cannot be written: {error.strerror}; make room, then go on with --resume"
+        ) from error
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def table(ends: Sequence[TrialEnd], config: Config, space: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +36,7 @@ class Study:
         path: The file.
         space: The settings to search.
         config: The given settings.
+        check: Refuses the folder, right before the first file is written there.
 
     Attributes:
         path: The file.
@@ -45,9 +46,15 @@ class Study:
         MissingPackageError: Optuna is not installed.
     """
 
-    def __init__(self, path: Path, space: Mapping[str, Range | Choice], config: Config) -> None:
+    def __init__(
+        self,
+        path: Path,
+        space: Mapping[str, Range | Choice],
+        config: Config,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         _require_optuna()
-        self.path = path
+        self.path, self._check = path, check
         self.config, self._space = config, space
         self._about: dict[str, Any] = {}
         self._ends: dict[int, TrialEnd] = {}
@@ -223,6 +230,7 @@ class Study:
         import optuna
 
         if self._study is None:
+            self._check()  # once more: it may have filled since the search began
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)
             self._storage = _storage(self.path)
