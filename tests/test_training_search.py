@@ -332,6 +332,16 @@ def test_a_result_that_cannot_be_written_is_one_line(data: Path, tmp_path: Path,
         events_of(config(data), tmp_path / "run")
 
 
+def test_a_storage_that_cannot_be_made_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("textcls.training.study._storage", full)
+    with pytest.raises(TrainingError, match=r"trials\.db: cannot be written: No space left on device; make room"):
+        events_of(config(data), tmp_path / "run")
+
+
 @pytest.mark.parametrize(("number", "before"), [(signal.SIGINT, 0), (signal.SIGTERM, 2)])
 def test_a_signal_ends_a_search_as_its_time_does(number: signal.Signals, before: int, data: Path, tmp_path: Path) -> None:
     """In the first epoch of the search, and in that of its third trial."""

@@ -230,7 +230,8 @@ class Study:
         import optuna
 
         if self._study is None:
-            self._check()  # once more: it may have filled since the search began
+            self._check()  # it may have filled since the search began
+            self._check = lambda: None  # from here on what is there is ours, also where it could not be written whole
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)
             self._storage = _storage(self.path)
