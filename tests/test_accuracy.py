@@ -115,6 +115,7 @@ def test_the_table_holds_each_contestants_last_reading(accuracy: Any, tmp_path: 
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == f"before\n{start}\nold\n"
 
 
+@pytest.mark.slow
 def test_a_reading_of_test_is_on_record_before_the_next_begins(accuracy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise KeyboardInterrupt

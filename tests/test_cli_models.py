@@ -165,6 +165,7 @@ def test_the_package_that_an_export_suggests_can_be_imported(out: str, name: str
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.slow
 def test_an_export_that_a_signal_ends_leaves_nothing(name: str, code: int, tiny_run: TinyRun, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "textcls", "export", str(tiny_run.model), str(tmp_path / "out.onnx")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

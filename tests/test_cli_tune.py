@@ -35,6 +35,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_tune_then_resume_then_train(tiny_run: TinyRun) -> None:
     source = ["tune", str(tiny_run.train), *QUICK, "--set", "data.test=missing.csv"]
     result = runner.invoke(app, [*source, "--minutes", "0.1"])
@@ -109,6 +110,7 @@ def test_without_optuna_one_line(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_signal_ends_it_in_good_order(number: signal.Signals, tiny_run: TinyRun) -> None:
     command = [sys.executable, "-m", "textcls", "tune", str(tiny_run.train), *QUICK, "--run", "run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

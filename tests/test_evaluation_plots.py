@@ -97,6 +97,7 @@ def test_confusion_matrix_states_counts_and_commonest_error(tmp_path: Path, draw
 
 
 @pytest.mark.parametrize("n", [20, 30])
+@pytest.mark.slow
 def test_confusion_matrix_names_every_label(tmp_path: Path, drawn: list[Figure], n: int) -> None:
     labels = [f"a label of a rather long name that goes on and on, number {i}" for i in range(n)]
     plot_confusion_matrix(np.eye(n, dtype=np.int64), labels, tmp_path / "matrix.png")
@@ -194,6 +195,7 @@ def test_counts_are_short(count: int, said: str) -> None:
     assert compact(count) == said
 
 
+@pytest.mark.slow
 def test_many_labels_have_a_picture_each_up_to_twelve(tmp_path: Path, drawn: list[Figure]) -> None:
     draw = np.random.default_rng(0)
     probabilities = draw.random((200, 30)) * 0.6

@@ -306,6 +306,7 @@ def test_drawn_texts_are_of_the_vocabulary_and_always_the_same() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", ["unicode", "spacy"])
+@pytest.mark.slow
 def test_a_model_that_reads_20000_tokens_is_proven_on_them(
     tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

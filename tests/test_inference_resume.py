@@ -235,6 +235,7 @@ def killed(path: Path, out: Path, moment: float) -> bool:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.slow
 def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     path, out, whole = table(tmp_path), tmp_path / "out.csv", tmp_path / "whole.csv"
     classify_files(ByLength(), [path], whole)

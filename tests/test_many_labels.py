@@ -142,6 +142,7 @@ def test_no_rounding_moves_a_cut(probabilities: NDArray[np.float32], targets: ND
 
 
 @pytest.mark.parametrize("tokenizer", ["unicode", "basic_english"])
+@pytest.mark.slow
 def test_the_exported_file_gives_what_torch_gives(tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textcls.exports.onnx_file.LONG_TEXT_TOKENS", 1200)
     artifact = many_artifact(tokenizer=tokenizer)

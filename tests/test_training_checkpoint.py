@@ -98,6 +98,7 @@ def test_a_resumed_run_is_the_run_that_never_ended(case: str, data: Path, tmp_pa
     assert {path.name for path in (tmp_path / "resumed").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
+@pytest.mark.slow
 def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(data: Path, tmp_path: Path) -> None:
     train(config(data), tmp_path / "whole")
     with pytest.raises(KilledError):
@@ -132,6 +133,7 @@ def test_checkpoints_execute_nothing(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_on(data: Path, tmp_path: Path) -> None:
     train(config(data), tmp_path / "whole")
     events: list[Event] = []
@@ -328,6 +330,7 @@ def test_weights_that_the_last_step_of_an_epoch_spoils_are_not_kept(
     assert read_artifact(tmp_path / "run" / "model").metrics["validation"]["rows"] == 20
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_n_grams_are_fitted_goes_on_and_tells_what_it_did(data: Path, tmp_path: Path) -> None:
     def report(event: Event) -> None:
         if isinstance(event, Note) and event.text.startswith("n-grams"):

@@ -124,6 +124,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_sigint_from_outside_leaves_a_whole_model(data: Path, tmp_path: Path) -> None:
     settings = tmp_path / "config.yaml"
     changes = {"training.epochs": 100_000, "training.patience": 100_000}

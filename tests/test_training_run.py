@@ -298,6 +298,7 @@ def test_no_training_data_is_a_fault_of_the_settings(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_held_out_rows_that_the_start_model_may_know_are_told(tmp_path: Path, data: str) -> None:
     told: list[str] = []
 
