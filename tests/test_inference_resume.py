@@ -46,6 +46,7 @@ def run(path: Path, output: Path, predictor: ByLength | None = None, **options: 
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "tsv", "csv.gz", "jsonl.zst"])
+@pytest.mark.slow
 def test_a_run_goes_on_behind_its_last_whole_block(tmp_path: Path, ending: str) -> None:
     path, out, whole = table(tmp_path), tmp_path / f"out.{ending}", tmp_path / f"whole.{ending}"
     rejects = [tmp_path / name for name in ("r.jsonl", "s.jsonl")]

@@ -100,6 +100,7 @@ def test_an_int8_file_answers_as_it_did() -> None:
     assert [classifier.predict(text).tolist() for text in alone] == [[label] for label in recorded["predicted"]]
 
 
+@pytest.mark.slow
 def test_a_folder_is_exported_anew(name: str, tmp_path: Path) -> None:
     export(folder(name, tmp_path), tmp_path / "new.onnx")
     check(tmp_path / "new.onnx", name)

@@ -205,6 +205,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of a process")
+@pytest.mark.slow
 def test_a_checkpoint_that_the_disk_does_not_take_is_one_line(data: Path, tmp_path: Path) -> None:
     """Where a write fails within `torch.save`, torch's own error hides the system's."""
     import resource

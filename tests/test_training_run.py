@@ -94,6 +94,7 @@ def test_the_log_has_a_line_for_each_event(folder: Path) -> None:
     assert [step["epoch"] for step in steps if step["step"] == step["steps"]] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_model_tells_nothing_of_where_it_was_made(data: str, tmp_path: Path) -> None:
     vectors = tmp_path / "tiny.txt"
     vectors.write_text("good 1 2\nbad 3 4\n", encoding="utf-8")

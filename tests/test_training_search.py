@@ -189,6 +189,7 @@ def counted(
     return tune(given, folder, 1, report=budget.see, **options)
 
 
+@pytest.mark.slow
 def test_trials_compare_networks_and_n_grams_join_the_best(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = counted(monkeypatch, config(data), tmp_path / "plain", 2, search=QUICK)
     search = counted(monkeypatch, config(data, **{"model.ngram_slots": 64}), tmp_path / "run", 2, search=QUICK)
