@@ -25,7 +25,10 @@ from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE, World
 from textcls.training.optimizer import Optimizer
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="two processes meet on the loopback interface of Linux")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="two processes meet on the loopback interface of Linux"),
+    pytest.mark.slow,
+]
 
 PROCESSES = 2
 LABELS = ("a", "b", "c")
