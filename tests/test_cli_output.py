@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -20,6 +21,7 @@ import pytest
 from commands import TINY, command, refusal, set_to
 from conftest import TinyRun
 
+from textcls.cli import main
 from textcls.files import replacing
 from textcls.inference.predictor import Predictor
 from textcls.training.events import EpochEnd, Event
@@ -387,9 +389,47 @@ def test_standard_output_by_name_is_the_descriptor(place: Path) -> None:
     assert (place / "three").read_text() == rows
     assert '"predicted"' in done.stdout
     assert shell("textcls classify model d.csv -o /dev/stdout | head -n 1").stdout == rows.splitlines(keepends=True)[0]
-    closed = shell("textcls classify model d.csv -o /dev/fd/9")
-    assert (closed.returncode, closed.stderr) == (2, "textcls: /dev/fd/9: cannot be written: Bad file descriptor\n")
+    for arguments in ("classify model d.csv -o /dev/fd/9", "classify m.onnx d.csv -o /dev/fd/3 3>&-"):
+        closed = shell(f"textcls {arguments}")
+        said = r"textcls: /dev/fd/\d: cannot be written: Bad file descriptor\n"
+        assert closed.returncode == 2
+        assert re.fullmatch(said, closed.stderr)
     assert "regular file" in shell("textcls classify model d.csv -o /dev/stdout --resume").stderr
+
+
+@needs_posix
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="descriptors have no names here")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "classify m.onnx d.csv -o /dev/fd/99",
+        "classify m.onnx d.csv --rejects link.csv",
+        "evaluate m.onnx d.csv --json /dev/fd/99",
+        "explain m.onnx d.csv -o /dev/fd/99",
+        "export model /dev/fd/99 --to onnx",
+    ],
+)
+def test_no_command_writes_into_what_a_library_opened(
+    arguments: str, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (place / "link.csv").symlink_to("/dev/fd/99")
+    module = sys.modules[main.__module__]
+    monkeypatch.setattr(module, "_clean_up_when_ended", lambda: None)
+
+    def stand_in() -> None:  # the first step of the command line; ONNX Runtime opens a file of its own as it is imported
+        with (place / "database").open("wb") as database:
+            os.dup2(database.fileno(), 99)
+
+    monkeypatch.setattr(module, "_stand_in_for_closed", stand_in)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main(arguments.split())
+    finally:
+        os.close(99)
+    said = capfd.readouterr().err
+    name = "link.csv" if "link" in arguments else "/dev/fd/99"
+    assert (end.value.code, said) == (2, f"textcls: {name}: cannot be written: Bad file descriptor\n")
+    assert (place / "database").read_bytes() == b""
 
 
 @needs_posix

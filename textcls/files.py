@@ -17,13 +17,11 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from textcls.descriptors import check_descriptor, descriptor_of, open_double
 from textcls.errors import InputError
 
 _TORN = re.compile(r"\.(?P<name>.+)\.(?P<token>[0-9a-f]{8})\.(?P<kind>part|old)(?P<suffix>\.[^.]*)?", re.DOTALL)
-_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|\d+))/fd/(\d+)")
 _STANDARD_INPUT = Path("/dev/stdin")
-_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
-_MOST_LINKS = 40  # as Linux has it
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # what renaming a folder meets where something stands
 
 
@@ -111,7 +109,8 @@ def opened(path: Path, *, force: bool = True) -> Iterator[BinaryIO]:
         OSError: It cannot be written.
     """
     if is_special(path):
-        with os.fdopen(_descriptor_for(path), "wb") as file:
+        descriptor = descriptor_of(path)
+        with os.fdopen(os.open(path, os.O_WRONLY) if descriptor is None else open_double(descriptor), "wb") as file:
             os.write(file.fileno(), b"")  # what is closed is told even where nothing comes to be written
             yield file
         return
@@ -152,6 +151,18 @@ def writing(output: str | Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error
+
+
+def check_open(output: str | Path) -> None:
+    """Refuse an output by the name of a descriptor that is not open, before any work is done.
+
+    Raises:
+        InputError: It is not.
+    """
+    descriptor = descriptor_of(Path(output))
+    if descriptor is not None:
+        with writing(output):
+            check_descriptor(descriptor)
 
 
 def check_not_read(output: str | Path, read: Iterable[Path], otherwise: str = "name another file") -> None:
@@ -214,7 +225,7 @@ def is_special(path: Path) -> bool:
     """Whether what stands at a path is to be written into, not replaced: a pipe, a device, an open descriptor."""
     status = _status(path)
     known = status is None or stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-    return not known or _descriptor(path) is not None
+    return not known or descriptor_of(path) is not None
 
 
 def is_torn(path: Path) -> bool:
@@ -338,30 +349,6 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except (OSError, ValueError):
         return None
-
-
-def _descriptor(path: Path) -> int | None:
-    """Return the open descriptor that a path such as `/dev/stdout` or `/dev/fd/3` stands for, also behind links."""
-    place = os.path.abspath(path)  # noqa: PTH100  # `Path.resolve` would follow the links
-    for _ in range(_MOST_LINKS):
-        if place in _STREAMS:
-            return _STREAMS[place]
-        if match := _DESCRIPTOR.fullmatch(place):
-            return int(match[1])
-        if not os.path.islink(place):  # noqa: PTH114
-            break
-        place = os.path.normpath(os.path.join(os.path.dirname(place), os.readlink(place)))  # noqa: PTH115, PTH118, PTH120
-    return None
-
-
-def _descriptor_for(path: Path) -> int:
-    """Return a descriptor to write into what is no regular file: for an open one its double, so that it goes on where that is."""
-    descriptor = _descriptor(path)
-    if descriptor is None:
-        return os.open(path, os.O_WRONLY)
-    if sys.stdout is not None and descriptor == 1:
-        sys.stdout.flush()
-    return os.dup(descriptor)
 
 
 def _lock(path: Path) -> int | None:

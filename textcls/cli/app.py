@@ -37,6 +37,7 @@ from textcls.cli.output import (
 )
 from textcls.cli.train import train
 from textcls.cli.tune import tune
+from textcls.descriptors import only_those_open
 from textcls.errors import InputError, TextclsError, is_out_of_memory, visible
 
 _EXAMPLES = """Examples:
@@ -203,11 +204,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     # Threads that wait for each other should sleep: spinning, on cores that others use too, made training several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported, which is later
-    _stand_in_for_closed()
-    _name_standard_output()
-    _write_utf8()
-    _clean_up_when_ended()
-    app(None if arguments is None else list(arguments), prog_name="textcls")
+    with only_those_open():  # before a library opens files of its own
+        _stand_in_for_closed()
+        _name_standard_output()
+        _write_utf8()
+        _clean_up_when_ended()
+        app(None if arguments is None else list(arguments), prog_name="textcls")
 
 
 def _clean_up_when_ended() -> None:

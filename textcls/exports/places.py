@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textcls.artifact import SUMS
 from textcls.errors import InputError, ModelError, named
-from textcls.files import check_not_read, is_special
+from textcls.files import check_not_read, check_open, is_special
 from textcls.inference.seal import foreign_files, read_sums
 
 
@@ -22,12 +22,13 @@ def check_file(out: Path, ending: str, read: Sequence[str | Path | None], *, for
 
     Raises:
         InputError: Its ending is another (what is no regular file needs none), it is a folder, it or what is around it is read, it
-            exists and `force` is not given, or its folder does not exist.
+            exists and `force` is not given, its folder does not exist, or it names a descriptor that is not open.
     """
     if out.suffix != ending and not is_special(out):
         raise InputError(f"{out}: exports of this kind are {ending} files; name one, such as {out.stem or 'model'}{ending}")
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file, such as {out / 'model'}{ending}")
+    check_open(out)
     check_not_read(out, _given(read))
     if out.exists() and not force and not is_special(out):
         raise InputError(f"{out}: exists already; name another file, or give force=True (--force) to write over it")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from textcls.data.places import COMPRESSIONS, ending
 from textcls.errors import InputError
-from textcls.files import check_not_read, is_special, opened, writing
+from textcls.files import check_not_read, check_open, is_special, opened, writing
 from textcls.inference.writers import Sink
 
 FORMATS = ("jsonl", "csv", "tsv", "parquet", "table")
@@ -64,6 +64,7 @@ def check_file(output: str | Path, read: Iterable[Path], force: bool) -> None:
         raise InputError(f"{output}: the folder {path.parent} does not exist; make it first")
     if path.is_dir():
         raise InputError(f"{output}: is a folder; name a file")
+    check_open(output)
     check_not_read(output, read)
     if path.is_symlink() and os.path.realpath(path) == os.path.abspath(path):  # noqa: PTH100
         raise InputError(f"{output}: cannot be written: is a link to itself")
