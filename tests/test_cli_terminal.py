@@ -209,6 +209,27 @@ def test_json_on_a_terminal_is_the_same_and_does_not_steer_it(
     assert any(EVIL in text for text in strings(value))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="terminals as POSIX has them")
+@pytest.mark.parametrize(
+    ("arguments", "separator"),
+    [
+        (["classify", "MODEL", "DATA", "--format", "csv"], ","),
+        (["classify", "MODEL", "DATA", "--format", "tsv"], "\t"),
+        (["classify", "MODEL", "DATA", "-o", "FD", "--format", "tsv"], "\t"),
+    ],
+    ids=["csv", "tsv", "tsv by the descriptor"],
+)
+def test_tables_on_a_terminal_have_escapes(
+    arguments: list[str], separator: str, hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: dict[str, object] = {"DATA": hostile.data, "MODEL": hostile.model}
+    shown = on_terminal([places.get(one, one) for one in arguments], monkeypatch)
+    assert not steers(shown.replace(separator, "") if separator == "\t" else shown)
+    rows = list(csv.DictReader(io.StringIO(shown), delimiter=separator))
+    assert len(rows) == 40
+    assert {row[visible(f"other{EVIL}")] for row in rows} == {visible(EVIL)}
+
+
 def strings(value: object) -> Iterator[str]:
     """All texts in a value of JSON, the names of members among them."""
     if isinstance(value, str):

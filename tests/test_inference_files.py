@@ -428,6 +428,11 @@ def test_a_stream_gets_a_table_where_it_is_a_terminal_and_else_json(tmp_path: Pa
     terminal = Terminal()
     classify_files(ByLength(), [path], stream=terminal)
     assert terminal.getvalue() == "label  confidence  text\nodd    0.750       a\n"
+    steering = write(tmp_path / "b.csv", "text\n\x1b[1m\n")
+    for format, shown in (("csv", r"\x1b[1m,even"), ("jsonl", r'"text": "\u001b[1m"')):
+        terminal = Terminal()
+        classify_files(ByLength(), [steering], stream=terminal, format=format)
+        assert shown in terminal.getvalue()
     with os.fdopen(os.dup(1), "w") as stream:
         stream.write("before\n")
         classify_files(ByLength(), [path], stream=stream)

@@ -92,6 +92,11 @@ def visible(text: str) -> str:
     return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether text or bytes go to a terminal; what cannot say so is none."""
+    return bool(getattr(stream, "isatty", lambda: False)())
+
+
 def visible_json(text: str, stream: Any) -> str:
     r"""Return JSON for a stream: on a terminal with what would steer it as an escape of JSON, `\u001b`; the values are the same.
 
@@ -99,7 +104,7 @@ def visible_json(text: str, stream: Any) -> str:
         text: JSON, whose only control characters outside of strings are new lines.
         stream: Where it goes; what cannot say whether it is a terminal is none.
     """
-    if not getattr(stream, "isatty", lambda: False)():
+    if not is_terminal(stream):
         return text
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
 from textcls.data.places import COMPRESSIONS, ending
-from textcls.errors import InputError
+from textcls.errors import InputError, is_terminal
 from textcls.files import check_not_read, check_open, is_special, opened, writing
 from textcls.inference.writers import Sink
 
@@ -81,6 +81,10 @@ class _TextSink:
     def write(self, data: bytes, /) -> None:
         """Write UTF-8 bytes as text."""
         self._stream.write(data.decode())
+
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
+        return is_terminal(self._stream)
 
 
 def stream_sink(stream: TextIO) -> Sink:

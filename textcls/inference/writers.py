@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from textcls.data.blocks import LONE_SURROGATES, MISSING, column_values, without_surrogates
 from textcls.data.labels import label_text
-from textcls.errors import visible_json
+from textcls.errors import is_terminal, visible, visible_json
 
 _TEXT_WIDTH: Final = 72  # what a table shows of a text, in character cells of a terminal
 
@@ -72,7 +72,10 @@ class JsonlWriter:
 
 
 class CsvWriter:
-    """Values with a separator between them under a line of names, fixed beforehand; lines end in a new line alone."""
+    """Values with a separator between them under a line of names, fixed beforehand; lines end in a new line alone.
+
+    On a terminal what would steer it stands as its escape.
+    """
 
     def __init__(self, sink: Sink, names: Sequence[str], separator: str = ",") -> None:
         self._sink = sink
@@ -91,6 +94,8 @@ class CsvWriter:
 
     def _write_rows(self, rows: Sequence[Sequence[str]]) -> int:
         replaced = 0
+        if is_terminal(self._sink):
+            rows = [list(map(visible, row)) for row in rows]
         text = self._text(rows)
         if "\r" in text or (self._separator == "\t" and "\t" in text and '"' in text):
             text = "".join(self._text([row], self._needs_all_quotes(row)) for row in rows)
