@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from conftest import TinyRun
 from typer.testing import CliRunner
 
@@ -127,3 +128,23 @@ def test_bad_data_is_one_line(tmp_path: Path) -> None:
     result = runner.invoke(app, ["check", str(tmp_path / "d.csv")])
     assert (result.exit_code, result.stdout) == (2, "")
     assert re.fullmatch(r"textcls: .*d\.csv, row 3: .+\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--vectors", "nofile"], "text.vectors: no such file or name: nofile"),
+        (["--vectors", "MODEL"], "vectors are read from .txt, .vec or .bin files"),
+        (["--set", "training.device=cuda:99"], "training.device cuda:99: there are "),
+        (["--set", "text.tokenizer=spacy", "--set", "text.language=xx9"], "text.language"),
+    ],
+)
+def test_check_tells_of_settings_that_training_would_stop_at(
+    tiny_run: TinyRun, tiny_onnx: Path, options: list[str], said: str
+) -> None:
+    given = [str(tiny_onnx) if option == "MODEL" else option for option in options]
+    for json_too in ([], ["--json"]):
+        result = runner.invoke(app, ["check", str(tiny_run.train), *given, *json_too])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert said in result.stderr
+        assert len(result.stderr.splitlines()) == 1

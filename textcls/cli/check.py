@@ -64,8 +64,10 @@ def check(
     written = {f"data.{name}": value for name, value in reading_options(delimiter, quoting, encoding).items()}
     config = read_settings(source, overrides, column_options(text, label, labels, vectors) | written)
     from textcls.data import check as check_data
+    from textcls.parameters import check_usable
     from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary
 
+    check_usable(config)  # or the command that is shown last would fail
     report = check_data(config.data, Encoder.from_settings(config.text, Vocabulary(SPECIAL_TOKENS)).tokens)
     if json:
         for note in report.notes:

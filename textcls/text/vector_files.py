@@ -94,8 +94,7 @@ def read_vector_file(path: Path, selection: Selection, member: str | None = None
         DataError: The file cannot be read, is damaged or is no vectors file; the message names the row.
     """
     shown = path / member if member else path
-    if not _is_vectors(shown.name):
-        raise DataError(f"{path}: vectors are read from .txt, .vec or .bin files, each also with .gz after it, and from .zip")
+    check_name(shown)
     read_rows = _read_binary if shown.name.removesuffix(".gz").endswith(".bin") else _read_text
     try:
         with _opened(path, member) as (stream, digest):
@@ -108,6 +107,16 @@ def read_vector_file(path: Path, selection: Selection, member: str | None = None
     except OSError as error:
         raise DataError(f"{shown}: cannot be read: {error.strerror or error}") from error
     return SelectedRows(slots, values, digest.hexdigest())
+
+
+def check_name(path: Path) -> None:
+    """Make sure that a file has the name of a vectors file.
+
+    Raises:
+        DataError: It has not.
+    """
+    if not _is_vectors(path.name):
+        raise DataError(f"{path}: vectors are read from .txt, .vec or .bin files, each also with .gz after it, and from .zip")
 
 
 def find_member(archive: Path, wanted: str | None = None) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from textcls.errors import ConfigError, MissingPackageError, TextclsError
 from textcls.text._torchtext import vector_catalogue
 from textcls.text.cache import cache_dir
-from textcls.text.vector_files import ENDINGS, find_member
+from textcls.text.vector_files import ENDINGS, check_name, find_member
 
 _HUB_REPOSITORY = "stanfordnlp/glove"
 _HUB_ADDRESS = "https://huggingface.co/stanfordnlp/glove/resolve/main/"
@@ -76,7 +76,7 @@ def find_vectors(source: str) -> Place:
 
     Raises:
         ConfigError: There is neither a file nor a name `source`.
-        DataError: A zip does not hold the file, or holds several and none is named.
+        DataError: A zip does not hold the file, or holds several and none is named; or the file has not the name of vectors.
         TextclsError: The download failed or is not what the catalogue says; the message says how to get the file by hand.
     """
     if source in GLOVE_NAMES:
@@ -87,6 +87,7 @@ def find_vectors(source: str) -> Place:
         member = find_member(archive, path.relative_to(archive).as_posix() if path != archive else None)
         return Place(f"{archive.name}/{member}", archive, member=member)
     if path.is_file():
+        check_name(path)
         return Place(path.name, path)
     if len(path.parts) > 1 or source.removesuffix(".gz").endswith((*ENDINGS, ".zip")):
         raise ConfigError(f"text.vectors: no such file: {source}")
