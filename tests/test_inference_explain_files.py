@@ -117,10 +117,24 @@ def test_a_text_without_a_label_shows_the_most_probable_and_says_so(tmp_path: Pa
 
 def test_a_text_that_looks_like_a_file_is_a_text(tiny_run: TinyRun) -> None:
     Path("team").write_text("the market")
-    for text in ("team", "no such.csv", "the team " * 400, "nul \0.csv"):
+    Path("folder").mkdir()
+    Path("one.csv").write_text("text\nthe market\n")
+    said = {
+        "team": "'team' is a file, but ends in none of .txt, .csv, .tsv, .jsonl, .json, .parquet",
+        "folder": "'folder' is a folder, which is read with -o alone",
+        "no such.csv": "'no such.csv' is no file that is there",
+        "the team " * 400: None,
+        "nul \0.csv": r"'nul \x00.csv' is no file that is there",
+        "the team\nhas no such.csv": None,
+        "the team": None,
+    }
+    for text, doubt in said.items():
         result = command("explain", tiny_run.model, text)
         assert result.exit_code == 0, result.stderr
         assert not result.stdout.startswith("{")
+        notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+        assert notes == ([f"note: {doubt}, and is explained as a text"] if doubt else [])
+    assert refusal(command("explain", tiny_run.model, "one.csv", "no.csv")).endswith("; 'no.csv' is no file that is there")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from textcls.cli.source import (
     QuotingOption,
     reading_options,
 )
-from textcls.errors import InputError
+from textcls.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from textcls.inference.explain import Explanation
@@ -77,7 +77,11 @@ def explain(
 
     if output is None and not all(map(_is_table, given)):
         if len(given) > 1:
-            raise InputError("one text is explained at a time: put it in quotes; or give files, and with -o what to write")
+            doubts = [f"; {doubt}" for one in given if (doubt := _doubt(one))][:1]
+            hint = "one text is explained at a time: put it in quotes; or give files, and with -o what to write"
+            raise InputError("".join([hint, *doubts]))
+        if doubt := _doubt(given[0]):
+            tell(f"note: {doubt}, and is explained as a text")
         _explain_text(Predictor.load(model), given[0], label, json)
         return
     from textcls.cli.classify import ProgressBar
@@ -110,6 +114,23 @@ def _is_table(given: str) -> bool:
     with suppress(OSError, ValueError):  # a text may be too long for a name, or have a NUL
         return ending(Path(given)) in ENDINGS and Path(given).is_file()
     return False
+
+
+def _doubt(given: str) -> str | None:
+    """Return why an argument may be meant as the name of a file, although it is not read as one; None where nothing says so."""
+    from textcls.data.formats import ENDINGS
+    from textcls.data.places import ending
+
+    if given in {"", STANDARD_INPUT} or "\n" in given or _is_table(given):
+        return None
+    with suppress(OSError, ValueError):
+        if Path(given).is_dir():
+            return f"{quoted(given)} is a folder, which is read with -o alone"
+        if Path(given).exists():
+            return f"{quoted(given)} is a file, but ends in none of {', '.join(ENDINGS)}"
+        if ending(Path(given)) in ENDINGS:
+            return f"{quoted(given)} is no file that is there"
+    return None
 
 
 def _explain_text(predictor: Predictor, text: str, label: str | None, json: bool) -> None:
