@@ -58,6 +58,10 @@ def names(folder: Path = Path()) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ("train d.csv --run d.csv", "d.csv: the run folder cannot be made: d.csv is a file"),
+        ("train d.csv --run d.csv --force", "d.csv: the run folder cannot be made: d.csv is a file"),
+        ("train d.csv --run /dev/null", "/dev/null: the run folder cannot be made: /dev/null is no folder"),
+        ("train d.csv --run d.csv/run", "d.csv is a file"),
         ("classify model d.csv -o d.csv --force", "d.csv: is the input itself"),
         ("classify model d.csv -o o.csv --rejects d.csv --force", "d.csv: is the input itself"),
         (

@@ -22,7 +22,8 @@ WRITTEN = ("config.yaml", "splits.json", "log.jsonl", "metrics.json", *FILES, "m
 
 def check_folder(folder: Path, force: bool, begun: str = CHECKPOINTS) -> None:
     """Refuse a run folder that holds something, or cannot be made, before the data are read; `begun` lies in one to go on with."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
+    _check_writable(folder)
+    if folder.exists() and any(folder.iterdir()) and not force:
         if (folder / begun).exists():
             raise InputError(
                 f"{folder}: holds a run to go on with: --resume goes on with it, --force writes over it; or name another folder"
@@ -31,7 +32,6 @@ def check_folder(folder: Path, force: bool, begun: str = CHECKPOINTS) -> None:
     for place in (folder, *folder.absolute().parents):
         if all((place / name).is_file() for name in HASHED_FILES):
             raise InputError(f"{folder}: {place} is a model, which a run in it would damage; name another folder")
-    _check_writable(folder)
 
 
 def check_spares(folder: Path, written: Iterable[str], read: Sequence[Path]) -> None:
@@ -72,8 +72,10 @@ def clear(folder: Path) -> None:
 
 def _check_writable(folder: Path) -> None:
     """Refuse a run folder that cannot be made, before the data are read."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not there.is_dir():
-        raise InputError(f"{folder}: the run folder cannot be made: {there} is a file")
+    there = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+    if not there.is_dir():  # a file, a device, a link to nothing
+        raise InputError(
+            f"{folder}: the run folder cannot be made: {there} {'is a file' if there.is_file() else 'is no folder'}"
+        )
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: the run folder cannot be made: no right to write in {there}")
