@@ -99,6 +99,15 @@ def test_no_command_writes_over_what_it_reads(arguments: str, said: str, place: 
     assert sums(place) == before
 
 
+@pytest.mark.parametrize(
+    "arguments", ["classify model d.csv", "classify model d.csv --format csv --force", "explain model d.csv"]
+)
+def test_an_output_of_no_name_is_told(arguments: str, place: Path) -> None:
+    before = names(place)
+    assert refusal(command(*arguments.split(), "-o", "")) == "the output has an empty name; name a file"
+    assert names(place) == before
+
+
 def test_a_link_to_what_is_read_is_what_is_read(place: Path) -> None:
     (place / "link.csv").symlink_to("d.csv")
     os.link("d.csv", "hard.csv")

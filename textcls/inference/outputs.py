@@ -34,9 +34,10 @@ def file_format(given: str | None, output: str | Path, formats: Sequence[str] = 
     """Settle the format of a file, by its ending where none is given; a pipe or the like needs none, for JSON lines.
 
     Raises:
-        InputError: There is no such format, or it cannot be compressed so.
+        InputError: There is no such format, it cannot be compressed so, or the name is empty.
     """
     _check_format(given)
+    _check_named(output)
     format = given or ending(output).removeprefix(".") or ("jsonl" if is_special(Path(output)) else "")
     if format not in formats or (given is None and format == "table"):
         endings = [f".{name}" for name in formats if name != "table"]
@@ -46,6 +47,11 @@ def file_format(given: str | None, output: str | Path, formats: Sequence[str] = 
     if suffix in COMPRESSIONS and (suffix not in _COMPRESS or format == "parquet"):
         raise InputError(f"{output}: only .gz and .zst can be written, and of text formats alone; Parquet is compressed inside")
     return format
+
+
+def _check_named(output: str | Path) -> None:
+    if not str(output):  # which `Path` would take for the folder that this is in
+        raise InputError("the output has an empty name; name a file")
 
 
 def _check_format(given: str | None) -> None:
@@ -59,6 +65,7 @@ def check_file(output: str | Path, read: Iterable[Path], force: bool) -> None:
     Raises:
         InputError: It cannot, or is.
     """
+    _check_named(output)
     path = Path(output)
     if not path.parent.is_dir():
         raise InputError(f"{output}: the folder {path.parent} does not exist; make it first")
