@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,31 @@ def test_what_steers_a_terminal_comes_back_from_printed_settings(tmp_path: Path)
     result = command("config", "d.csv", "--set", f"data.text={json.dumps(column)}")
     assert result.stdout.replace("\n", "").isprintable()
     assert yaml.safe_load(result.stdout)["data"]["text"] == column
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("m.onnx", "m.onnx: a file that ends in .onnx cannot be read as a table"),
+        ("folder", "folder: a folder needs one subfolder per class"),
+        ("nothing", "nothing: is no regular file"),
+    ],
+)
+def test_settings_of_what_is_no_data_are_refused(name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").write_bytes(b"")
+    Path("folder").mkdir()
+    Path("nothing").symlink_to(os.devnull)
+    assert refusal(command("config", name)).startswith(said)
+
+
+def test_settings_of_data_that_are_there_are_printed(tmp_path: Path) -> None:
+    (tmp_path / "news" / "sport").mkdir(parents=True)
+    (tmp_path / "news" / "sport" / "1.txt").write_text("x")
+    (tmp_path / "d.csv").write_text("text,label\n")
+    for name in ("news", "d.csv"):
+        result = command("config", tmp_path / name)
+        assert yaml.safe_load(result.stdout)["data"]["train"] == str(tmp_path / name), result.stderr
 
 
 def test_settings_that_are_not_there_are_refused() -> None:

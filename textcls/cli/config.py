@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from textcls.cli.output import say
-from textcls.cli.source import SetOption, read_settings
+from textcls.cli.source import SetOption, is_config, read_settings
 from textcls.errors import InputError
 
 EXAMPLES = """Examples:
@@ -36,11 +37,24 @@ def config(
 ) -> None:
     """Print every setting with its default and meaning, or the settings of a file."""
     if source is not None:
-        say(read_settings(source, overrides).to_yaml().rstrip())
+        settings = read_settings(source, overrides)
+        if not is_config(source) and Path(source).exists():  # settings may be written before there are data
+            _check_data(source)
+        say(settings.to_yaml().rstrip())
     elif overrides:
         raise InputError("--set changes the settings of a file: name one, or data to use with the defaults")
     else:
         say(documented().rstrip())
+
+
+def _check_data(source: str) -> None:
+    """Refuse what cannot be training data; no rows are read."""
+    from textcls.data.blocks import Source
+    from textcls.data.sources import check_kind, resolve
+
+    for found in resolve(source, "train"):
+        if isinstance(found, Source):
+            check_kind(found)
 
 
 def documented() -> str:

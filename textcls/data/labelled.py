@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from textcls.config import DataSettings
 from textcls.data.blocks import Block, Reading, Source
-from textcls.data.formats import ENDINGS, described, look_at, read_blocks
+from textcls.data.formats import described, look_at, read_blocks
 from textcls.data.frames import Frame, frame_of_dataset
 from textcls.data.label_cells import Found, LabelCells
 from textcls.data.parquet_rows import class_names, parquet_schema
-from textcls.data.places import COMPRESSIONS
 from textcls.data.rows import ReadReport, Rows, RowsBuilder, label_notes
-from textcls.data.sources import ClassFolder, Labelled, Role, StoredDataset, resolve
+from textcls.data.sources import ClassFolder, Labelled, Role, StoredDataset, check_kind, resolve
 from textcls.data.text_rows import file_blocks
 from textcls.data.weights import weight_note, weights_in
 from textcls.errors import DataError
@@ -152,7 +151,8 @@ class _Reader:
             yield from self.blocks(frame_of_dataset(source.dataset, source.place))
         elif isinstance(source, Frame):
             yield from self._of_table(source.blocks(self._reading), source.schema)
-        elif source.kind in ENDINGS:
+        else:
+            check_kind(source)
             looked, notes = look_at(source, self._reading)
             self._notes += [f"{looked.name}: {note}" for note in notes]
             self._report.files.append(described(looked))
@@ -161,10 +161,6 @@ class _Reader:
                 yield from _fasttext(blocks, source, self._cells.many)
             else:
                 yield from self._of_table(blocks, parquet_schema(source.path) if source.kind == ".parquet" else None)
-        else:
-            shown = "".join(Path(source.path.name).suffixes[-2:]) or "nothing"
-            tables = f"these can: {', '.join(ENDINGS[1:])}, text formats also {', '.join(COMPRESSIONS)}"
-            raise DataError(f"{source.place}: a file that ends in {shown} cannot be read as a table; {tables}")
 
     def _of_table(self, blocks: Iterable[Block], schema: Any) -> Iterator[_Labelled]:
         names = class_names(schema) if schema is not None else {}

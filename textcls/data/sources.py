@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from textcls.data.blocks import Source
 from textcls.data.formats import ENDINGS
-from textcls.data.places import check_regular, ending, fingerprint
+from textcls.data.places import COMPRESSIONS, check_regular, ending, fingerprint
 from textcls.data.remote import is_remote, list_remote
 from textcls.errors import DataError, MissingPackageError
 
@@ -126,6 +126,18 @@ def resolve(source: str | Sequence[str], role: Role) -> list[Labelled]:
         except OSError as error:  # a folder that may not be listed, a name too long for the system
             raise DataError(f"{item}: cannot be read: {error.strerror}") from None
     return list(once.values())
+
+
+def check_kind(source: Source) -> None:
+    """Refuse a file that by its name holds no rows.
+
+    Raises:
+        DataError: It ends in something else.
+    """
+    if source.kind not in ENDINGS:
+        shown = "".join(Path(source.path.name).suffixes[-2:]) or "nothing"
+        tables = f"these can: {', '.join(ENDINGS[1:])}, text formats also {', '.join(COMPRESSIONS)}"
+        raise DataError(f"{source.place}: a file that ends in {shown} cannot be read as a table; {tables}")
 
 
 def local_files(source: str | Sequence[str]) -> Iterator[Path]:
