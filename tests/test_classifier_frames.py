@@ -165,7 +165,12 @@ def test_an_indicator_keeps_its_columns(tmp_path: Path) -> None:
     loaded = TextClassifier.load(tmp_path / "model")
     assert loaded.classes_.tolist() == ["good", "none", "film"]
     assert [set(found) for found in loaded.predict(TEXTS)] == list(map(set, TAGS))
-    assert loaded.score(TEXTS, table) == loaded.score(TEXTS, table[["film", "good"]]) == 1.0
+    assert loaded.score(TEXTS, table) == loaded.score(TEXTS, table[["film", "none", "good"]]) == 1.0
+    assert loaded.score(TEXTS, table.to_numpy()) == model.score(TEXTS, model.predict(TEXTS)) == 1.0
+    assert model.evaluate(TEXTS, model.predict(TEXTS))["accuracy"] == 1.0
+    for wrong in (table[["film", "good"]], table.to_numpy()[:, :2], table.rename(columns={"none": "other"})):
+        with pytest.raises(DataError, match=r"missing: 'none'|has 2 columns, but there are 3 labels"):
+            model.score(TEXTS, wrong)
     assert model.fit(TEXTS, LABELS).predict(["good film"]).tolist() == ["pos"]  # what was given last counts
 
 

@@ -222,6 +222,54 @@ def test_an_indicator_matrix_where_a_text_has_one_label() -> None:
         rows_from_memory(["x", "y"], np.eye(2), DataSettings(), many=False)
 
 
+def test_a_matrix_of_known_labels_has_them_as_columns_in_their_order() -> None:
+    found = rows_from_memory(["x", "y", "z"], MATRIX, DataSettings(), many=True, classes=("c", 7, "a"))
+    assert found.labels == [["c", "a"], [], ["c", 7, "a"]]
+
+
+def test_a_table_of_known_labels_has_them_as_columns_in_any_order() -> None:
+    table = pd.DataFrame(MATRIX, columns=["a", "7", "c"])
+    found = rows_from_memory(["x", "y", "z"], table, DataSettings(), many=True, classes=("c", 7, "a"))
+    assert found.labels == [["a", "c"], [], ["a", 7, "c"]]
+    assert [type(label) for label in found.labels[2]] == [str, int, str]
+
+
+@pytest.mark.parametrize("width", [2, 4])
+def test_a_matrix_of_another_width_than_the_labels_is_refused(width: int) -> None:
+    matrix = np.ones((2, width), int)
+    message = f"the indicator matrix has {width} columns, but there are 3 labels, 'a', 'b', 'c': give a column for each"
+    with pytest.raises(DataError, match=message):
+        rows_from_memory(["x", "y"], matrix, DataSettings(), many=True, classes=("a", "b", "c"))
+    train = pd.DataFrame({"a": [1, 0], "b": [0, 1], "c": [1, 1]})
+    with pytest.raises(DataError, match=message):
+        rows_to_fit(DataSettings(), ["x", "y"], train, validation_data=(["x", "y"], matrix))
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        (["a", "b", "d"], "of no label: 'd'; missing: 'c'"),
+        (["a", "b", "c", "d"], "of no label: 'd'"),
+        (["a", "b"], "missing: 'c'"),
+        (["0", "1", "2"], "of no label: '0', '1', '2'; missing: 'a', 'b', 'c'"),
+    ],
+)
+def test_a_table_of_other_columns_than_the_labels_is_refused(columns: list[str], fault: str) -> None:
+    table = pd.DataFrame(np.ones((2, len(columns)), int), columns=columns)
+    message = f"the columns of the table of labels are not the 3 labels that there are: {fault}$"
+    with pytest.raises(DataError, match=message):
+        rows_from_memory(["x", "y"], table, DataSettings(), many=True, classes=("a", "b", "c"))
+    train = pd.DataFrame({"a": [1, 0], "b": [0, 1], "c": [1, 1]})
+    with pytest.raises(DataError, match=message):
+        rows_to_fit(DataSettings(), ["x", "y"], train, validation_data=(["x", "y"], table))
+
+
+def test_two_columns_of_one_label_are_refused() -> None:
+    table = pd.DataFrame(np.ones((2, 3), int), columns=["a", "1", "true"])
+    with pytest.raises(DataError, match="of no label: 'true'$"):
+        rows_from_memory(["x", "y"], table, DataSettings(), many=True, classes=("a", 1))
+
+
 # Weights
 
 

@@ -213,7 +213,7 @@ class TextClassifier(Estimator):
 
         Args:
             X: The texts, [n].
-            y: Their labels, as `fit` takes them.
+            y: Their labels, as `fit` takes them; of an indicator matrix the columns must be `classes_`, of an array in their order.
             sample_weight: What each text weighs in the share, [n]; the same for all where not given, whatever `data.weight` says.
 
         Raises:
@@ -234,7 +234,7 @@ class TextClassifier(Estimator):
 
         Args:
             X: The texts, [n].
-            y: Their labels, as `fit` takes them.
+            y: Their labels, as `score` takes them.
 
         Returns:
             `rows`, `accuracy`, `macro_f1`, `micro_f1`, `weighted_f1`, `log_loss`, `expected_calibration_error`,
@@ -342,9 +342,9 @@ class TextClassifier(Estimator):
 
     def _rows(self, X: Given, y: Any, sample_weight: Any = None) -> Rows:
         """Return labelled rows to evaluate on."""
-        many = self._trained().many
+        known = self._trained()
         columns = self._columns().model_copy(update={"weight": None})
-        return rows_from_memory(X, y, columns, many=many, sample_weight=sample_weight)
+        return rows_from_memory(X, y, columns, many=known.many, sample_weight=sample_weight, classes=known.labels)
 
     def _use(self, artifact: Artifact, folder: Path | None = None) -> None:
         self._artifact = artifact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from textcls.config import DataSettings
 from textcls.data.frames import Frame, frame_of, values_of
 from textcls.data.labelled import read_sources
+from textcls.data.labels import Label
 from textcls.data.memory_labels import labels_from_memory
 from textcls.data.rows import Rows
 from textcls.data.sources import Role
@@ -52,6 +53,7 @@ def rows_from_memory(
     many: bool | None = None,
     sample_weight: Any = None,
     role: Role = "train",
+    classes: Sequence[Label] | None = None,
 ) -> Rows:
     """Return labelled rows given in memory.
 
@@ -63,9 +65,11 @@ def rows_from_memory(
         many: Whether each text has a list of labels; where not given, whether the first label is a list, a tuple or a set.
         sample_weight: What each row weighs, [n], 0 or more; the column `data.weight` where not given.
         role: What the rows are for: those of training alone have weights.
+        classes: The labels that there are, which the columns of an indicator matrix must then be, those of an array in this order.
 
     Raises:
-        DataError: There are no rows, not as many labels as texts, or something is no text, no label or no weight.
+        DataError: There are no rows, not as many labels as texts, something is no text, no label or no weight, or columns are not
+            the labels.
     """
     frame = frame_of(texts)
     if labels is None:
@@ -73,7 +77,7 @@ def rows_from_memory(
             raise DataError("labels are missing: give a label for each text, or a table that holds both")
         return _labelled_frame(frame, settings, sample_weight, role)
     plain = checked_texts(texts) if frame is None else frame.texts(text_columns(settings))
-    given = labels_from_memory(labels, len(plain), settings, many)
+    given = labels_from_memory(labels, len(plain), settings, many, classes)
     weights = _weights(frame, len(plain), settings, sample_weight) if role == "train" else None
     kept = np.array([row for row, label in enumerate(given.labels) if label is not None])
     rows = Rows.of([plain[row] for row in kept], [given.labels[row] for row in kept])
@@ -113,7 +117,8 @@ def rows_to_fit(
     columns = settings
     if rows.many and settings.labels is None:
         columns = settings.model_copy(update={"label": None, "labels": settings.label or "labels"})
-    validation = rows_from_memory(given[0], given[1], columns, many=rows.many, role="validation")
+    classes = rows.classes.labels
+    validation = rows_from_memory(given[0], given[1], columns, many=rows.many, role="validation", classes=classes)
     return rows, validation, rows.notes + tuple(f"validation: {note}" for note in validation.notes)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from textcls.config import DataSettings
 from textcls.data.frames import frame_of, plain_value, values_of
 from textcls.data.label_cells import BadLabelError, LabelCells, is_null, refuse_one_hot, shape_of
-from textcls.data.labels import Label, label_text
+from textcls.data.labels import Label, LabelSet, label_text
 from textcls.data.rows import ReadReport
 from textcls.errors import DataError, named, quoted
 
@@ -35,7 +35,9 @@ class GivenLabels:
     notes: tuple[str, ...]
 
 
-def labels_from_memory(given: Any, texts: int, settings: DataSettings, many: bool | None) -> GivenLabels:
+def labels_from_memory(
+    given: Any, texts: int, settings: DataSettings, many: bool | None, classes: Sequence[Label] | None = None
+) -> GivenLabels:
     """Read labels as a column of a table is read: blanks around them, whole numbers and missing ones mean what they mean there.
 
     Args:
@@ -44,11 +46,14 @@ def labels_from_memory(given: Any, texts: int, settings: DataSettings, many: boo
         texts: How many texts there are.
         settings: Whether blanks are stripped, and what is done with rows that have no label.
         many: Whether each text has a list of labels; where not given, whether the first label is a list, a tuple or a set.
+        classes: The labels that there are, of which an indicator matrix must then have a column each: an array in this order.
 
     Raises:
-        DataError: There are no rows, not as many labels as texts, or something is no label.
+        DataError: There are no rows, not as many labels as texts, something is no label, or the columns are not the labels.
     """
     names, found = _columns_in(given)
+    if names is not None and many is not False and classes is not None:
+        names = _columns_of(classes, names)
     if len(found) != texts:
         raise DataError(f"there are {texts:,} texts, but {len(found):,} labels")
     if not texts:
@@ -89,6 +94,34 @@ def _columns_in(given: Any) -> tuple[list[Label] | None, Any]:
             if value is None or isinstance(value, str) or value not in (0, 1):
                 raise DataError(f"the value of the label {quoted(name)} at index {place} is {quoted(value)}; it must be 0 or 1")
     return names, np.array(columns, np.bool_).T
+
+
+def _columns_of(classes: Sequence[Label], names: list[Label]) -> list[Label]:
+    """Return which of the labels that there are each column of an indicator matrix stands for.
+
+    Args:
+        classes: The labels.
+        names: The columns: texts where they have names, and numbers where they are those of an array.
+
+    Raises:
+        DataError: They are not the labels.
+    """
+    if isinstance(names[0], int):
+        if len(names) != len(classes):
+            labels = named(list(map(quoted, classes)))
+            raise DataError(
+                f"the indicator matrix has {len(names)} columns, but there are {len(classes)} labels, {labels}: "
+                "give a column for each, in their order"
+            )
+        return list(classes)
+    known, found = LabelSet(tuple(classes)), dict[int | None, Label]()
+    strange = [name for name in names if (place := known.number(name)) is None or found.setdefault(place, name) != name]
+    lacking = [label for place, label in enumerate(classes) if place not in found]
+    if strange or lacking:
+        faults = (("of no label", strange), ("missing", lacking))
+        told = "; ".join(f"{what}: {named(list(map(quoted, some)))}" for what, some in faults if some)
+        raise DataError(f"the columns of the table of labels are not the {len(classes)} labels that there are: {told}")
+    return [classes[place] for place in map(known.number, names) if place is not None]
 
 
 def _without_rows(names: Sequence[Label], found: Any) -> tuple[str, ...]:
