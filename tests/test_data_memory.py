@@ -266,7 +266,7 @@ def test_a_table_of_other_columns_than_the_labels_is_refused(columns: list[str],
 
 def test_two_columns_of_one_label_are_refused() -> None:
     table = pd.DataFrame(np.ones((2, 3), int), columns=["a", "1", "true"])
-    with pytest.raises(DataError, match="of no label: 'true'$"):
+    with pytest.raises(DataError, match=r"of no label: 'true'$"):
         rows_from_memory(["x", "y"], table, DataSettings(), many=True, classes=("a", 1))
 
 
