@@ -443,6 +443,12 @@ def test_explain_info_and_check(run: ManyRun) -> None:
     assert found.confidence == pytest.approx(scores.max())
     red = explain(predictor, text, "red")
     assert max(red.words, key=lambda word: word.effect).text == "red"
+    classifier = TextClassifier.load(run.onnx)
+    ((first, second), none) = classifier.explain([text, "the lime is nothing"])
+    assert {first.label, second.label} == {"red", "sweet"}
+    assert first == found
+    assert none == []
+    assert classifier.explain([text, text], "red") == [red, red]
     shown = done("info", run.onnx).stdout
     assert "3, many a text: red, round, sweet" in shown
     assert "thresholds" in shown

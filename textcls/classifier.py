@@ -18,7 +18,7 @@ from textcls.data import Label, Rows
 from textcls.data.memory import Given, rows_from_memory, rows_to_fit, texts_from_memory
 from textcls.errors import DataError, ModelError
 from textcls.estimator import Estimator
-from textcls.inference.explain import Explanation, explain
+from textcls.inference.explain import explain, explain_given
 from textcls.inference.hub import PREFIX, fetch_model
 from textcls.inference.predictor import Predictor
 from textcls.parameters import resolved
@@ -180,20 +180,25 @@ class TextClassifier(Estimator):
             X, top_k=top_k, all_scores=all_scores, min_confidence=min_confidence, unsure_label=unsure_label
         )
 
-    def explain(self, X: Given, label: Label | None = None) -> list[Explanation]:
+    def explain(self, X: Given, label: Label | None = None) -> list[Any]:
         """Measure what each word of each text adds to a label's probability, by leaving it out.
 
         Args:
             X: The texts, [n].
-            label: The label to explain, one of `classes_`; of each text the most probable one where not named.
+            label: The label to explain, one of `classes_`; where not named, what each text gets.
 
         Returns:
-            For each text the label, its probability, and the words with their effects, in order.
+            For each text a `textcls.inference.explain.Explanation`: the label, its probability, and the words with their effects,
+            in order. With many labels a text, where `label` is not named, a list of them: one for each label that the text gets,
+            the most probable first.
 
         Raises:
             InputError: As `predict`, or the model has no such label.
         """
-        return [explain(self._trained(), text, label) for text in self._texts(X)]
+        predictor, texts = self._trained(), self._texts(X)
+        if predictor.many and label is None:
+            return [explain_given(predictor, text) for text in texts]
+        return [explain(predictor, text, label) for text in texts]
 
     def features(self, X: Given) -> NDArray[np.float32]:
         """Return what feeds the classifier layer as an array, float32 [n, width], whatever `set_output` says.
