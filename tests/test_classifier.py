@@ -288,6 +288,10 @@ def test_an_untrained_one_says_so(tmp_path: Path) -> None:
     model = TextClassifier(SETTINGS)
     with pytest.raises(ModelError, match=r"this TextClassifier is not trained yet: call fit, or TextClassifier.load"):
         model.predict(["x"])
+    with pytest.raises(NotFittedError) as caught:
+        model.transform(["x"])
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), ModelError)  # as one that comes out of another process
+    assert not hasattr(model, "classes_")  # which is how scikit-learn's tools ask
     for attempt in (lambda: model.classes_, lambda: model.save(tmp_path / "m"), lambda: model.evaluate(TEXTS, LABELS)):
         with pytest.raises(ModelError, match="not trained yet"):
             attempt()

@@ -359,7 +359,9 @@ class TextClassifier(Estimator):
         if self._predictor is None and self._artifact is not None:
             self._use(self._artifact)
         if self._predictor is None:
-            raise ModelError("this TextClassifier is not trained yet: call fit, or TextClassifier.load")
+            from textcls.untrained import NotTrainedError
+
+            raise NotTrainedError("this TextClassifier is not trained yet: call fit, or TextClassifier.load")
         return self._predictor
 
     def _folder_model(self) -> Artifact:
