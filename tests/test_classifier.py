@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 from datasets import ClassLabel, Dataset, Features, Value
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from textcls import TextClassifier
@@ -166,6 +168,42 @@ def test_grid_search_over_settings() -> None:
     search = GridSearchCV(TextClassifier(SETTINGS), grid, cv=2, scoring="neg_log_loss", n_jobs=1).fit(TEXTS, LABELS)
     assert search.best_params_ == {"training__epochs": 12, "model__hidden_size": 4}  # the loss of one epoch is higher
     assert search.predict(["good film"]).tolist() == ["pos"]
+
+
+def test_metadata_is_routed_where_it_is_asked_for() -> None:
+    weights = np.array([1.0, 0.0] * 15)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = TextClassifier(SETTINGS)
+        pipeline = make_pipeline(model).fit(TEXTS, LABELS)
+        assert pipeline.score(TEXTS, LABELS) == 1.0
+        with pytest.raises(ValueError, match=r"sample_weight.* but are not explicitly set as requested or not requested"):
+            make_pipeline(TextClassifier(SETTINGS)).fit(TEXTS, LABELS, sample_weight=weights)
+        assert model.set_score_request(sample_weight=True) is model
+        half = ["pos"] * 30  # right where a row weighs something
+        assert (pipeline.score(TEXTS, half), pipeline.score(TEXTS, half, sample_weight=weights)) == (0.5, 1.0)
+        asking = clone(TextClassifier(SETTINGS).set_fit_request(sample_weight="weight", verbose=False))
+        assert asking.get_metadata_routing().fit.requests == {
+            "sample_weight": "weight",
+            "validation_data": None,
+            "verbose": False,
+            "report": None,
+        }
+        assert asking.get_metadata_routing().score.requests == {"sample_weight": None}
+        with pytest.raises(DataError, match="there are 30 texts, but 2 weights"):
+            make_pipeline(asking).fit(TEXTS, LABELS, weight=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"weights": True}, "score takes no weights: it takes sample_weight"),
+        ({"sample_weight": 3}, "sample_weight is 3: give True, False, None or another name"),
+        ({"sample_weight": "my weight"}, "sample_weight is 'my weight': give True"),
+    ],
+)
+def test_metadata_that_cannot_be_asked_for(asked: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TextClassifier().set_score_request(**asked)
 
 
 def test_parameters() -> None:

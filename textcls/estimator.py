@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,8 +15,10 @@ from textcls.parameters import Given, check_usable, parameters, resolved, shown,
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+    from sklearn.utils.metadata_routing import MetadataRequest
 
 _CONTAINERS = ("default", "pandas", "polars")
+_ROUTED = ("fit", "score")  # methods that take more than texts and labels: what scikit-learn calls metadata
 
 
 class Estimator(ABC):
@@ -29,6 +32,8 @@ class Estimator(ABC):
     """
 
     _sklearn_output_config: ClassVar[dict[str, str]] = {}  # under this name scikit-learn's tools look for it, and copy it
+
+    _asked: ClassVar[dict[str, dict[str, Any]]] = {}  # by method, the metadata that it asks for: see `set_fit_request`
 
     def __init__(self, config: Given = None) -> None:
         check_usable(resolved(config))  # a wrong setting is told now, not when training begins
@@ -98,6 +103,47 @@ class Estimator(ABC):
         """Return the names of the columns of `transform`: `textclassifier0`, `textclassifier1`, …, [width]."""
         return np.array([f"{type(self).__name__.lower()}{place}" for place in range(self.width)], object)
 
+    def set_fit_request(self, **asked: bool | str | None) -> Self:
+        """Say which metadata `fit` gets through scikit-learn's tools, where its metadata routing is on.
+
+        Args:
+            asked: By its name, such as `sample_weight`: whether it is passed on, or the name that it is passed under; None, as at
+                first, makes it an error.
+
+        Raises:
+            InputError: `fit` takes no such thing, or what is asked is none of these.
+        """
+        return self._ask("fit", asked)
+
+    def set_score_request(self, **asked: bool | str | None) -> Self:
+        """Say which metadata `score` gets; see `set_fit_request`."""
+        return self._ask("score", asked)
+
+    def _ask(self, method: str, asked: dict[str, Any]) -> Self:
+        known = self._metadata(method)
+        for name, value in asked.items():
+            if name not in known:
+                raise InputError(f"{method} takes no {name}: it takes {', '.join(known)}")
+            if not (value is None or isinstance(value, bool) or (isinstance(value, str) and value.isidentifier())):
+                raise InputError(f"{name} is {value!r}: give True, False, None or another name")
+        self._asked = {**self._asked, method: self._asked.get(method, {}) | asked}  # type: ignore[misc]  # of this one alone
+        return self
+
+    def _metadata(self, method: str) -> list[str]:
+        """Return what a method takes beside texts and labels."""
+        return [name for name in inspect.signature(getattr(self, method)).parameters if name not in {"X", "y"}]
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Tell scikit-learn's metadata routing what each method asks for."""
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        request = MetadataRequest(owner=type(self).__name__)
+        for method in _ROUTED:
+            asked = dict.fromkeys(self._metadata(method)) | self._asked.get(method, {})
+            for name, value in asked.items():
+                getattr(request, method).add_request(param=name, alias=value)
+        return request
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return scikit-learn's parameters: `config`, and with `deep` each setting, as `training__epochs`."""
         params: dict[str, Any] = {"config": self.config}
@@ -125,6 +171,8 @@ class Estimator(ABC):
         """Return an untrained one with the same settings, also where they need what is not on this machine: `fit` tells that."""
         twin = type(self)()
         twin.config = deepcopy(self.config)
+        for method, asked in self._asked.items():
+            twin._ask(method, asked)
         return twin.set_output(transform=self._sklearn_output_config.get("transform"))
 
     def __sklearn_tags__(self) -> Tags:
