@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from textcls import TextClassifier
 from textcls.config import Config
 from textcls.errors import ConfigError, DataError, InputError, ModelError
+from textcls.exports import export
 from textcls.scoring import evaluate
 from textcls.training import Event, Note, train
 
@@ -254,9 +255,16 @@ def test_saves_and_loads(trained: TextClassifier, tmp_path: Path) -> None:
     for force in (False, True):
         with pytest.raises(InputError, match=r"photos: holds other files than a model, which would be lost: me\.png"):
             loaded.save(tmp_path / "photos", force=force)
+    (tmp_path / "model" / "inner").mkdir()
+    for name in ("m.onnx", "inner/m.pt2"):
+        with pytest.raises(InputError, match=r"m\.(onnx|pt2): lies inside the model folder model; write it elsewhere$"):
+            copy.deepcopy(loaded).export(tmp_path / "model" / name, force=True)
+    (tmp_path / "model" / "inner").rmdir()
     loaded.save(tmp_path / "model", force=True)
     (tmp_path / "again").mkdir()
     loaded.save(tmp_path / "again")
+    with pytest.raises(InputError, match=r"page: lies inside the model folder model; write it elsewhere"):
+        export(tmp_path / "again", tmp_path / "model" / "page", to="web")
     assert (tmp_path / "again" / "labels.json").read_bytes() == (tmp_path / "model" / "labels.json").read_bytes()
 
 

@@ -314,6 +314,7 @@ class TextClassifier(Estimator):
         """Write one file (`.onnx`, or `.pt2` for PyTorch programs), once it gives what the model gives; see `textcls.exports.export`.
 
         Raises:
+            InputError: The place is taken, or lies in a model folder.
             ExportError: The file differs from the model; nothing was written.
         """
         import tempfile

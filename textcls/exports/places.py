@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from textcls.artifact import SUMS
+from textcls.artifact import HASHED_FILES, SUMS
 from textcls.errors import InputError, ModelError, named
 from textcls.files import check_not_read, check_open, is_special
 from textcls.inference.seal import foreign_files, read_sums
@@ -22,7 +22,8 @@ def check_file(out: Path, ending: str, read: Sequence[str | Path | None], *, for
 
     Raises:
         InputError: Its ending is another (what is no regular file needs none), it is a folder, it or what is around it is read, it
-            exists and `force` is not given, its folder does not exist, or it names a descriptor that is not open.
+            lies in a model folder, it exists and `force` is not given, its folder does not exist, or it names a descriptor that is
+            not open.
     """
     if out.suffix != ending and not is_special(out):
         raise InputError(f"{out}: exports of this kind are {ending} files; name one, such as {out.stem or 'model'}{ending}")
@@ -30,6 +31,7 @@ def check_file(out: Path, ending: str, read: Sequence[str | Path | None], *, for
         raise InputError(f"{out}: is a folder; name a file, such as {out / 'model'}{ending}")
     check_open(out)
     check_not_read(out, _given(read))
+    _check_in_no_model(out)
     if out.exists() and not force and not is_special(out):
         raise InputError(f"{out}: exists already; name another file, or give force=True (--force) to write over it")
     if not out.parent.is_dir():
@@ -47,7 +49,7 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], read: Sequence[str 
         force: Write over an earlier export.
 
     Raises:
-        InputError: The place is taken, has the name of a file, or is or holds what is read, or lies in it.
+        InputError: The place is taken, has the name of a file, or is or holds what is read, or lies in it or in a model folder.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; the format {to} is a folder")
@@ -55,6 +57,7 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], read: Sequence[str 
         raise InputError(f"{out}: is the name of a file; the format {to} is a folder, such as {out.with_suffix('')}")
     if not out.is_dir() or not any(out.iterdir()):
         check_not_read(out, _given(read), "name another folder")
+        _check_in_no_model(out)
         return
     try:
         own = read_sums(out)
@@ -72,6 +75,17 @@ def check_folder(out: Path, to: str, marks: tuple[str, ...], read: Sequence[str 
             "name a new folder and copy its files"
         )
     check_not_read(out, _given(read), "name another folder")
+
+
+def _check_in_no_model(out: Path) -> None:
+    """Refuse a place in any model folder, also in one that is not read: that folder would hold what is no part of the model.
+
+    Raises:
+        InputError: It lies in one.
+    """
+    for folder in out.resolve().parents:
+        if all((folder / name).is_file() for name in HASHED_FILES):
+            raise InputError(f"{out}: lies inside the model folder {folder.name}; write it elsewhere")
 
 
 def _given(read: Sequence[str | Path | None]) -> list[Path]:
