@@ -102,6 +102,12 @@ def test_labels_keep_their_types(labels: list[Any], expected: list[Any]) -> None
     assert model.score(*arrays) == 1.0
 
 
+def test_whole_numbers_among_others_are_numbers_of_one_array() -> None:
+    model = TextClassifier(SETTINGS).fit(TEXTS, [0.0, 1.5] * 15)
+    assert (model.classes_.dtype, model.classes_.tolist()) == (np.float64, [0, 1.5])
+    assert model.predict(TEXTS).tolist() == [0.0, 1.5] * 15
+
+
 def test_fit_reports_what_happens_and_keeps_metrics() -> None:
     events: list[Event] = []
     settings = Config.model_validate(SETTINGS).replace({"data.validation_share": 0.2})

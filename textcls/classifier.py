@@ -252,9 +252,11 @@ class TextClassifier(Estimator):
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The labels, [classes]; an object array where they are of several types."""
+        """The labels, [classes]; an object array where they are of several types, but for numbers that floats hold exactly."""
         labels = self._trained().labels
-        return np.array(labels, dtype=None if len({type(label) for label in labels}) == 1 else object)
+        kinds, plain = {type(label) for label in labels}, np.array(labels)
+        alike = len(kinds) == 1 or (kinds == {int, float} and plain.tolist() == list(labels))
+        return plain if alike else np.array(labels, object)
 
     @property
     def metrics_(self) -> Mapping[str, Any]:
