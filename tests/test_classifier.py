@@ -104,7 +104,8 @@ def test_labels_keep_their_types(labels: list[Any], expected: list[Any]) -> None
 
 def test_whole_numbers_among_others_are_numbers_of_one_array() -> None:
     model = TextClassifier(SETTINGS).fit(TEXTS, [0.0, 1.5] * 15)
-    assert (model.classes_.dtype, model.classes_.tolist()) == (np.float64, [0, 1.5])
+    assert model.classes_.dtype == np.float64
+    assert model.classes_.tolist() == [0, 1.5]
     assert model.predict(TEXTS).tolist() == [0.0, 1.5] * 15
 
 
