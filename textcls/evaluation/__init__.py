@@ -1,7 +1,6 @@
 """Metrics, calibration, thresholds, plots and baselines, in numpy."""
 
 from textcls.evaluation.calibration import (
-    fit_mixture,
     fit_temperature,
     fit_temperature_multi,
     probabilities_of,
@@ -18,10 +17,12 @@ from textcls.evaluation.metrics import (
     evaluate_single,
 )
 from textcls.evaluation.mistakes import Mistake, mistakes
+from textcls.evaluation.mixture import Mixture, fit_mixture
 from textcls.evaluation.thresholds import choose_thresholds, in_single_precision
 
 __all__ = [
     "Mistake",
+    "Mixture",
     "Targets",
     "choose_thresholds",
     "confusion_matrix",

@@ -1,9 +1,7 @@
 """Baselines on our own tokens: what a linear model, or no model at all, reaches on the same rows.
 
-The features are TF-IDF weights of unigrams and bigrams with sublinear term counts, fitted on the training rows alone. The settings are
-fixed, not searched, so that a baseline costs seconds and nobody's validation rows: C = 10 for logistic regression (weak
-regularisation suits the many rare features), C = 1 for the linear SVM, and C = 3 with balanced classes for many labels a text.
-Each is scikit-learn's, imported when called.
+The features are TF-IDF weights of unigrams and bigrams with sublinear term counts, fitted on the training rows alone. C, the inverse
+strength of regularisation, is the caller's to choose, on validation rows. Each is scikit-learn's, imported when called.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ def majority(train_targets: NDArray[np.int64], n_test: int) -> NDArray[np.int64]
 
 
 def tfidf_logistic_regression(
-    train_tokens: Tokens, train_targets: NDArray[np.int64], test_tokens: Tokens, seed: int = 0
+    train_tokens: Tokens, train_targets: NDArray[np.int64], test_tokens: Tokens, c: float = 1.0, seed: int = 0
 ) -> NDArray[np.int64]:
     """Predict with multinomial logistic regression on TF-IDF features.
 
@@ -40,6 +38,7 @@ def tfidf_logistic_regression(
         train_tokens: Tokens of each training text.
         train_targets: Label of each, int64 [n_train].
         test_tokens: Tokens of each text to predict.
+        c: Inverse strength of regularisation.
         seed: Seed of the solver; this one draws nothing, so it changes nothing.
 
     Returns:
@@ -48,12 +47,12 @@ def tfidf_logistic_regression(
     from sklearn.linear_model import LogisticRegression
 
     # Half the iterations of the default tolerance, the same accuracy.
-    model = LogisticRegression(C=10, tol=1e-3, max_iter=1000, random_state=seed)
+    model = LogisticRegression(C=c, tol=1e-3, max_iter=1000, random_state=seed)
     return _fit_and_predict(model, train_tokens, train_targets, test_tokens)
 
 
 def tfidf_linear_svm(
-    train_tokens: Tokens, train_targets: NDArray[np.int64], test_tokens: Tokens, seed: int = 0
+    train_tokens: Tokens, train_targets: NDArray[np.int64], test_tokens: Tokens, c: float = 1.0, seed: int = 0
 ) -> NDArray[np.int64]:
     """Predict with one-vs-rest linear support vector machines on TF-IDF features.
 
@@ -61,6 +60,7 @@ def tfidf_linear_svm(
         train_tokens: Tokens of each training text.
         train_targets: Label of each, int64 [n_train].
         test_tokens: Tokens of each text to predict.
+        c: Inverse strength of regularisation.
         seed: Seed of the order in which the solver visits rows.
 
     Returns:
@@ -68,11 +68,11 @@ def tfidf_linear_svm(
     """
     from sklearn.svm import LinearSVC
 
-    return _fit_and_predict(LinearSVC(C=1, random_state=seed), train_tokens, train_targets, test_tokens)
+    return _fit_and_predict(LinearSVC(C=c, random_state=seed), train_tokens, train_targets, test_tokens)
 
 
 def tfidf_logistic_regression_multi(
-    train_tokens: Tokens, train_targets: NDArray[np.bool_], test_tokens: Tokens
+    train_tokens: Tokens, train_targets: NDArray[np.bool_], test_tokens: Tokens, c: float = 1.0
 ) -> NDArray[np.float64]:
     """Give each label's probability by its own logistic regression, classes balanced, on TF-IDF features.
 
@@ -82,6 +82,7 @@ def tfidf_logistic_regression_multi(
         train_tokens: Tokens of each training text.
         train_targets: Whether a text has each label, bool [n_train, K].
         test_tokens: Tokens of each text to predict.
+        c: Inverse strength of regularisation.
 
     Returns:
         float64 [n_test, K]; a label's training frequency where all training texts have it, none has, or none has a token.
@@ -89,13 +90,15 @@ def tfidf_logistic_regression_multi(
     from sklearn.linear_model import LogisticRegression
 
     def probabilities(train: Any, truth: NDArray[np.bool_], test: Any) -> NDArray[np.float64]:
-        model = LogisticRegression(C=3, class_weight="balanced", solver="liblinear", random_state=0)
+        model = LogisticRegression(C=c, class_weight="balanced", solver="liblinear", random_state=0)
         return np.asarray(model.fit(train, truth).predict_proba(test)[:, 1])
 
     return _by_label(probabilities, train_tokens, train_targets, test_tokens)
 
 
-def tfidf_linear_svm_multi(train_tokens: Tokens, train_targets: NDArray[np.bool_], test_tokens: Tokens) -> NDArray[np.float64]:
+def tfidf_linear_svm_multi(
+    train_tokens: Tokens, train_targets: NDArray[np.bool_], test_tokens: Tokens, c: float = 1.0
+) -> NDArray[np.float64]:
     """Score each label by its own linear support vector machine, classes balanced, on TF-IDF features.
 
     A score is the logistic function of the signed distance: no probability, so choose thresholds on validation rows.
@@ -104,6 +107,7 @@ def tfidf_linear_svm_multi(train_tokens: Tokens, train_targets: NDArray[np.bool_
         train_tokens: Tokens of each training text.
         train_targets: Whether a text has each label, bool [n_train, K].
         test_tokens: Tokens of each text to predict.
+        c: Inverse strength of regularisation.
 
     Returns:
         float64 [n_test, K], as `tfidf_logistic_regression_multi` does.
@@ -111,7 +115,7 @@ def tfidf_linear_svm_multi(train_tokens: Tokens, train_targets: NDArray[np.bool_
     from sklearn.svm import LinearSVC
 
     def scores(train: Any, truth: NDArray[np.bool_], test: Any) -> NDArray[np.float64]:
-        model = LinearSVC(C=0.1, class_weight="balanced", random_state=0)
+        model = LinearSVC(C=c, class_weight="balanced", random_state=0)
         return np.asarray(1 / (1 + np.exp(-model.fit(train, truth).decision_function(test))))
 
     return _by_label(scores, train_tokens, train_targets, test_tokens)

@@ -20,7 +20,6 @@ Floats = NDArray[np.floating[Any]]
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 _BISECTIONS = 40  # halves the range of log T, 6 wide, to 5e-12
-_LARGEST_FACTOR = 1000.0  # of the second logits in a mixture: machines' margins are small
 _LARGEST = 1e300  # logits beyond it, infinite ones included, are cut, so that no difference or product overflows
 
 
@@ -34,7 +33,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     Returns:
         float64 [n, K].
     """
-    logits = _double(logits)
+    logits = double(logits)
     unnormalised = np.exp((logits - logits.max(axis=-1, keepdims=True)) / temperature)
     return np.asarray(unnormalised / unnormalised.sum(axis=-1, keepdims=True))
 
@@ -49,7 +48,7 @@ def sigmoid(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     Returns:
         float64 of the same shape.
     """
-    return np.asarray(np.exp(-np.logaddexp(0.0, -_double(logits) / temperature)))
+    return np.asarray(np.exp(-np.logaddexp(0.0, -double(logits) / temperature)))
 
 
 def probabilities_of(logits: Floats, temperature: float = 1.0, *, many: bool) -> NDArray[np.float64]:
@@ -80,14 +79,14 @@ def fit_temperature(logits: Floats, targets: NDArray[np.int64]) -> float:
     def margins() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Yield the logits of some rows, and the margin of every label over the true one, [rows, K]."""
         for rows in row_blocks(*logits.shape):
-            some = _double(logits[rows])
+            some = double(logits[rows])
             yield some, some - np.take_along_axis(some, targets[rows, None], axis=1)
 
     bounds = [(margin.min(), margin.max()) for _, margin in margins()]
     if not np.any(bounds):
         return 1.0
     right = all(highest <= 0 for _, highest in bounds)
-    doubt = _doubt(len(targets)) / (logits.shape[1] - 1) if right else 0.0  # probability of each wrong label
+    doubt = probability_of_error(len(targets)) / (logits.shape[1] - 1) if right else 0.0  # probability of each wrong label
 
     def slope(inverse: float) -> float:
         slopes = [((softmax(some, 1 / inverse) - doubt) * margin).sum(axis=1) for some, margin in margins()]
@@ -110,62 +109,19 @@ def fit_temperature_multi(logits: Floats, targets: NDArray[np.bool_]) -> float:
         return 1.0
     blocks = list(row_blocks(*logits.shape))
     right = all((np.where(targets[rows], logits[rows], -logits[rows]) >= 0).all() for rows in blocks)
-    doubt = _doubt(len(logits)) if right else 0.0
+    doubt = probability_of_error(len(logits)) if right else 0.0
 
     def slope(inverse: float) -> float:
         total = 0.0
         for rows in blocks:
-            some, wanted = _double(logits[rows]), np.where(targets[rows], 1 - doubt, doubt)
+            some, wanted = double(logits[rows]), np.where(targets[rows], 1 - doubt, doubt)
             total += float(((sigmoid(some, 1 / inverse) - wanted) * some).sum())
         return total / logits.size
 
     return _temperature_where_zero(slope)
 
 
-def fit_mixture(
-    logits: Floats, others: Floats, targets: NDArray[np.int64] | NDArray[np.bool_]
-) -> tuple[float, float, NDArray[np.float64]]:
-    """Find the factors of two classifiers' logits whose sum has the least loss.
-
-    The loss, that of `fit_temperature` or `fit_temperature_multi`, is convex in them. With many labels each has an intercept too:
-    weights of having a label shift its logits, which no factor can make up for.
-
-    Args:
-        logits: Of the first classifier, float [n, K].
-        others: Of the second, float [n, K].
-        targets: True label of each row, int64 [n], those outside 0..K-1 left out; or whether a row has each label, bool [n, K].
-
-    Returns:
-        The factor of the first in 0.05..20, that of the second in 0..1000, and the intercepts, float64 [K], zeros with one label
-        a text; 1, 0 and zeros where the data cannot tell.
-    """
-    from scipy.optimize import minimize
-    from scipy.special import logsumexp
-
-    many, classes = targets.ndim == 2, logits.shape[1]
-    if not many:
-        known = (targets >= 0) & (targets < classes)
-        logits, others, targets = logits[known], others[known], np.eye(classes, dtype=np.bool_)[targets[known]]
-    both = np.stack([_double(logits), _double(others)])  # (2, n, K)
-    if not both[1].any():
-        return 1.0, 0.0, np.zeros(classes)
-    doubt = _doubt(len(targets))  # so that nothing grows for ever where every row is right
-    wanted = np.where(targets, 1 - doubt, doubt / (1 if many else max(1, classes - 1)))
-
-    def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        given = np.tensordot(found[:2], both, 1) + (found[2:] if many else 0)
-        normaliser = np.logaddexp(0, given).sum() if many else logsumexp(given, axis=1).sum()
-        excess = probabilities_of(given, many=many) - wanted
-        slopes = np.concatenate([(excess * both).sum(axis=(1, 2)), excess.sum(axis=0)[: len(found) - 2]])
-        return float(normaliser - (wanted * given).sum()) / len(targets), slopes / len(targets)
-
-    start = np.concatenate([[1.0, 1.0], np.zeros(classes * many)])
-    bounds = [(1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE), (0, _LARGEST_FACTOR), *[(None, None)] * (len(start) - 2)]
-    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
-    return float(found[0]), float(found[1]), found[2:] if many else np.zeros(classes)
-
-
-def _doubt(rows: int) -> float:
+def probability_of_error(rows: int) -> float:
     """Return the probability that a row is wrong after all, when none of `rows` was (Platt 1999, "Probabilistic outputs for SVMs")."""
     return 1 / (rows + 2)
 
@@ -182,5 +138,6 @@ def _temperature_where_zero(slope: Callable[[float], float]) -> float:
     return exp((low + high) / 2)
 
 
-def _double(logits: Floats) -> NDArray[np.float64]:
+def double(logits: Floats) -> NDArray[np.float64]:
+    """Return logits in double precision, the largest of them cut to where sums and products stay finite."""
     return np.clip(np.asarray(logits, dtype=np.float64), -_LARGEST, _LARGEST)
