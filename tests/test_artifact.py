@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import tiny_artifact
+from helpers import tiny_artifact, with_float_ngrams
 from safetensors.numpy import load_file, save_file
 
 from textcls.artifact import FORMAT_VERSION, Artifact, read_artifact, write_artifact
@@ -206,6 +206,50 @@ def edit_weights(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], N
 def test_files_that_do_not_belong_together(folder: Path, damage: Callable[[Path], None], expected: str) -> None:
     damage(folder)
     assert expected in refusal(folder)
+
+
+@pytest.mark.parametrize("floats", [False, True], ids=["whole", "floats"])
+def test_round_trip_of_ngrams(floats: bool, tmp_path: Path) -> None:
+    artifact = tiny_artifact(ngram_slots=9)
+    artifact = with_float_ngrams(artifact) if floats else artifact
+    write_artifact(artifact, tmp_path / "model", "")
+    again = read_artifact(tmp_path / "model")
+    assert same(again, artifact)
+    assert again.weights["ngrams.weight"].dtype == (np.float32 if floats else np.int16)
+    assert again.fingerprint == artifact.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda weights: weights.pop("ngrams.scale"), "ngrams.weight as int16 (9, 3), config.yaml makes it float32 (9, 3)"),
+        (lambda weights: weights.pop("ngrams.bias"), "lacks ngrams.bias"),
+        (lambda weights: weights.update({"ngrams.scale": np.ones(2, np.float32)}), "ngrams.scale as float32 (2,)"),
+        (lambda weights: weights.update({"ngrams.scale": np.ones(3, np.float64)}), "ngrams.scale as float64 (3,)"),
+        (
+            lambda weights: weights.update({"ngrams.weight": np.ones((9, 3), np.float32)}),
+            "float32 (9, 3), config.yaml makes it int16",
+        ),
+        (
+            lambda weights: weights.update({"ngrams.weight": np.ones((9, 3), np.int32)}),
+            "int32 (9, 3), config.yaml makes it int16",
+        ),
+        (
+            lambda weights: weights.update({"ngrams.weight": np.ones((8, 3), np.int16)}),
+            "int16 (8, 3), config.yaml makes it int16 (9, 3)",
+        ),
+        (lambda weights: weights.update({"classifier.bias": np.ones(3, np.int16)}), "classifier.bias as int16 (3,)"),
+    ],
+)
+def test_ngrams_of_another_kind_are_refused(change: Callable[[dict[str, Any]], None], said: str, tmp_path: Path) -> None:
+    write_artifact(tiny_artifact(ngram_slots=9), tmp_path / "model", "")
+    edit_weights(change)(tmp_path / "model")
+    assert said in refusal(tmp_path / "model")
+
+
+def test_a_scale_without_ngrams_is_refused(folder: Path) -> None:
+    edit_weights(lambda weights: weights.update({"ngrams.scale": np.ones(3, np.float32)}))(folder)
+    assert "holds an unknown ngrams.scale" in refusal(folder)
 
 
 def test_a_vocabulary_with_a_token_twice_is_refused(folder: Path) -> None:

@@ -39,6 +39,7 @@ def test_the_oldest_onnx_runtime_gives_the_same(tmp_path: Path) -> None:
     for cell in ("lstm", "gru", "rnn"):
         graph = build_graph(tiny_artifact(cell=cell, layers=2))
         graphs |= {f"{cell}.onnx": graph, f"{cell}_int8.onnx": quantize(graph)}
+    graphs["ngrams.onnx"] = build_graph(tiny_artifact(ngram_slots=64))
     for name, graph in graphs.items():
         onnx.save(graph, tmp_path / name)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)

@@ -18,7 +18,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers import tiny_artifact
+from helpers import tiny_artifact, with_float_ngrams
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -27,10 +27,11 @@ from onnx import TensorProto, helper
 from textcls.artifact import Artifact
 from textcls.evaluation import softmax
 from textcls.exports.parity import expected_probabilities
+from textcls.exports.quantized import quantize
 from textcls.exports.texts import HARD_TEXTS
 from textcls.inference.engine import pad
 from textcls.inference.graph import OPSETS, TEXT_PART, build_graph, core_inputs, numeric_core, takes_text
-from textcls.model import Network, pack
+from textcls.model import pack, trained_network
 from textcls.text import Encoder
 from textcls.text.encoding import replace_surrogates
 from textcls.text.tokenizers import UnicodeTokenizer
@@ -52,10 +53,8 @@ def run_text(runtime: Any, texts: list[str]) -> tuple[list[str], NDArray[np.floa
 
 
 def by_torch(artifact: Artifact, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    network = Network(artifact.config.model, len(artifact.vocabulary), len(artifact.labels)).eval()
-    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
     with torch.inference_mode():
-        return softmax(network(pack(ids, offsets)).numpy(), artifact.temperature)
+        return softmax(trained_network(artifact)(pack(ids, offsets)).numpy(), artifact.temperature)
 
 
 def by_python(artifact: Artifact, texts: list[str]) -> NDArray[np.float64]:
@@ -97,9 +96,46 @@ def test_the_pooled_core_is_torchs_network(pooling: str, cell: str, layers: int,
     np.testing.assert_allclose(found, by_torch(artifact, ids, offsets), atol=1e-6)
 
 
+def ngram_session(artifact: Artifact) -> Any:
+    """Return a session of what the n-grams alone give."""
+    core = numeric_core(build_graph(artifact))
+    core.graph.output.append(onnx.helper.make_tensor_value_info("ngram_logits", onnx.TensorProto.FLOAT, ["texts", 3]))
+    return session(core)
+
+
+NGRAMS = tiny_artifact(["a b c d e f g h i j"], ngram_slots=30)
+NGRAM_SESSION = ngram_session(NGRAMS)
+
+
+@given(st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=12), min_size=1, max_size=9), st.integers(0, 5), st.randoms())
+def test_the_ngrams_of_a_text_score_torchs_very_bits_in_any_batch(texts: list[list[int]], behind: int, random: Any) -> None:
+    beside = trained_network(NGRAMS).ngrams
+    assert beside is not None
+    random.shuffle(texts)
+    longest = behind + max(map(len, texts))
+    ids = np.array([text + [0] * (longest - len(text)) for text in texts])
+    feed = {"ids": ids, "lengths": np.array([len(text) for text in texts], np.int32)}
+    (found,) = NGRAM_SESSION.run(["ngram_logits"], feed)
+    assert found.dtype == np.float32
+    for row, text in zip(found, texts, strict=True):
+        assert row.tobytes() == beside(torch.tensor([text]))[0].numpy().tobytes()
+
+
+@pytest.mark.parametrize("classes", [2, 77])
+def test_a_table_of_ngrams_takes_two_bytes_a_value(classes: int) -> None:
+    def size(slots: int) -> tuple[int, int]:
+        model = build_graph(tiny_artifact(["a"], labels=tuple(range(classes)), ngram_slots=slots))
+        return model.ByteSize(), quantize(model).ByteSize()
+
+    for small, large in zip(size(1000), size(9000), strict=True):
+        assert large - small == pytest.approx(8000 * classes * 2, abs=64)
+
+
+@pytest.mark.parametrize("floats", [False, True], ids=["whole", "floats"])
 @pytest.mark.parametrize("slots", [2, 3, 50, 4096])
-def test_the_core_with_ngrams_is_torchs_network(slots: int) -> None:
+def test_the_core_with_ngrams_is_torchs_network(slots: int, floats: bool) -> None:
     artifact = tiny_artifact(ngram_slots=slots)
+    artifact = with_float_ngrams(artifact) if floats else artifact
     core = numeric_core(build_graph(artifact))
     onnx.checker.check_model(core, full_check=True)
     ids, offsets = random_texts(slots, len(artifact.vocabulary))

@@ -24,7 +24,7 @@ WORDS = 30
 
 def artifact(**changes: Any) -> Artifact:
     torch.manual_seed(0)
-    config = Config().replace({"model.embedding_size": 5, "model.hidden_size": 4} | changes)
+    config = Config().replace({"model.embedding_size": 5, "model.hidden_size": 4, "model.ngram_slots": 0} | changes)
     vocabulary = Vocabulary((*SPECIAL_TOKENS, *(f"w{n}" for n in range(WORDS - 2))))
     weights = {name: 2 * tensor.numpy() for name, tensor in Network(config.model, WORDS, 3).state_dict().items()}
     return Artifact(config, vocabulary, ("a", "b", "c"), weights, temperature=0.7)

@@ -16,9 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from textcls import TextClassifier
-from textcls.artifact import GRAPH_FILE
+from textcls.artifact import GRAPH_FILE, read_artifact
 from textcls.cli import app
 from textcls.exports import export
+from textcls.inference import Predictor
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FIRST = ("v1/single", "v1/many")  # models carried no hashes yet
@@ -85,6 +86,16 @@ def test_a_folder_with_the_graph_of_its_day_answers_as_it_did(name: str, tmp_pat
 
 def test_a_file_answers_as_it_did(name: str) -> None:
     check(file(name), name)
+
+
+def test_ngrams_in_floats_stay_floats_and_give_the_same_bits() -> None:
+    """The file has the graph of its day; that of the folder is built anew. Newer models have whole numbers."""
+    name = "2026-11-22/ngrams"
+    artifact = read_artifact(FIXTURES / name)
+    assert artifact.weights["ngrams.weight"].dtype == np.float32
+    texts = then(name)["texts"]
+    before, anew = Predictor.load(file(name), threads=1), Predictor.from_artifact(artifact, threads=1)
+    np.testing.assert_array_equal(anew.predict(texts).probabilities, before.predict(texts).probabilities)
 
 
 def test_an_int8_file_answers_as_it_did() -> None:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -24,15 +25,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.config import Config, ModelSettings, load_config
+from textcls.config import Config, ModelSettings, load_config, parse_config
 from textcls.errors import ConfigError, InputError, ModelError, named
 from textcls.files import file_sha256, is_torn, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 
 FORMAT_VERSION = 1
 RECORD, CARD = "metrics.json", "README.md"
-# What a setting that a saved model does not have meant when the model was written, where that is not the default of today.
-_BEFORE: dict[str, dict[str, Any]] = {"data": {"strip_labels": False}}
+# What a setting that a saved model does not have meant when the model was written, where that is not the default of today, or is
+# not to become another one. A default that changes leaves its old value here: tests/test_artifact_settings.py knows them all.
+_BEFORE: dict[str, dict[str, Any]] = {
+    "data": {"strip_labels": False},
+    "text": {"vectors": None},
+    "model": {"pooling": "final", "ngram_slots": 0},
+}
 HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")
 MODEL_FILES = (*HASHED_FILES, RECORD, CARD)
 GRAPH_FILE = "model.onnx"  # for ONNX Runtime, made from the rest
@@ -49,7 +55,8 @@ class Artifact:
         config: Resolved settings; files by name alone.
         vocabulary: Tokens by id.
         labels: Classes by index, with their Python types.
-        weights: Parameters by name, float32.
+        weights: Parameters by name, float32; the n-grams' table alone is int16, with a scale, or float32 and without one in models
+            of before.
         temperature: What logits are divided by before the softmax or sigmoid (Guo et al. 2017).
         many: Whether a text may have many labels, or none: each label then has a probability of its own.
         thresholds: With many labels a text, the probability from which each label is given, by class; values of single precision,
@@ -61,7 +68,7 @@ class Artifact:
     config: Config
     vocabulary: Vocabulary
     labels: tuple[str | int | float | bool, ...]
-    weights: Mapping[str, NDArray[np.float32]]
+    weights: Mapping[str, NDArray[Any]]
     temperature: float = 1.0
     many: bool = False
     thresholds: tuple[float, ...] | None = None
@@ -229,24 +236,37 @@ def _check_is_model(folder: Path) -> None:
 
 
 def load_saved_config(path: str | Path) -> Config:
-    """Read the settings of a saved model: one that it does not have means what it meant when the model was written.
+    """Read the settings of a saved model, complete as `saved_settings` makes them; those of training that do not fit are left out.
 
     Raises:
         ConfigError: As `load_config`.
     """
-    config = load_config(path)
-    missing = {
-        f"{section}.{name}": value
-        for section, settings in _BEFORE.items()
-        for name, value in settings.items()
-        if name not in getattr(config, section).model_fields_set
-    }
-    return config.replace(missing)
+
+    def amend(tree: dict[str, Any]) -> dict[str, Any]:
+        return {**saved_settings(tree), "training": _fitting_training(tree.get("training"))}
+
+    return load_config(path, amend=amend)
 
 
-def saved_data(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of `data` that a model took along: one that is missing means what it meant when it was written."""
-    return {**_BEFORE["data"], **record.get("data", {})}
+def saved_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model says of itself, complete: a setting that it does not have means what it meant when it was written.
+
+    Args:
+        tree: Settings by section and name, of `config.yaml` or of what an exported file carries; other entries stay as they are.
+    """
+    sections = {name: {} if tree.get(name) is None else tree[name] for name in _BEFORE}
+    whole = {name: {**_BEFORE[name], **given} for name, given in sections.items() if isinstance(given, Mapping)}
+    return {**tree, **whole}
+
+
+def _fitting_training(given: Any) -> dict[str, Any]:
+    """Leave out what is no setting of training, or not any more: a trained model needs none of them."""
+    kept: dict[str, Any] = {}
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        with suppress(ConfigError, RecursionError):
+            parse_config({"training": {**kept, name: value}}, "training")
+            kept[name] = value
+    return kept
 
 
 def _part(path: Path, read: Callable[[Path], T]) -> T:
@@ -313,7 +333,8 @@ def _check_thresholds(artifact: Artifact, folder: Path) -> None:
 def _check_shapes(artifact: Artifact, folder: Path) -> None:
     """Refuse a folder whose files do not belong together."""
     tokens, classes, weights = len(artifact.vocabulary), len(artifact.labels), artifact.weights
-    expected = _shapes(artifact.config.model, tokens, classes)
+    whole = "ngrams.scale" in weights  # of n-grams that are whole numbers
+    expected = _shapes(artifact.config.model, tokens, classes, whole_ngrams=whole)
     for name in sorted(expected.keys() ^ weights.keys()):
         what = "lacks" if name in expected else "holds an unknown"
         raise ModelError(f"{folder}: damaged model folder: model.safetensors {what} {name} for the network of config.yaml")
@@ -324,12 +345,13 @@ def _check_shapes(artifact: Artifact, folder: Path) -> None:
         rows = len(weights["classifier.weight"])
         raise ModelError(f"{folder}: labels.json has {classes} labels, model.safetensors {rows} classes")
     for name, shape in expected.items():
-        if weights[name].shape != shape or weights[name].dtype != np.float32:
+        kind = "int16" if whole and name == "ngrams.weight" else "float32"
+        if weights[name].shape != shape or weights[name].dtype != kind:
             found = f"{weights[name].dtype} {weights[name].shape}"
-            raise ModelError(f"{folder}: model.safetensors has {name} as {found}, config.yaml makes it float32 {shape}")
+            raise ModelError(f"{folder}: model.safetensors has {name} as {found}, config.yaml makes it {kind} {shape}")
 
 
-def _shapes(model: ModelSettings, tokens: int, classes: int) -> dict[str, tuple[int | None, ...]]:
+def _shapes(model: ModelSettings, tokens: int, classes: int, *, whole_ngrams: bool) -> dict[str, tuple[int | None, ...]]:
     """Shape of every parameter, under torch's names."""
     directions = 2 if model.bidirectional else 1
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[model.cell] * model.hidden_size
@@ -338,8 +360,9 @@ def _shapes(model: ModelSettings, tokens: int, classes: int) -> dict[str, tuple[
         "classifier.weight": (classes, (1 if model.pooling == "final" else 2) * directions * model.hidden_size),
         "classifier.bias": (classes,),
     }
-    if model.ngram_slots:
+    if model.ngram_slots and model.ngram_slots != "auto":
         shapes |= {"ngrams.weight": (model.ngram_slots, classes), "ngrams.bias": (classes,)}
+        shapes |= {"ngrams.scale": (classes,)} if whole_ngrams else {}
     for layer, suffix in product(range(model.layers), ("", "_reverse")[:directions]):
         place = f"l{layer}{suffix}"
         shapes[f"encoder.rnn.weight_ih_{place}"] = (gates, directions * model.hidden_size if layer else model.embedding_size)

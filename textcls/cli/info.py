@@ -101,6 +101,7 @@ def describe(model: Path) -> dict[str, Any]:
     """
     import json
 
+    from textcls.artifact import read_artifact, saved_settings
     from textcls.inference.graph import VOCABULARY, metadata, vocabulary_of
     from textcls.inference.predictor import read_graph
     from textcls.inference.program import read_program
@@ -114,11 +115,9 @@ def describe(model: Path) -> dict[str, Any]:
         properties = read_program(model)
         vocabulary = properties[VOCABULARY].count("\n") + 1
     else:
-        from textcls.artifact import read_artifact
-
         artifact = read_artifact(model)
         properties, vocabulary = metadata(artifact), len(artifact.vocabulary)
-    record: dict[str, Any] = json.loads(properties["textcls"])
+    record = saved_settings(json.loads(properties["textcls"]))
     return record | {"vocabulary_size": vocabulary, "bytes": _bytes(model)}
 
 

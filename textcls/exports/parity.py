@@ -17,7 +17,7 @@ from textcls.artifact import Artifact
 from textcls.data import label_text
 from textcls.errors import ExportError
 from textcls.evaluation import probabilities_of
-from textcls.model import Network
+from textcls.model import trained_network
 from textcls.text import Encoder
 
 BATCH_SIZES = (1, 7, 64)
@@ -104,8 +104,7 @@ class Parity:
 @torch.inference_mode()
 def expected_probabilities(artifact: Artifact, texts: Sequence[str]) -> NDArray[np.float64]:
     """Score each text alone and unpadded with torch's own layers: the definition. Returns float64 [texts, classes]."""
-    network = Network(artifact.config.model, len(artifact.vocabulary), len(artifact.labels)).eval()
-    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
+    network = trained_network(artifact)
     encoded = Encoder.from_settings(artifact.config.text, artifact.vocabulary).encode(texts)
     directions, pooling = 2 if artifact.config.model.bidirectional else 1, artifact.config.model.pooling
     logits = np.empty((len(texts), len(artifact.labels)), np.float32)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from textcls.artifact import Artifact, read_unchanged_artifact
+from textcls.artifact import Artifact, read_unchanged_artifact, saved_settings
 from textcls.data import label_text
 from textcls.errors import ExportError, ModelError, is_out_of_memory
 from textcls.exports.onnx_file import ExportReport, prove
@@ -35,7 +35,7 @@ from textcls.inference.engine import pad
 from textcls.inference.graph import VOCABULARY, metadata
 from textcls.inference.hub import first_line
 from textcls.inference.program import RELEASE, read_program, sealed_program
-from textcls.model import Network
+from textcls.model import trained_network
 from textcls.model.network import pool
 from textcls.text import Encoder
 
@@ -108,7 +108,7 @@ def load_pt2(path: str | Path) -> LoadedPt2:
         )
     with Path(path).open("rb") as file:
         module = torch.export.load(file).module()
-    return LoadedPt2(module, json.loads(extras["textcls"]), tuple(extras[VOCABULARY].split("\n")))
+    return LoadedPt2(module, saved_settings(json.loads(extras["textcls"])), tuple(extras[VOCABULARY].split("\n")))
 
 
 def torch_release() -> str:
@@ -153,8 +153,7 @@ class PaddedNetwork(nn.Module):
     def __init__(self, artifact: Artifact) -> None:
         super().__init__()
         settings = artifact.config.model
-        network = Network(settings, len(artifact.vocabulary), len(artifact.labels))
-        network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
+        network = trained_network(artifact)
         self.embedding, self.rnn, self.classifier = network.embedding, network.encoder.rnn, network.classifier
         self.ngrams = network.ngrams
         self.requires_grad_(False)

@@ -32,7 +32,9 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        if node.op_type == "Gather":
+        if (
+            node.op_type == "Gather" and node.input[0] in constants
+        ):  # not the n-grams' whole numbers, which are turned into int32
             nodes += _table(node, constants)
         elif node.op_type == "LSTM":
             nodes.append(_whole_number_lstm(node, constants))
@@ -68,8 +70,8 @@ def _whole_numbers(weights: NDArray[np.float32], axis: tuple[int, ...]) -> tuple
 def _table(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> list[onnx.NodeProto]:
     """Look rows up in a table of whole numbers, and turn those alone into floats.
 
-    The embedding table has one scale. The n-grams have one for each row, for a few of them are far larger than the others, which
-    one scale would round to nothing.
+    The embedding table has one scale. The n-grams of models of before, which are floats, have one for each row, for a few of them
+    are far larger than the others, which one scale would round to nothing.
     """
     table, ids = node.input
     if table == "ngrams":

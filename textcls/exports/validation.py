@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from textcls.config import load_config
+from textcls.artifact import load_saved_config
 from textcls.data import Rows
 from textcls.data.labelled import read_sources
 from textcls.data.sources import Role, resolve
@@ -72,7 +72,7 @@ def _read_record(path: Path) -> _Record:
 def _unchanged_rows(config: Path, role: Role, recorded: Sequence[Mapping[str, Any]]) -> Rows:
     """Read what a run read for a split, once its hashes have shown that it is the same."""
     try:
-        settings = load_config(config).data
+        settings = load_saved_config(config).data
         sources = resolve(getattr(settings, role) or (), role)
         today = [source.fingerprint() for source in sources]
     except (TextclsError, OSError) as error:

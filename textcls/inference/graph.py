@@ -10,6 +10,7 @@ Built node by node: no exporter of torch takes a packed sequence. Stock ONNX Run
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -212,8 +213,9 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
     ]
     bias = weights["classifier.bias"]
     if settings.ngram_slots:
-        ngram_nodes, ngram_constants = _ngrams(weights["ngrams.weight"])
-        bias = bias + weights["ngrams.bias"]
+        ngram_nodes, ngram_constants = _ngrams(weights)
+        if "ngrams.scale" not in weights:  # as it was in older models
+            bias = bias + weights["ngrams.bias"]
         nodes, constants = nodes + ngram_nodes, constants | ngram_constants
     nodes += [
         node("Div", ["logits", "temperature"], ["calibrated"]),
@@ -264,9 +266,9 @@ def _pooling(pooling: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]
     return nodes, constants
 
 
-def _ngrams(table: NDArray[np.float32]) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
-    """From `ids` and `network_logits` to `logits`: what `textcls.model.ngrams` does, with the same numbers."""
-    node = helper.make_node
+def _ngrams(weights: Mapping[str, NDArray[Any]]) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """From `ids` and `network_logits` to `logits`: what `textcls.model.ngrams` does, with the same numbers in the same order."""
+    node, table = helper.make_node, weights["ngrams.weight"]
     nodes = [
         node("Greater", ["ids", "unk_id"], ["known"]),
         node("Mul", ["ids", "word_factor"], ["hashed"]),
@@ -284,14 +286,10 @@ def _ngrams(table: NDArray[np.float32]) -> tuple[list[onnx.NodeProto], dict[str,
         node("Concat", ["known", "known_pair"], ["known_ngram"], axis=1),
         node("Add", ["hashed_ngram", "ngram_1"], ["known_slot"]),
         node("Where", ["known_ngram", "known_slot", "ngram_0"], ["slots"]),
-        node("Gather", ["ngrams", "slots"], ["ngram_scores"]),  # (texts, 2 * longest - 1, classes)
-        node("ReduceSum", ["ngram_scores", "ngram_1"], ["ngram_sums"], keepdims=0),
         node("Cast", ["known_ngram"], ["known_float"], to=TensorProto.FLOAT),
         node("ReduceSum", ["known_float", "ngram_1"], ["ngram_count"], keepdims=1),
         node("Max", ["ngram_count", "fewest_ngrams"], ["ngram_number"]),
         node("Sqrt", ["ngram_number"], ["ngram_root"]),
-        node("Div", ["ngram_sums", "ngram_root"], ["ngram_logits"]),
-        node("Add", ["network_logits", "ngram_logits"], ["logits"]),
     ]
     constants = {
         "ngrams": table,
@@ -305,6 +303,25 @@ def _ngrams(table: NDArray[np.float32]) -> tuple[list[onnx.NodeProto], dict[str,
         "ngram_end": np.array([np.iinfo(np.int64).max]),
         "fewest_ngrams": np.array(1, np.float32),
     }
+    if "ngrams.scale" in weights:
+        constants |= {"ngram_scale": weights["ngrams.scale"], "ngram_bias": weights["ngrams.bias"]}
+        nodes += [
+            node("Cast", ["ngrams"], ["ngrams_int32"], to=TensorProto.INT32),  # ONNX Runtime does it once, as it loads the file
+            node("Transpose", ["slots"], ["slots_by_place"], perm=[1, 0]),  # it sums whole numbers faster over the first axis
+            node("Gather", ["ngrams_int32", "slots_by_place"], ["ngram_scores"]),  # (2 * longest - 1, texts, classes)
+            node("ReduceSum", ["ngram_scores", "ngram_0"], ["ngram_whole_sums"], keepdims=0),
+            node("Cast", ["ngram_whole_sums"], ["ngram_float_sums"], to=TensorProto.FLOAT),
+            node("Mul", ["ngram_float_sums", "ngram_scale"], ["ngram_sums"]),
+            node("Div", ["ngram_sums", "ngram_root"], ["ngram_shares"]),
+            node("Add", ["ngram_shares", "ngram_bias"], ["ngram_logits"]),
+        ]
+    else:
+        nodes += [
+            node("Gather", ["ngrams", "slots"], ["ngram_scores"]),  # (texts, 2 * longest - 1, classes)
+            node("ReduceSum", ["ngram_scores", "ngram_1"], ["ngram_sums"], keepdims=0),
+            node("Div", ["ngram_sums", "ngram_root"], ["ngram_logits"]),
+        ]
+    nodes.append(node("Add", ["network_logits", "ngram_logits"], ["logits"]))
     return nodes, constants
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from textcls.artifact import FORMAT_VERSION, GRAPH_FILE, Artifact, read_artifact
+from textcls.artifact import FORMAT_VERSION, GRAPH_FILE, Artifact, read_artifact, saved_settings
 from textcls.config import TextSettings
 from textcls.data.labels import Label
 from textcls.errors import ModelError, is_out_of_memory
@@ -132,7 +132,7 @@ class Predictor:
     def from_graph(cls, model: onnx.ModelProto, threads: int | None = None) -> Predictor:
         """Return a predictor for a graph that `build_graph` made; it is taken apart."""
         properties = {entry.key: entry.value for entry in model.metadata_props}
-        record = json.loads(properties["textcls"])
+        record = saved_settings(json.loads(properties["textcls"]))
         vocabulary = Vocabulary(vocabulary_of(model))
         settings = TextSettings.model_validate(record["text"])
         return cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import onnx
 
-from textcls.artifact import GRAPH_FILE, INT8_FILE, MODEL_FILES, SUMS, Artifact, changed_files, read_artifact
+from textcls.artifact import GRAPH_FILE, INT8_FILE, MODEL_FILES, SUMS, Artifact, changed_files, read_artifact, saved_settings
 from textcls.errors import ModelError
 from textcls.files import file_sha256
 
@@ -170,7 +170,7 @@ def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
     """Whether a graph says that it was made of a model. Its fingerprint does not serve: a new setting of textcls changes that."""
     from textcls.inference.graph import metadata, vocabulary_of
 
-    told = json.loads(next(entry.value for entry in graph.metadata_props if entry.key == "textcls"))
+    told = saved_settings(json.loads(next(entry.value for entry in graph.metadata_props if entry.key == "textcls")))
     own = json.loads(metadata(artifact)["textcls"])
     same_settings = all(own[part].get(name, value) == value for part in ("text", "model") for name, value in told[part].items())
     same_facts = all(told.get(name) == own[name] for name in ("weights_sha256", "labels", "many", "temperature", "thresholds"))

@@ -73,7 +73,8 @@ def _compare_with_cpu(device: torch.device, settings: ModelSettings) -> None:
     from textcls.model.network import Network
     from textcls.model.packing import pack
 
-    sizes = settings.model_copy(update={"embedding_size": settings.embedding_size or 8})
+    slots = 0 if settings.ngram_slots == "auto" else settings.ngram_slots
+    sizes = settings.model_copy(update={"embedding_size": settings.embedding_size or 8, "ngram_slots": slots})
     network = Network(sizes, 50, 3).eval()
     lengths = np.array([5, 1, 9, 9, 3])
     ids = np.random.default_rng(0).integers(1, 50, lengths.sum()).astype(np.int32)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from textcls.artifact import Artifact
 from textcls.model.device import full_precision, resolve_device
-from textcls.model.network import Network
+from textcls.model.network import trained_network
 from textcls.model.packing import PackedBatch, batches_of_tokens, pack
 
 _BATCH_TOKENS = 262_144  # of packed tokens; enough to fill a GPU, little enough for its memory
@@ -32,9 +32,7 @@ class TorchEngine:
         self.device = resolve_device(device, artifact.config.model)
         self.temperature = artifact.temperature
         self.many = artifact.many
-        self._network = Network(artifact.config.model, len(artifact.vocabulary), len(artifact.labels)).eval()
-        self._network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
-        self._network.to(self.device)
+        self._network = trained_network(artifact).to(self.device)
 
     @property
     def width(self) -> int:

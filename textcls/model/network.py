@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from textcls.artifact import Artifact
 from textcls.config import ModelSettings
 from textcls.model.ngrams import Ngrams
 from textcls.model.packing import PackedBatch
@@ -140,6 +142,7 @@ class Network(nn.Module):
     def __init__(self, settings: ModelSettings, vocabulary_size: int, classes: int) -> None:
         super().__init__()
         assert settings.embedding_size is not None
+        assert settings.ngram_slots != "auto"
         self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size, padding_idx=0)
         self.encoder = Encoder(settings.embedding_size, settings)
         self.classifier = nn.Linear(self.encoder.output_size, classes)
@@ -168,6 +171,16 @@ class Network(nn.Module):
         embedded = nn.functional.embedding(batch.ids, table, 0 if vectors is None else None)  # (tokens, embedding)
         embedded = dropout(embedded, self.embedding_dropout if self.training else 0.0)
         return self.encoder.summary(batch.sequence(embedded))
+
+
+def trained_network(artifact: Artifact) -> Network:
+    """Return the network of a trained model, on the CPU, ready to score."""
+    settings, classes = artifact.config.model, len(artifact.labels)
+    network = Network(settings, len(artifact.vocabulary), classes).eval()
+    if network.ngrams is not None:
+        network.ngrams = Ngrams(len(network.ngrams.weight), classes, whole="ngrams.scale" in artifact.weights)
+    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in artifact.weights.items()})
+    return network
 
 
 def dropout(values: Tensor, share: float) -> Tensor:
