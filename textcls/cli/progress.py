@@ -131,7 +131,7 @@ def trial_line(end: TrialEnd, metric: str, names: Mapping[str, str] = METRICS) -
     width = max(8, len(names[metric]))
     epoch = "–" if end.best_epoch is None else str(end.best_epoch)
     line = f"{end.number:>5}  {_fixed(end.metrics.get(metric), width)}  {epoch:>10}  {end.epochs:>6}  {end.seconds:>7.1f}"
-    origin = {"given": "the given settings", "default": "the defaults", "search": ""}[end.origin]
+    origin = {"given": "the given settings", "default": "the defaults", "known": "known to help", "search": ""}[end.origin]
     ending = {"finished": "", "failed": f"failed: {end.reason}"}.get(end.ending, end.ending)
     said = ", ".join(part for part in (origin, ending) if part)
     return f"{line}  {'*' if end.best else ' '}  {said}".rstrip()

@@ -38,18 +38,21 @@ EXAMPLES = """Examples:
   textcls tune news.yaml --minutes 30 --resume
   textcls train runs/news-tune/best.yaml
 
-Settings are compared by training.metric on the validation rows; test rows are not read. The first trial has the given
-settings, the second textcls's defaults; then Optuna chooses, and gives trials up that do worse than most had by then.
+Whole models are compared, network and n-grams together, by training.metric on the validation rows; test rows are not
+read. The first trial has the given settings, the second textcls's defaults, some more what is known to help beside
+these; then Optuna chooses, and gives trials up whose network does worse than most had by then.
 Searched are, unless --set fixes them or --search names a part of them: training.learning_rate, training.epochs,
-training.batch_size, model.hidden_size, model.embedding_dropout, model.output_dropout, training.word_dropout,
-training.label_smoothing, training.weight_decay, training.average and training.class_weights.
+model.hidden_size, model.pooling, training.consistency, text.vectors (the given ones or none), model.ngram_slots (auto
+or 0), training.class_weights, model.embedding_dropout, model.output_dropout and training.word_dropout. And where
+--search names them: training.batch_size, training.label_smoothing, training.weight_decay and training.average.
 
 When --minutes are over, the trial under way is stopped, and what it reached by then counts. So it is with Ctrl-C and
 SIGTERM, once the first trial has ended an epoch; the exit code is then 130. With --resume the same command goes on for
 as many minutes again; a trial that was stopped, or killed, starts over.
 
-The folder holds best.yaml, to train with; every trial in trials.csv; a picture, search.png; and trials.db, Optuna's own
-storage. The best of many trials is lucky in its validation score, too: what it is worth, test rows tell.
+The folder holds best.yaml, to train with, no worse on the validation rows than the defaults are; every trial in
+trials.csv; a picture, search.png; and trials.db, Optuna's own storage. The best of many trials is lucky in its
+validation score, too: what it is worth, test rows tell.
 """
 _SHOWN = 5  # trials, beside that of the given settings
 
@@ -131,4 +134,5 @@ def comparison(result: Search, given: Config) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """Return a setting as it fits a column: of a file its name."""
+    return f"{value:g}" if isinstance(value, float) else str(value).rpartition("/")[2]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Origin = Literal["given", "default", "search"]
+Origin = Literal["given", "default", "known", "search"]
 Ending = Literal["finished", "pruned", "stopped", "failed"]
 
 
@@ -70,7 +70,8 @@ class TrialStart:
     Attributes:
         number: From 1; a trial that was stopped keeps its number where it starts over.
         changes: By dotted name, the settings that differ from the given ones.
-        origin: Where they come from: they are the `given` settings, textcls's `default` ones, or what the `search` chose.
+        origin: Where they come from: they are the `given` settings, textcls's `default` ones, what is `known` to help beside
+            these, or what the `search` chose.
     """
 
     number: int
@@ -83,7 +84,8 @@ class TrialEnd(TrialStart):
     """What came of training with some settings.
 
     Attributes:
-        metrics: Of the validation split at the best epoch, before calibration. Empty where no epoch ended.
+        metrics: Of the validation split: those of the whole model, the network of the best epoch with its n-grams, calibrated.
+            Empty where no epoch ended.
         best_epoch: That epoch; None where no epoch ended.
         epochs: Epochs that were begun.
         seconds: The trial took.

@@ -14,14 +14,17 @@ from textcls.config import Config
 from textcls.errors import InputError, MissingPackageError, TrainingError, differences
 from textcls.training.events import TrialEnd, TrialStart
 from textcls.training.loop import standing
-from textcls.training.space import Choice, Range, changes, setting
+from textcls.training.space import Choice, Range, changes, setting, starts, with_vectors
 
 if TYPE_CHECKING:
     import optuna
 
+    from textcls.text.vectors import PretrainedVectors
+
 _NAME = "textcls"  # of the study in the file
 _RANDOM_TRIALS = 6  # before the sampler builds on what it has seen
 _FULL_TRIALS, _FULL_EPOCHS = 3, 3  # that are never pruned: the first trials to finish, the first epochs of each
+_NEVER_PRUNED = frozenset({"given", "default"})  # of which one is the defaults, which nothing may be worse than
 _MOST_REPEATS = 30  # proposals in a row that were tried before: then there is little left to try, if anything
 
 
@@ -29,8 +32,8 @@ class Study:
     """The trials of one search, kept in a SQLite file that is made with the first result.
 
     Trials are proposed by the tree-structured Parzen estimator (Bergstra et al., 2011; multivariate: Falkner et al., 2018), and
-    given up where an epoch is worse than the median of the others (Golovin et al., 2017). What is proposed depends on the seed
-    and on the results before it alone, so that a search that was interrupted goes on as it would have.
+    given up where an epoch is worse than the median of the others (Golovin et al., 2017); the defaults are never given up. What is
+    proposed depends on the seed and on the results before it alone, so that a search that was interrupted goes on as it would have.
 
     Args:
         path: The file.
@@ -41,6 +44,7 @@ class Study:
     Attributes:
         path: The file.
         config: The given settings.
+        space: The settings to search.
 
     Raises:
         MissingPackageError: Optuna is not installed.
@@ -55,7 +59,8 @@ class Study:
     ) -> None:
         _require_optuna()
         self.path, self._check = path, check
-        self.config, self._space = config, space
+        self.config, self.space = config, space
+        self._vectors: str | None = None  # that `text.vectors` led to
         self._about: dict[str, Any] = {}
         self._ends: dict[int, TrialEnd] = {}
         self._storage: optuna.storages.RDBStorage | None = None
@@ -74,9 +79,35 @@ class Study:
         """The best trial so far; None where no epoch of any ended."""
         return max((end for end in self.trials if end.metrics), key=self.rank, default=None)
 
-    def rank(self, end: TrialEnd) -> tuple[float, float]:
+    @property
+    def settled(self) -> bool:
+        """Whether the best trial is surely no worse than textcls's defaults: they are the best, or were tried to their end."""
+        default = next((changed for origin, changed in starts(self.space, self.config) if origin == "default"), {})
+        ended = any(end.changes == default and end.ending != "stopped" for end in self.trials)
+        return ended or self.best is None or self.best.changes == default
+
+    def rank(self, end: TrialEnd) -> tuple[bool, float, float]:
         """Return by what trials are compared, higher is better."""
-        return standing(end.metrics, self.config.training.metric) or (-math.inf, -math.inf)
+        return rank(end, self.config.training.metric)
+
+    def settings(self, end: TrialStart) -> Config:
+        """Return the settings of a trial with the vectors that it had, wherever they are used then."""
+        config = self.config.replace(end.changes)
+        if config.text.vectors == "auto":
+            extend = config.text.extend if self._vectors else 0
+            config = config.replace({"text.vectors": self._vectors, "text.extend": extend})
+        return config
+
+    def know_vectors(self, vectors: PretrainedVectors | None) -> None:
+        """Take in what `text.vectors` led to: without vectors there is nothing to search there.
+
+        Raises:
+            ConfigError: Nothing else is searched.
+            InputError: The search was begun with others.
+        """
+        self.expect("text.vectors", None if vectors is None else {"name": vectors.name, "sha256": vectors.sha256})
+        self.space = with_vectors(self.space, self.config, found=vectors is not None)
+        self._vectors = None if vectors is None else vectors.name
 
     def resume(self) -> None:
         """Read what the search left that was interrupted; a trial that was under way starts over.
@@ -120,13 +151,12 @@ class Study:
 
     def propose(self) -> TrialStart | None:
         """Return what to try next; None where nothing came up that was not tried."""
-        default = changes(self.config, {name: setting(Config(), name) for name in self._space})
+        first, number = starts(self.space, self.config), len(self._ends) + 1
         if self._start is not None:  # starts over
             self._trial = None
-        elif not self._ends:
-            self._start = TrialStart(1, {}, "given")
-        elif len(self._ends) == 1 and default:
-            self._start = TrialStart(2, default, "default")
+        elif number <= len(first):
+            origin, changed = first[number - 1]
+            self._start = TrialStart(number, changed, origin)
         else:
             self._start = self._searched()
         return self._start
@@ -136,7 +166,8 @@ class Study:
         with _writing(self.path):
             trial = self._under_way()
             trial.report(self._value(metrics), epoch)
-            return trial.should_prune()
+            assert self._start is not None
+            return self._start.origin not in _NEVER_PRUNED and trial.should_prune()
 
     def take(self, end: TrialEnd) -> None:
         """Take in what came of the trial under way.
@@ -185,7 +216,7 @@ class Study:
         tried = {_key(end.changes): end for end in self.trials}
         for _ in range(_MOST_REPEATS):
             self._trial = self._ask({})
-            values = {name: self._space[name].plain(value) for name, value in self._trial.params.items()}
+            values = {name: self.space[name].plain(value) for name, value in self._trial.params.items()}
             start = TrialStart(len(self._ends) + 1, changes(self.config, values), "search")
             known = tried.get(_key(start.changes))
             if known is None:
@@ -198,8 +229,8 @@ class Study:
         """Return Optuna's side of the trial that was proposed, which has none before it yields something."""
         assert self._start is not None
         if self._trial is None:
-            values = {name: self._start.changes.get(name, setting(self.config, name)) for name in self._space}
-            inside = all(value in self._space[name] for name, value in values.items())
+            values = {name: self._start.changes.get(name, setting(self.config, name)) for name in self.space}
+            inside = all(value in self.space[name] for name, value in values.items())
             self._trial = self._ask(self._fixed or values) if inside else self._opened().ask()
             self._trial.set_user_attr("start", asdict(self._start))
         return self._trial
@@ -216,7 +247,7 @@ class Study:
             sampler = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=_RANDOM_TRIALS, seed=seed)
             study.sampler = optuna.samplers.PartialFixedSampler(dict(fixed), sampler) if fixed else sampler
         trial = study.ask()
-        for name, values in self._space.items():
+        for name, values in self.space.items():
             if isinstance(values, Choice):
                 trial.suggest_categorical(name, values.values)
             elif values.whole:
@@ -276,6 +307,11 @@ def _writing(path: Path) -> Iterator[None]:
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).splitlines()[0]
         raise TrainingError(f"{path}: cannot be written: {reason}; make room, then go on with --resume") from error
+
+
+def rank(end: TrialEnd, metric: str) -> tuple[bool, float, float]:
+    """Return by what trials are compared, higher is better: whether it did not fail, then as epochs are."""
+    return end.ending != "failed", *(standing(end.metrics, metric) or (-math.inf, -math.inf))
 
 
 def _key(values: Mapping[str, Any]) -> str:
