@@ -22,6 +22,7 @@ from textcls.artifact import Artifact
 from textcls.exports.quantized import quantize
 from textcls.inference import Predictor, classify_files
 from textcls.inference.graph import build_graph
+from textcls.model import Ngrams
 
 Classify = Callable[[Path, Path], None]
 Labelled = tuple[list[str], list[str]]
@@ -59,9 +60,10 @@ def ours(graph: onnx.ModelProto, path: Path) -> Classify:
 def with_ngrams(artifact: Artifact, slots: int = 65_536) -> Artifact:
     """Return a model with n-grams of random scores beside its network."""
     model = artifact.config.model.model_copy(update={"ngram_slots": slots})
-    table = np.random.default_rng(0).normal(scale=0.1, size=(slots, len(artifact.labels))).astype(np.float32)
+    table = np.random.default_rng(0).normal(scale=0.1, size=(slots, len(artifact.labels)))
     table[0] = 0  # what the vocabulary lacks counts nothing
-    beside = {"ngrams.weight": table, "ngrams.bias": np.zeros(len(artifact.labels), np.float32)}
+    scores = Ngrams.of(table, np.zeros(len(artifact.labels)), artifact.config.text.max_tokens)
+    beside = {f"ngrams.{name}": tensor.numpy() for name, tensor in scores.state_dict().items()}
     return replace(artifact, config=artifact.config.model_copy(update={"model": model}), weights={**artifact.weights, **beside})
 
 

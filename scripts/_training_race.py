@@ -244,7 +244,7 @@ def tfidf(splits: Splits, arguments: argparse.Namespace, _threads: int) -> dict[
 
     (train_tokens, train_targets), (tokens, targets) = tokens_and_targets(splits, arguments)
     started = time.perf_counter()
-    predicted = tfidf_logistic_regression(train_tokens, train_targets, tokens)
+    predicted = tfidf_logistic_regression(train_tokens, train_targets, tokens, 10)
     seconds = time.perf_counter() - started
     accuracy = float((predicted == targets).mean())
     return {"tokens_per_second": sum(map(len, train_tokens)) / seconds, "seconds": seconds, "accuracy": accuracy}

@@ -3,11 +3,12 @@
     python scripts/accuracy.py                    every row, validation scores
     python scripts/accuracy.py trec sst2          some rows
     python scripts/accuracy.py --only ours        one of the contestants; may be repeated
+    python scripts/accuracy.py --small            60, 200 and 1,000 rows of trec, bbc and banking77
     python scripts/accuracy.py --test             test too; each such reading is put on record in scripts/results.json
     python scripts/accuracy.py --readme           write the table of the last recorded test scores into README.md
 
-Settings are those of `configs/`. Their sizes and epochs come from earlier work on the same data, which had looked at test; what was
-chosen here was chosen on validation alone.
+"nothing set" names the data and has textcls's defaults. The settings of "ours" are those of `configs/`: their sizes and epochs come
+from earlier work on the same data, which had looked at test; what was chosen here was chosen on validation alone.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import json
 import os
 import statistics
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +44,10 @@ GLOVE = "glove.6B.50d.subset.txt.gz"
 SeedScores = dict[str, list[float]]
 """A contestant's scores by split, one for each seed."""
 FOLDS = 10
-README_START, README_END = "<!-- accuracy table -->", "<!-- end of the accuracy table -->"
-CHINESE = {"text.tokenizer": "spacy", "text.language": "zh", "model.ngram_slots": 262144}
+SLOW = {"training.learning_rate": 0.002}
+CHINESE = SLOW | {"text.tokenizer": "spacy", "text.language": "zh", "model.ngram_slots": 262144}
 NGRAMS = {"model.ngram_slots": 65536}
-SHORT = NGRAMS | {"text.vectors": GLOVE, "text.extend": 20000, "model.pooling": "final+max", "training.consistency": 1.0}
+SHORT = SLOW | NGRAMS | {"text.vectors": GLOVE, "text.extend": 20000, "model.pooling": "final+max", "training.consistency": 1.0}
 # Many phrases are one word: where it is dropped, nothing is left to learn from.
 PHRASES = {"training.epochs": 8, "training.consistency": 0.0, "training.word_dropout": 0.0}
 LONG = {"text.max_tokens": 400, "model.pooling": "final+max", "training.epochs": 8}
@@ -61,6 +64,7 @@ class Row:
         metric: What scores.
         train: The split whose rows are trained on.
         folds: Parts of a cross-validation; without one the splits are those of the files, or cut by the settings.
+        rows: How many of the training rows there are, in `FOLDS` random draws; all of them where 0.
     """
 
     dataset: str
@@ -69,6 +73,7 @@ class Row:
     metric: str = "accuracy"
     train: str = "train"
     folds: int = 0
+    rows: int = 0
 
 
 ROWS = {
@@ -86,6 +91,12 @@ ROWS = {
 }
 
 
+SIZES = (60, 200, 1000)
+SMALL = {f"{name}, {rows:,} rows": replace(ROWS[name], rows=rows) for name in ("trec", "bbc", "banking77") for rows in SIZES}
+MOST_OF_REST = 2000  # rows that were not drawn, to score where test is not read
+OF_SMALL = ("nothing set", "majority", "TF-IDF + LR", "TF-IDF + SVM")
+
+
 def main() -> None:
     """Score the rows that were asked for, a line for each contestant as it ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,6 +108,7 @@ def main() -> None:
     )
     parser.add_argument("--folds", type=int, default=FOLDS, help="of a cross-validation; fewer give a quick look")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of our runs; every core where not given")
+    parser.add_argument("--small", action="store_true", help="learn from few rows, and compare with the linear models")
     parser.add_argument("--test", action="store_true", help="score test too, and put the reading on record")
     parser.add_argument("--readme", action="store_true", help="write the recorded table into README.md, and train nothing")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting in every row")
@@ -105,9 +117,20 @@ def main() -> None:
         if arguments.readme:
             write_readme()
         else:
-            train_and_score(arguments)
+            with glove_at_hand():
+                train_and_score(arguments)
     except TextclsError as error:
         parser.error(str(error))
+
+
+@contextmanager
+def glove_at_hand() -> Iterator[None]:
+    """Put the vectors of TEXTCLS_DATA where `text.vectors: auto` looks for them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "vectors").mkdir()
+        Path(folder, "vectors", "glove.6B.50d.txt.gz").symlink_to(Path(os.environ.get("TEXTCLS_DATA", ""), GLOVE).resolve())
+        os.environ["TEXTCLS_CACHE"] = folder
+        yield
 
 
 def train_and_score(arguments: argparse.Namespace) -> None:
@@ -118,7 +141,7 @@ def train_and_score(arguments: argparse.Namespace) -> None:
     """
     names = wanted(arguments)
     commit = commit_of_files() if arguments.test else None  # of what is imported now, whatever is committed until the end
-    for row in dict.fromkeys(arguments.rows or ROWS):
+    for row in dict.fromkeys(arguments.rows or (SMALL if arguments.small else ROWS)):
         for name, scores in score_row(row, names, arguments):
             if commit is not None:
                 record(row, commit, arguments.first_seed, name, scores)
@@ -126,7 +149,7 @@ def train_and_score(arguments: argparse.Namespace) -> None:
 
 def wanted(arguments: argparse.Namespace) -> list[str]:
     """Return the contestants that are asked for and can be had."""
-    for what, asked, known in (("row", arguments.rows, ROWS), ("contestant", arguments.only or [], CONTESTANTS)):
+    for what, asked, known in (("row", arguments.rows, ROWS | SMALL), ("contestant", arguments.only or [], CONTESTANTS)):
         if unknown := set(asked) - set(known):
             raise ConfigError(f"there is no {what} {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if arguments.seeds < 1 or arguments.first_seed < 0 or not 1 <= arguments.folds <= FOLDS:
@@ -137,7 +160,7 @@ def wanted(arguments: argparse.Namespace) -> list[str]:
         raise ConfigError("textcls is imported from another checkout than this script: set PYTHONPATH to this one")
     if "TEXTCLS_DATA" not in os.environ:
         raise ConfigError("TEXTCLS_DATA is not set: name the folder with the data sets")
-    names = list(dict.fromkeys(arguments.only or CONTESTANTS))
+    names = list(dict.fromkeys(arguments.only or (OF_SMALL if arguments.small else CONTESTANTS)))
     if "fastText" in names and not importlib.util.find_spec("fasttext"):
         print("fastText is not installed (pip install 'textcls[bench]'): left out")
         names.remove("fastText")
@@ -150,7 +173,7 @@ def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespa
     Raises:
         ConfigError: The row's data are not in TEXTCLS_DATA.
     """
-    row = ROWS[name]
+    row = (ROWS | SMALL)[name]
     tasks = list(tasks_of(row, Path(os.environ["TEXTCLS_DATA"]), arguments))
     splits = tasks[0].scored
     if arguments.test and "test" not in splits:
@@ -170,10 +193,14 @@ def score_row(name: str, contestants: Sequence[str], arguments: argparse.Namespa
 def tasks_of(row: Row, folder: Path, arguments: argparse.Namespace) -> Iterator[Task]:
     """Yield what is to be learnt: one task, or one for each fold, where every tenth row (of ten folds) is test in its turn."""
     config = row_config(row, folder, arguments)
+    if row.rows:
+        yield from tasks_of_few(row, config, arguments)
+        return
     if not row.folds:
         splits = load_splits(config.data)
         scored = {"validation": splits.validation, "test": splits.test if arguments.test else None}
-        yield Task(config, row.metric, splits.train, {split: rows for split, rows in scored.items() if rows is not None})
+        parts = {split: rows for split, rows in scored.items() if rows is not None}
+        yield Task(config, row.metric, splits.train, parts, "validation" in splits.cut)
         return
     everything = load_splits(config.data.model_copy(update={"validation_share": 0.0})).train
     numbers = np.arange(len(everything))
@@ -186,6 +213,18 @@ def tasks_of(row: Row, folder: Path, arguments: argparse.Namespace) -> Iterator[
         yield Task(config, row.metric, others.select(cut.train), parts)
 
 
+def tasks_of_few(row: Row, config: Config, arguments: argparse.Namespace) -> Iterator[Task]:
+    """Yield tasks of some rows drawn at random; scored are those that were not drawn, or test."""
+    splits = load_splits(config.data.model_copy(update={"validation_share": 0.0}))
+    for draw in range(min(FOLDS, arguments.folds)):
+        order = np.random.default_rng(draw).permutation(len(splits.train))
+        drawn = splits.train.select(np.sort(order[: row.rows]))
+        cut = split_rows(drawn, config.data.validation_share, 0.0, config.data.split_seed)
+        rest = {"rest": splits.train.select(np.sort(order[row.rows :][:MOST_OF_REST]))}
+        scored = {"test": splits.test} if arguments.test and splits.test is not None else rest
+        yield Task(config, row.metric, drawn.select(cut.train), {"validation": drawn.select(cut.validation), **scored})
+
+
 def row_config(row: Row, folder: Path, arguments: argparse.Namespace) -> Config:
     """Return the row's settings, with local files."""
     config = load_config(ROOT / "configs" / f"{row.config}.yaml") if row.config else Config()
@@ -195,7 +234,7 @@ def row_config(row: Row, folder: Path, arguments: argparse.Namespace) -> Config:
         changes[f"data.{split}"] = str(file) if file.exists() and (split, split) != (row.train, "validation") else None
     changes |= row.settings
     vectors = changes.get("text.vectors", config.text.vectors)
-    config = config.replace(changes | {"text.vectors": str(folder / GLOVE) if vectors else None})
+    config = config.replace(changes | {"text.vectors": None if vectors in {None, "auto"} else str(folder / GLOVE)})
     return config.replace(parse_overrides(arguments.set))
 
 
@@ -224,7 +263,7 @@ def record(row: str, commit: str, first_seed: int, contestant: str, scores: Seed
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed: another run may end at this moment
         readings = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-        readings.append({**reading, "metric": ROWS[row].metric, contestant: scores})
+        readings.append({**reading, "metric": (ROWS | SMALL)[row].metric, contestant: scores})
         write_text(RESULTS, json.dumps(readings, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -247,18 +286,30 @@ def readings_of_test() -> dict[tuple[str, str], list[float]]:
 
 
 def write_readme() -> None:
-    """Put each contestant's last reading of each row into README.md.
+    """Put each contestant's last reading of each row into the tables of README.md.
 
     Raises:
         ConfigError: The record lacks seeds, or README.md has no place for the table.
     """
     last = readings_of_test()
-    names = [name for name in CONTESTANTS if any(name == known for _, known in last)]
-    lines = [
-        f"| data set | {' | '.join(names)} |".replace("ours", "textcls").replace("hand-written", "hand-written BiLSTM"),
-        f"|---|{'---:|' * len(names)}",
-    ]
-    for row in ROWS:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for name, rows in (("accuracy", ROWS), ("small data", SMALL)):
+        before, start, rest = text.partition(f"<!-- {name} table -->")
+        _, end, after = rest.partition(f"<!-- end of the {name} table -->")
+        if not (start and end):
+            raise ConfigError(f"README.md has no lines <!-- {name} table --> and <!-- end of the {name} table -->")
+        text = f"{before}{start}\n{table(rows, last)}\n{end}{after}"
+    write_text(readme, text)
+
+
+def table(rows: Mapping[str, Row], last: Mapping[tuple[str, str], list[float]]) -> str:
+    """Return the scores on record of some rows as Markdown."""
+    names = [name for name in CONTESTANTS if any((row, name) in last for row in rows)]
+    called = {"nothing set": "textcls, nothing set", "ours": "textcls, configs", "ours, no n-grams": "its network alone"}
+    called["hand-written"] = "hand-written BiLSTM"
+    lines = [f"| data set | {' | '.join(called.get(name, name) for name in names)} |", f"|---|{'---:|' * len(names)}"]
+    for row, settings in rows.items():
         found = {name: last[row, name] for name in names if (row, name) in last}
         if not found:
             continue
@@ -266,14 +317,9 @@ def write_readme() -> None:
         cells = [spread(found[name]) if name in found else "–" for name in names]
         bold = [name in found and statistics.mean(found[name]) == best for name in names]
         cells = [f"**{cell}**" if is_best else cell for cell, is_best in zip(cells, bold, strict=True)]
-        what = row if ROWS[row].metric == "accuracy" else f"{row} ({ROWS[row].metric.replace('_', '-').replace('f1', 'F1')})"
+        what = row if settings.metric == "accuracy" else f"{row} ({settings.metric.replace('_', '-').replace('f1', 'F1')})"
         lines.append(f"| {what} | {' | '.join(cells)} |")
-    readme = ROOT / "README.md"
-    before, start, rest = readme.read_text(encoding="utf-8").partition(README_START)
-    _, end, after = rest.partition(README_END)
-    if not (start and end):
-        raise ConfigError(f"README.md has no lines {README_START} and {README_END}, between which the table stands")
-    write_text(readme, f"{before}{start}\n" + "\n".join(lines) + f"\n{end}{after}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

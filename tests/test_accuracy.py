@@ -59,6 +59,19 @@ def test_every_row_of_a_cross_validation_is_tested_once(accuracy: Any, tmp_path:
     assert "test" not in next(accuracy.tasks_of(accuracy.ROWS["mr"], tmp_path, options(test=False))).scored
 
 
+def test_few_rows_are_drawn_and_others_score(accuracy: Any, tmp_path: Path) -> None:
+    row = accuracy.Row("mr", "sst2", train="all", rows=20)
+    drawn = []
+    for task in accuracy.tasks_of(row, tmp_path, options()):
+        train, validation, rest = task.train.texts, task.scored["validation"].texts, task.scored["rest"].texts
+        drawn.append(frozenset(train) | frozenset(validation))
+        assert (len(train) + len(validation), len(rest)) == (20, 40)
+        assert len(drawn[-1] | set(rest)) == 60
+        assert validation
+    assert len(drawn) == len(set(drawn)) == 10
+    assert {name for name in accuracy.SMALL if name.startswith("trec")} == {f"trec, {n} rows" for n in ("60", "200", "1,000")}
+
+
 def test_contestants_are_scored_by_split_and_seed(accuracy: Any) -> None:
     result = dict(accuracy.score_row("mr", [*LINEAR, "hand-written", "ours"], options(folds=2)))
     assert [len(scores) for scores in result["majority"].values()] == [1, 1]  # no seed matters to it
@@ -89,33 +102,39 @@ def test_fasttext_sees_the_same_rows_and_vectors(accuracy: Any) -> None:
 
 
 def test_the_table_holds_each_contestants_last_reading(accuracy: Any, tmp_path: Path) -> None:
-    start, end = accuracy.README_START, accuracy.README_END
-    (tmp_path / "README.md").write_text(f"before\n{start}\nold\n{end}\nafter\n", encoding="utf-8")
+    names = ("accuracy", "small data")
+
+    def readme(*tables: str) -> str:
+        both = zip(names, tables, strict=True)
+        return "text\n".join(f"\n<!-- {name} table -->\n{one}\n<!-- end of the {name} table -->\n" for name, one in both)
+
+    (tmp_path / "README.md").write_text(readme("old", "older\nthan old"), encoding="utf-8")
     readings = [
         {"row": "trec", "metric": "accuracy", "ours": {"test": [0.9, 0.92]}, "seconds": [1], "majority": {"test": 0.2}},
         {"row": "goemotions", "metric": "macro_f1", "TF-IDF + LR": {"test": [0.5]}, "ours": {"test": [0.4]}},
         {"row": "trec", "metric": "accuracy", "ours": {"test": [0.94, 0.96]}},
         {"row": "trec", "metric": "accuracy", "first_seed": 2, "ours": {"test": [0.98]}},
+        {"row": "trec, 60 rows", "metric": "accuracy", "nothing set": {"test": [0.5]}, "TF-IDF + SVM": {"test": [0.6]}},
     ]
     accuracy.RESULTS.write_text(json.dumps(readings), encoding="utf-8")
     accuracy.write_readme()
-    assert (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() == [
-        "before",
-        start,
-        "| data set | majority | TF-IDF + LR | textcls |",
+    large = [
+        "| data set | majority | TF-IDF + LR | textcls, configs |",
         "|---|---:|---:|---:|",
         "| trec | 20.0 | – | **96.0 (94.0–98.0)** |",
         "| goemotions (macro-F1) | – | **50.0** | 40.0 |",
-        end,
-        "after",
     ]
-    (tmp_path / "README.md").write_text(f"before\n{start}\nold\n", encoding="utf-8")
-    with pytest.raises(accuracy.ConfigError, match=r"README\.md has no lines"):
-        accuracy.write_readme()
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == f"before\n{start}\nold\n"
+    small = ["| data set | textcls, nothing set | TF-IDF + SVM |", "|---|---:|---:|", "| trec, 60 rows | 50.0 | **60.0** |"]
+    written = readme("\n".join(large), "\n".join(small))
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == written
+    for name in names:
+        torn = written.replace(f"<!-- end of the {name} table -->", "")
+        (tmp_path / "README.md").write_text(torn, encoding="utf-8")
+        with pytest.raises(accuracy.ConfigError, match=rf"README\.md has no lines <!-- {name} table -->"):
+            accuracy.write_readme()
+        assert (tmp_path / "README.md").read_text(encoding="utf-8") == torn
 
 
-@pytest.mark.slow
 def test_a_reading_of_test_is_on_record_before_the_next_begins(accuracy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise KeyboardInterrupt
