@@ -16,6 +16,8 @@ TINY = (
     "data.validation_share=0",
     "model.embedding_size=4",
     "model.hidden_size=4",
+    "model.ngram_slots=0",
+    "training.epoch_steps=1",
     "training.epochs=1",
     "training.threads=1",
 )

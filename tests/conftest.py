@@ -42,6 +42,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_vectors_on_this_machine() -> Iterator[None]:
+    """What lies on the machine that tests run on changes no test: `text.vectors: auto` finds nothing, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textcls.training.prepare.on_this_machine", lambda: None)
+        yield
+
+
 @dataclass(frozen=True)
 class TinyRun:
     """A run that took a second, and its data.
@@ -79,6 +87,8 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
             "data.validation_share": 0.2,
             "model.hidden_size": 8,
             "model.embedding_size": 8,
+            "model.ngram_slots": 0,
+            "training.epoch_steps": 1,
             "training.epochs": 2,
             "training.threads": 1,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -13,6 +14,7 @@ from textcls.artifact import Artifact
 from textcls.config import Config
 from textcls.data.labels import Label
 from textcls.exports.texts import HARD_TEXTS
+from textcls.model.ngrams import whole_numbers
 from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary, build_tokenizer
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -29,7 +31,12 @@ def tiny_artifact(
     **changes: Any,
 ) -> Artifact:
     """Return a random model that knows every token of some texts; `changes` are settings by their last name."""
-    sizes = {"model.embedding_size": embedding_size, "model.hidden_size": hidden_size}
+    sizes = {
+        "model.embedding_size": embedding_size,
+        "model.hidden_size": hidden_size,
+        "model.ngram_slots": 0,
+        "text.vectors": None,
+    }
     config = Config().replace(sizes | {dotted(name): value for name, value in changes.items()})
     encoder = Encoder(build_tokenizer(config.text), lambda _token: 1, 1_000_000)
     tokens = sorted(set(chain.from_iterable(map(encoder.tokens, texts))) - set(SPECIAL_TOKENS))
@@ -44,7 +51,7 @@ def dotted(name: str) -> str:
     )
 
 
-def random_weights(config: Config, vocabulary: int, classes: int, seed: int) -> dict[str, NDArray[np.float32]]:
+def random_weights(config: Config, vocabulary: int, classes: int, seed: int) -> dict[str, NDArray[Any]]:
     """Return weights under torch's names and in its shapes, large enough that one other token moves every probability."""
     draw, model = np.random.default_rng(seed), config.model
     assert model.embedding_size is not None
@@ -61,9 +68,18 @@ def random_weights(config: Config, vocabulary: int, classes: int, seed: int) -> 
     summary = (1 if model.pooling == "final" else 2) * directions * model.hidden_size
     shapes |= {"classifier.weight": (classes, summary), "classifier.bias": (classes,)}
     if model.ngram_slots:
-        shapes |= {"ngrams.weight": (model.ngram_slots, classes), "ngrams.bias": (classes,)}
-    weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+        assert model.ngram_slots != "auto"
+        shapes |= {"ngrams.weight": (model.ngram_slots, classes), "ngrams.scale": (classes,), "ngrams.bias": (classes,)}
+    weights: dict[str, NDArray[Any]] = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     weights["embedding.weight"][0] = 0  # `<pad>`
     if model.ngram_slots:
         weights["ngrams.weight"][0] = 0  # what is not known
+        weights["ngrams.weight"], weights["ngrams.scale"] = whole_numbers(weights["ngrams.weight"].astype(np.float64), 1000)
     return weights
+
+
+def with_float_ngrams(artifact: Artifact) -> Artifact:
+    """Return a model with n-grams in floats, as they were before they were whole numbers."""
+    weights = dict(artifact.weights)
+    weights["ngrams.weight"] = weights["ngrams.weight"] * weights.pop("ngrams.scale")
+    return replace(artifact, weights=weights)

@@ -32,9 +32,10 @@ COMMANDS = ("train", "tune", "evaluate", "classify", "export", "explain", "info"
 HELP_SECONDS, CLASSIFY_SECONDS = 0.5, 1.2  # CPU-seconds, the best of three
 
 # Each room may import those named here, and `FOR_ALL`. Imports run one way: a room names rooms above it alone.
-FOR_ALL = {"errors", "config", "descriptors", "files", "storage"}
+FOR_ALL = {"errors", "settings", "config", "descriptors", "files", "storage"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
+    "settings": set(),
     "config": set(),
     "descriptors": set(),
     "files": set(),

@@ -26,8 +26,10 @@ from textcls import TextClassifier
 from textcls.errors import DataError, InputError
 from textcls.inference import explain
 
-MODEL = {"embedding_size": 4, "hidden_size": 4, "embedding_dropout": 0, "output_dropout": 0}
-TRAINING = {"epochs": 12, "batch_size": 8, "learning_rate": 0.05, "word_dropout": 0, "threads": 1, "average": 0.5}
+MODEL: dict[str, Any] = {"embedding_size": 4, "hidden_size": 4, "embedding_dropout": 0, "output_dropout": 0}
+MODEL |= {"ngram_slots": 0, "pooling": "final"}
+TRAINING = {"epochs": 12, "epoch_steps": 1, "batch_size": 8, "learning_rate": 0.05, "word_dropout": 0}
+TRAINING |= {"threads": 1, "average": 0.5}
 SETTINGS: dict[str, Any] = {"data": {"validation_share": 0}, "model": MODEL, "training": TRAINING}
 TEXTS = [f"{word} film {n % 4}" for n in range(15) for word in ("good", "bad")]
 LABELS = ["pos", "neg"] * 15

@@ -2,17 +2,30 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TinyRun
+from helpers import tiny_artifact
 from typer.testing import CliRunner
 
 from textcls.cli import app
+from textcls.cli.output import metric_names
 from textcls.cli.source import stem
+from textcls.cli.train import advice, compared
 from textcls.config import load_config
+from textcls.training import Run
 
-QUICK = ["--set", "model.hidden_size=4", "--set", "training.epochs=2", "--set", "training.threads=1"]
+QUICK = [  # the network alone, and an epoch is one pass
+    *("--set", "model.hidden_size=4"),
+    *("--set", "model.ngram_slots=0"),
+    *("--set", "training.epoch_steps=1"),
+    *("--set", "training.epochs=2"),
+    *("--set", "training.threads=1"),
+]
 runner = CliRunner()
 
 
@@ -208,3 +221,113 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments: list[str], said: st
 )
 def test_the_name_of_a_run(source: str, name: str) -> None:
     assert stem(source) == name
+
+
+# What it is compared with
+
+KEYS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
+NO_BETTER = "note: the model is no better than a linear one on these rows; "
+
+
+def figures(model: float, linear: float | None, majority: float = 0.25, least: str = "") -> dict[str, Any]:
+    """Return a report whose metrics are all alike, but for one that is 0.01."""
+
+    def alike(value: float) -> dict[str, float]:
+        return {key: 0.01 if key == least else value for key in KEYS}
+
+    baselines = {"majority": alike(majority)} | ({} if linear is None else {"linear": alike(linear)})
+    return {"rows": 9, "log_loss": 3.0, **alike(model), **baselines}
+
+
+def run_of(*, many: bool = False, settings: dict[str, Any] | None = None, vectors: Any = None, **metrics: Any) -> Run:
+    artifact = tiny_artifact()
+    settings = {"training.metric": "log_loss", "model.pooling": "final"} | (settings or {})
+    provenance = {"vectors": vectors}
+    artifact = replace(artifact, config=artifact.config.replace(settings), many=many, provenance=provenance, metrics=metrics)
+    return Run(Path("run"), artifact, metrics, False)
+
+
+@pytest.fixture
+def _no_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textcls.text.vector_names.on_this_machine", lambda: None)
+
+
+@pytest.mark.usefixtures("_no_vectors")
+def test_the_truth_is_told_of_the_last_split() -> None:
+    better = figures(0.9, 0.8)
+    assert list(compared(run_of(validation=figures(0.1, 0.9), test=better))) == [
+        "on the same test rows, accuracy: a linear model 0.8000; always the most frequent label 0.2500"
+    ]
+    assert list(compared(run_of(validation=better))) == [
+        "on the same validation rows, accuracy: a linear model 0.8000; always the most frequent label 0.2500"
+    ]
+    worse = list(compared(run_of(validation=better, test=figures(0.9, 0.905))))
+    assert worse == [
+        "on the same test rows, accuracy: a linear model 0.9050; always the most frequent label 0.2500",
+        NO_BETTER + "try pretrained vectors: --vectors glove.6B.50d",
+    ]
+    assert list(compared(run_of(test=figures(0.9, 0.9))))[1:] == worse[1:]  # as good is no better
+    assert list(compared(run_of(test=figures(0.2, None)))) == [
+        "on the same test rows, accuracy: always the most frequent label 0.2500"
+    ]
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("metric", ["log_loss", *KEYS])
+def test_the_comparison_is_in_the_metric_that_was_asked_for(metric: str, many: bool) -> None:
+    """Log loss, of which few know what is good, is said as accuracy, or macro-F1 of many labels."""
+    key = metric if metric != "log_loss" else "macro_f1" if many else "accuracy"
+    settings = {"training.metric": metric}
+    line, note = compared(run_of(many=many, settings=settings, test=figures(0.8, 0.9) | {key: 0.7}))
+    constant = "the most frequent labels" if many else "always the most frequent label"
+    assert line == f"on the same test rows, {metric_names(many)[key]}: a linear model 0.9000; {constant} 0.2500"
+    assert note.startswith(NO_BETTER)
+    (_,) = compared(run_of(many=many, settings=settings, test=figures(0.8, 0.9) | {key: 0.95}))  # better in what counts
+    least = figures(0.8, 0.9, least=key) | {key: 0.02}  # and worse in all else
+    assert len(list(compared(run_of(many=many, settings=settings, test=least)))) == 1
+
+
+@pytest.mark.usefixtures("_no_vectors")
+def test_advice_is_of_what_is_not_in_use_and_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("d.csv").write_text("text,label\na,b\n")
+    given = {"name": "glove.6B.50d", "sha256": None}
+    pooled = {"model.pooling": "final+max"}
+    assert advice(run_of()) == advice(run_of(settings=pooled)) == "try pretrained vectors: --vectors glove.6B.50d"
+    assert advice(run_of(vectors=given)) == "try --set model.pooling=final+max"
+    assert advice(run_of(vectors=given, settings=pooled)) == "more rows may help, or textcls tune"
+    options = shlex.split(advice(run_of(vectors=given)).removeprefix("try "))
+    monkeypatch.setattr("textcls.text.vector_names.on_this_machine", lambda: "glove.6B.50d")
+    assert advice(run_of(settings=pooled)) == "more rows may help, or textcls tune"  # they are here, and were of no use
+    assert "  pooling: final+max\n" in runner.invoke(app, ["config", "d.csv", *options]).stdout
+
+
+def test_train_tells_what_a_linear_model_reaches(tiny_run: TinyRun) -> None:
+    settings = ["--set", f"data.test={tiny_run.test}", "--set", "data.validation_share=0.25"]
+    result = runner.invoke(
+        app, ["train", str(tiny_run.train), "--run", "run", *QUICK, *settings, "--set", "model.ngram_slots=auto"]
+    )
+    assert result.exit_code == 0, result.stderr
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    for split in ("validation", "test"):
+        for name in ("linear", "majority"):
+            assert tuple(metrics[split][name]) == KEYS
+            assert all(0 <= value <= 1 for value in metrics[split][name].values())
+        assert metrics[split]["majority"]["accuracy"] == pytest.approx(1 / 3)
+    assert metrics["test"]["linear"]["accuracy"] > 0.5  # the subjects say it all
+    linear, model = metrics["test"]["linear"]["accuracy"], metrics["test"]["accuracy"]
+    lines = result.stderr.splitlines()
+    assert f"on the same test rows, accuracy: a linear model {linear:.4f}; always the most frequent label 0.3333" in lines
+    assert any(line.startswith(NO_BETTER) for line in lines) == (model <= linear and model < 1)
+    assert "linear" not in result.stdout
+    assert json.loads(runner.invoke(app, ["info", "run/model", "--json"]).stdout)["metrics"] == metrics
+
+
+def test_without_a_linear_half_or_rows_to_compare_on_less_is_told(tiny_run: TinyRun) -> None:
+    result = runner.invoke(app, ["train", str(tiny_run.train), "--run", "run", *QUICK])
+    assert result.exit_code == 0, result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if "on the same" in line)
+    assert line.startswith("on the same validation rows, accuracy: always the most frequent label 0.")
+    assert "linear" not in json.loads(Path("run/metrics.json").read_text())["validation"]
+    bare = runner.invoke(app, ["train", str(tiny_run.train), "--run", "bare", *QUICK, "--set", "data.validation_share=0"])
+    assert bare.exit_code == 0, bare.stderr
+    assert "on the same" not in bare.stderr

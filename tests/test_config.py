@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -69,7 +71,7 @@ def test_all_faults_are_named_together(tmp_path: Path) -> None:
         ("1: 2", "the top level: keys should be strings, not 1"),
         ("data: {label: a, labels: b}", "data.label and data.labels exclude each other: name one of them"),
         ("data: {validation_share: 0.5, test_share: 0.5}", "data.validation_share and data.test_share leave no rows"),
-        ("text: {extend: 3}", "text.extend needs text.vectors"),
+        ("text: {extend: 3, vectors: none}", "text.extend needs text.vectors"),
         ("text: {tokenizer: basic_english, lowercase: false}", "text.tokenizer basic_english always lower-cases"),
         ("- 1", "expected sections data, text, model and training, found a list"),
     ],
@@ -133,6 +135,68 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
 def test_an_override_that_does_not_fit(tmp_path: Path, item: str, expected: str) -> None:
     (line,) = faults(tmp_path, "", item)
     assert line.startswith(expected)
+
+
+@pytest.mark.parametrize("name", ["model.ngram_slots", "training.batch_size"])
+@pytest.mark.parametrize(
+    "value", ["true", "false", "1.5", "-1", "-64", ".nan", ".inf", "1000000000", "null", "Auto", "many", "[64]"]
+)
+def test_numbers_that_may_be_settled_later_are_whole(tmp_path: Path, name: str, value: str) -> None:
+    lowest, given_ = 0 if name == "model.ngram_slots" else 1, yaml.safe_load(value)
+    (line,) = faults(tmp_path, "", f"{name}={value}")
+    assert line == f"{name}: must be auto, or a whole number from {lowest} to 16777216, not {given_!r}"
+    section, _, setting = name.partition(".")
+    assert faults(tmp_path, f"{section}: {{{setting}: {value}}}") == [line]
+    with pytest.raises(ConfigError) as raised:
+        Config().replace({name: given_})
+    assert str(raised.value).endswith(line)
+
+
+@pytest.mark.parametrize("name", ["model.ngram_slots", "training.batch_size"])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("auto", "auto"), ("2", 2), ("64.0", 64), ("1e3", 1000), ("16777216", 1 << 24)]
+)
+def test_numbers_may_be_settled_later(tmp_path: Path, name: str, value: str, expected: int | str) -> None:
+    section, _, setting = name.partition(".")
+    config = load(tmp_path, "", f"{name}={value}")
+    found = getattr(getattr(config, section), setting)
+    assert (found, type(found)) == (expected, type(expected))
+    assert parse_config(yaml.safe_load(config.to_yaml()), "x") == config
+    assert getattr(getattr(Config(), section), setting) == "auto"
+
+
+def test_the_least_of_a_batch_and_of_a_table(tmp_path: Path) -> None:
+    assert faults(tmp_path, "", "training.batch_size=0") == [
+        "training.batch_size: must be auto, or a whole number from 1 to 16777216, not 0"
+    ]
+    assert load(tmp_path, "", "training.batch_size=1").training.batch_size == 1
+    assert load(tmp_path, "", "model.ngram_slots=0").model.ngram_slots == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.ngram_slots",
+        "training.batch_size",
+        "training.epochs",
+    ],
+)
+@pytest.mark.parametrize("value", [np.int64(64), np.int32(64), "64"], ids=repr)
+def test_numbers_of_numpy_and_in_quotes_are_numbers(name: str, value: Any) -> None:
+    """As scikit-learn's searches give them: `{"training__batch_size": np.array([32, 64])}`."""
+    section, _, setting = name.partition(".")
+    found = getattr(getattr(Config().replace({name: value}), section), setting)
+    assert (found, type(found)) == (64, int)
+
+
+def test_no_vectors_have_a_name(tmp_path: Path) -> None:
+    assert Config().text.vectors == "auto"
+    for value in ("none", "null"):
+        config = load(tmp_path, "", f"text.vectors={value}")
+        assert config.text.vectors is None
+        assert config == load(tmp_path, f"text: {{vectors: {value}}}") == parse_config(yaml.safe_load(config.to_yaml()), "x")
+        assert faults(tmp_path, "text: {extend: 3}", f"text.vectors={value}")[0].startswith("text.extend needs text.vectors")
+    assert load(tmp_path, "text: {extend: 3}").text.extend == 3  # which `auto` may find
 
 
 def test_an_override_does_not_hide_a_broken_section(tmp_path: Path) -> None:
@@ -216,8 +280,6 @@ def test_yaml_round_trip(tmp_path_factory: pytest.TempPathFactory, changes: dict
 
 
 def test_to_yaml_writes_every_setting_out() -> None:
-    import yaml
-
     assert yaml.safe_load(Config().to_yaml()) == Config().model_dump(mode="json")
     assert parse_config(yaml.safe_load(Config().to_yaml()), "x") == Config()
 

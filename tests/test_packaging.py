@@ -72,8 +72,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {
         "data": {"train": str(folder / "films.csv")},
         "text": {"max_tokens": 20},
-        "model": {"embedding_size": 8, "hidden_size": 8},
-        "training": {"epochs": 30, "batch_size": 8, "learning_rate": 0.02, "threads": 1},
+        "model": {"embedding_size": 8, "hidden_size": 8, "ngram_slots": 0},
+        "training": {"epochs": 30, "epoch_steps": 1, "batch_size": 8, "learning_rate": 0.02, "threads": 1},
     }
     train(parse_config(settings, "the test"), folder / "run")
     textcls = Path(sysconfig.get_path("scripts"), "textcls")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import TinyRun
+from typer.testing import CliRunner
 
 from textcls import storage
+from textcls.cli import app
+from textcls.config import Config
 from textcls.data import Rows
-from textcls.scoring import evaluate_rows
+from textcls.scoring import evaluate, evaluate_rows
+from textcls.training import train
 
 LABELS = tuple(f"label {number:03}" for number in range(300))
 
@@ -77,3 +84,51 @@ def test_many_labels_do_not_fill_the_memory(many: bool, monkeypatch: pytest.Monk
     finally:
         tracemalloc.stop()
     assert peak < 4000 * len(LABELS) * 4  # the probabilities alone; it was several times as much
+
+
+# Rows that the model was trained on
+
+
+def told(model: Path, *data: Path) -> list[str]:
+    return [note for note in evaluate(model, [str(path) for path in data]).notes if "learned from" in note]
+
+
+def test_rows_that_the_model_learned_from_are_told(tiny_run: TinyRun, tiny_onnx: Path, tmp_path: Path) -> None:
+    end = "its rows: these figures say little of new texts"
+    for model in (tiny_run.model, tiny_onnx):
+        assert told(model, tiny_run.test) == []
+        assert told(model, tiny_run.train) == [f"the model learned from train.csv, {end}"]
+        assert told(model, tiny_run.test, tiny_run.train) == [f"the model learned from train.csv, {end}"]
+    same, other = tmp_path / "renamed.csv", tmp_path / "train.csv"
+    shutil.copy(tiny_run.train, same)
+    assert told(tiny_run.model, same) == [f"the model learned from renamed.csv, {end}"]
+    other.write_bytes(tiny_run.train.read_bytes() + b"one more,money\n")
+    assert told(tiny_run.model, other) == []
+    result = CliRunner().invoke(app, ["evaluate", str(tiny_run.model), str(same), "--json", "-"])
+    assert result.exit_code == 0
+    assert f"note: the model learned from renamed.csv, {end}" in result.stderr.splitlines()
+    assert "learned" not in result.stdout
+
+
+def refitted(tiny_run: TinyRun, folder: Path, **changes: Any) -> Path:
+    """Train a model with n-grams."""
+    quick: dict[str, Any] = {"model.hidden_size": 4, "model.embedding_size": 4, "model.ngram_slots": 64, "training.epochs": 1}
+    quick |= {"training.epoch_steps": 1, "training.threads": 1, "data.train": str(tiny_run.train)}
+    train(Config().replace(quick | changes), folder)
+    return folder / "model"
+
+
+def test_validation_rows_are_among_them_only_after_a_refit(tiny_run: TinyRun, tmp_path: Path) -> None:
+    end = "these figures say little of new texts"
+    both = f"the model learned from train.csv, its rows, in the end those of validation too: {end}"
+    assert told(refitted(tiny_run, tmp_path / "cut"), tiny_run.train) == [both]
+    once = refitted(tiny_run, tmp_path / "once", **{"training.refit": False})
+    given = refitted(tiny_run, tmp_path / "given", **{"data.validation": str(tiny_run.test)})
+    for model in (once, given):
+        assert told(model, tiny_run.train) == [f"the model learned from train.csv, its rows: {end}"]
+    assert told(given, tiny_run.test) == []  # validation rows that were given are never learned from
+
+
+def test_rows_that_were_cut_for_test_are_not_among_them(tiny_run: TinyRun, tmp_path: Path) -> None:
+    (note,) = told(refitted(tiny_run, tmp_path / "run", **{"data.test_share": 0.2}), tiny_run.train)
+    assert "but for those cut for test: " in note

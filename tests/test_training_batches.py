@@ -15,7 +15,7 @@ from textcls.training.distributed import ALONE, World
 
 
 def of(batch_size: int, batch_tokens: int | None = None) -> TrainingSettings:
-    return TrainingSettings(batch_size=batch_size, batch_tokens=batch_tokens, word_dropout=0.25)
+    return TrainingSettings(batch_size=batch_size, batch_tokens=batch_tokens, epoch_steps=1, word_dropout=0.25)
 
 
 def split(*texts: list[int]) -> LabelledSplit:
@@ -52,6 +52,15 @@ def test_the_seed_settles_the_order_and_each_epoch_has_another() -> None:
     assert any(set(a) != set(b) for a, b in zip(first, second, strict=True))
     contents = {frozenset(batch) for batch in first}
     assert contents != {frozenset(batch) for batch in second}  # other neighbours, not only another order
+
+
+def test_few_rows_make_small_batches_and_many_passes() -> None:
+    for rows, size, steps in ((54, 8, 35), (200, 12, 34), (640, 40, 32), (5000, 64, 79)):
+        batches = shuffled_batches(np.ones(rows, np.int64), TrainingSettings(), np.random.default_rng(0))
+        assert (len(batches), max(map(len, batches))) == (steps, size)
+        assert len(set(np.bincount(np.concatenate(batches)))) == 1  # each as often as every other
+    asked = shuffled_batches(np.ones(54, np.int64), TrainingSettings(batch_size=54), np.random.default_rng(0))
+    assert list(map(len, asked)) == [54] * 30
 
 
 @settings(deadline=None)

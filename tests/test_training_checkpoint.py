@@ -43,7 +43,17 @@ def write_data(path: Path, rows: int = 80, seed: int = 0) -> Path:
 
 
 def config(data: Path, **changes: Any) -> Config:
-    sizes = {"model.embedding_size": 4, "model.hidden_size": 4, "training.batch_size": 8, "training.epochs": 4}
+    sizes = {
+        "model.embedding_size": 4,
+        "model.hidden_size": 4,
+        "model.pooling": "final",
+        "model.ngram_slots": 0,
+        "training.metric": "macro_f1",
+        "training.epoch_steps": 1,
+        "training.batch_size": 8,
+        "training.epochs": 4,
+        "training.learning_rate": 2e-3,
+    }
     often = {"training.threads": 1, "training.checkpoint_minutes": 1e-9, "data.validation_share": 0.25}
     return Config().replace({"data.train": str(data)} | sizes | often | changes)
 

@@ -22,7 +22,8 @@ needs_notebook = pytest.mark.skipif(
 )
 FIT = """
 from textcls import TextClassifier
-model = TextClassifier({"training": {"epochs": 2, "threads": 1}, "model": {"hidden_size": 4, "embedding_size": 4}})
+training = {"epochs": 2, "epoch_steps": 1, "threads": 1}
+model = TextClassifier({"training": training, "model": {"hidden_size": 4, "embedding_size": 4, "ngram_slots": 0}})
 texts = [f"{word} film {n}" for n in range(20) for word in ("good", "bad")]
 labels = ["pos", "neg"] * 20
 """
@@ -95,7 +96,7 @@ def test_fit_in_a_terminal() -> None:
     assert (process.returncode, output) == (0, b"")
     silent, text = found.decode().split("|")
     assert silent == ""
-    assert re.search(r"epoch 2: training loss \d\.\d{4}, macro_f1 \d\.\d{4}", text)
+    assert re.search(r"epoch 2: training loss \d\.\d{4}, log_loss \d\.\d{4}", text)
     assert "epoch 1/2 " in text
     assert text.endswith("\r\x1b[K")  # nothing is left of the bar
 
@@ -139,11 +140,12 @@ def test_fit_in_a_notebook(tmp_path: Path) -> None:
     _, verbose, silent, last = run_notebook(cells, tmp_path)
     (shown,) = text_of(verbose)  # one output, replaced as training goes on
     assert [kind["output_type"] for kind in verbose] == ["display_data"]
-    assert re.search(r"^epoch 1: training loss .*\nepoch 2: training loss \d\.\d{4}, macro_f1 \d\.\d{4}", shown, re.MULTILINE)
+    assert re.search(r"^epoch 1: training loss .*\nepoch 2: training loss \d\.\d{4}, log_loss \d\.\d{4}", shown, re.MULTILINE)
     assert "left at most" not in shown
     assert silent == []
     assert text_of(last) == [
-        "TextClassifier({'model': {'embedding_size': 4, 'hidden_size': 4}, 'training': {'epochs': 2, 'threads': 1}})"
+        "TextClassifier({'model': {'embedding_size': 4, 'hidden_size': 4, 'ngram_slots': 0}, "
+        "'training': {'epoch_steps': 1, 'epochs': 2, 'threads': 1}})"
     ]
 
 

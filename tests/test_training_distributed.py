@@ -62,7 +62,7 @@ def split(many: bool, row_weights: list[int] | None) -> LabelledSplit:
 def gradients(world: World, case: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """The gradients of one step, and the network's mean loss under `loss`."""
     torch.manual_seed(3 + world.rank)  # each process has another network, until the first one's goes round
-    plain = {"embedding_dropout": 0, "layer_dropout": 0, "output_dropout": 0}
+    plain = {"ngram_slots": 0, "embedding_dropout": 0, "layer_dropout": 0, "output_dropout": 0}
     network = Network(ModelSettings(embedding_size=4, hidden_size=5, layers=2, cell=case.get("cell", "lstm"), **plain), 20, 3)
     settings = TrainingSettings(
         word_dropout=0,

@@ -60,7 +60,14 @@ def data(tmp_path: Path) -> Path:
 
 
 def config(data: Path, **changes: Any) -> Config:
-    sizes = {"model.embedding_size": 4, "model.hidden_size": 4, "training.threads": 1, "training.batch_size": 8}
+    sizes = {
+        "model.embedding_size": 4,
+        "model.hidden_size": 4,
+        "model.ngram_slots": 0,
+        "training.epoch_steps": 1,
+        "training.threads": 1,
+        "training.batch_size": 8,
+    }
     return Config().replace({"data.train": str(data)} | sizes | changes)
 
 

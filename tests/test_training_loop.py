@@ -37,12 +37,29 @@ def _one_thread_and_a_seed() -> Iterator[None]:
 
 
 def network(**changes: Any) -> Network:
-    plain = {"embedding_size": 4, "hidden_size": 4, "embedding_dropout": 0, "layer_dropout": 0, "output_dropout": 0}
+    plain = {
+        "ngram_slots": 0,
+        "pooling": "final",
+        "embedding_size": 4,
+        "hidden_size": 4,
+        "embedding_dropout": 0,
+        "layer_dropout": 0,
+        "output_dropout": 0,
+    }
     return Network(ModelSettings(**(plain | changes)), VOCABULARY, CLASSES)
 
 
 def plain_settings(**changes: Any) -> TrainingSettings:
-    plain = {"batch_size": 8, "word_dropout": 0, "average": 0, "label_smoothing": 0, "warmup": 0, "schedule": "constant"}
+    plain = {
+        "batch_size": 8,
+        "epoch_steps": 1,
+        "metric": "macro_f1",
+        "word_dropout": 0,
+        "average": 0,
+        "label_smoothing": 0,
+        "warmup": 0,
+        "schedule": "constant",
+    }
     return TrainingSettings(**(plain | {"epochs": 1, "learning_rate": 0.02} | changes))
 
 

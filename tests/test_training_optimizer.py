@@ -21,7 +21,7 @@ WORDS, SIZE = 7, 3
 
 def tiny_network() -> Network:
     torch.manual_seed(0)
-    network = Network(ModelSettings(embedding_size=SIZE, hidden_size=2), WORDS, 2)
+    network = Network(ModelSettings(embedding_size=SIZE, hidden_size=2, ngram_slots=0, pooling="final"), WORDS, 2)
     network.embedding.weight.data[0] = 0
     return network
 

@@ -43,7 +43,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def config(data: str, **changes: Any) -> Config:
-    sizes = {"model.embedding_size": 4, "model.hidden_size": 4, "training.epochs": 2, "training.batch_size": 8}
+    sizes = {
+        "model.embedding_size": 4,
+        "model.hidden_size": 4,
+        "model.ngram_slots": 0,
+        "training.epoch_steps": 1,
+        "training.epochs": 2,
+        "training.batch_size": 8,
+    }
     return Config().replace({"data.train": data, "data.test_share": 0.2, "training.threads": 1} | sizes | changes)
 
 

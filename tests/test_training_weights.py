@@ -19,7 +19,7 @@ from textcls.text import Encoded
 from textcls.training import Fitted, fit, loop
 from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE
-from textcls.training.ngrams import fit_ngrams
+from textcls.training.ngrams import examples, fit_linear
 from textcls.training.optimizer import Optimizer
 
 VOCABULARY, LABELS = 12, ("a", "b", "c")
@@ -51,13 +51,28 @@ def both(many: bool) -> tuple[LabelledSplit, LabelledSplit]:
 
 
 def settings(**changes: Any) -> TrainingSettings:
-    plain = {"batch_size": 64, "word_dropout": 0, "average": 0, "warmup": 0, "schedule": "constant", "epochs": 3}
+    plain = {
+        "batch_size": 64,
+        "word_dropout": 0,
+        "average": 0,
+        "warmup": 0,
+        "schedule": "constant",
+        "epochs": 3,
+        "epoch_steps": 1,
+    }
     return TrainingSettings(**(plain | {"label_smoothing": 0.1, "learning_rate": 0.02} | changes))
 
 
 def network() -> Network:
     torch.manual_seed(0)
-    plain = {"embedding_size": 4, "hidden_size": 4, "embedding_dropout": 0, "layer_dropout": 0, "output_dropout": 0}
+    plain = {
+        "ngram_slots": 0,
+        "embedding_size": 4,
+        "hidden_size": 4,
+        "embedding_dropout": 0,
+        "layer_dropout": 0,
+        "output_dropout": 0,
+    }
     return Network(ModelSettings(**plain), VOCABULARY, len(LABELS))
 
 
@@ -127,11 +142,11 @@ def test_ngrams_on_weights_are_those_on_repeated_rows(many: bool, changes: dict[
     found = []
     for train in both(many):
         rows = np.arange(len(train.encoded)) if train.weights is None else np.flatnonzero(train.weights)
-        found.append(fit_ngrams(train, rows, 256, settings(**changes)))
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-3)
-    alone, _ = fit_ngrams(split(np.arange(ROWS), many), np.arange(ROWS), 256, settings(**changes))
-    assert not np.allclose(found[0][0], alone, atol=2e-2)
+        found.append(fit_linear(examples(train, rows, 256), LABELS, settings(**changes)))
+    np.testing.assert_allclose(found[0].table, found[1].table, atol=2e-3)
+    np.testing.assert_allclose(found[0].bias, found[1].bias, atol=2e-3)
+    alone = fit_linear(examples(split(np.arange(ROWS), many), np.arange(ROWS), 256), LABELS, settings(**changes))
+    assert not np.allclose(found[0].table, alone.table, atol=2e-2)
 
 
 # Through `fit`
@@ -141,8 +156,9 @@ TARGETS = ["pos", "neg"] * 12
 
 
 def fitted(rows: Rows, **changes: Any) -> Fitted:
-    plain: dict[str, Any] = {"model.embedding_size": 4, "model.hidden_size": 4}
+    plain: dict[str, Any] = {"model.embedding_size": 4, "model.hidden_size": 4, "model.ngram_slots": 0}
     plain |= {"model.embedding_dropout": 0, "model.output_dropout": 0}
+    plain |= {"training.batch_size": 64, "training.epoch_steps": 1}
     plain |= {"training.epochs": 6, "training.word_dropout": 0, "training.threads": 1, "training.learning_rate": 0.05}
     training = fit(Config().replace(plain | changes), rows, Rows.of(TEXTS[:6], TARGETS[:6]))
     while True:

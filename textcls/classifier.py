@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.artifact import Artifact, check_gives_way, read_artifact, saved_data, write_artifact
+from textcls.artifact import Artifact, check_gives_way, read_artifact, write_artifact
 from textcls.config import Config, DataSettings, parse_config
 from textcls.data import Label, Rows
 from textcls.data.memory import Given, rows_from_memory, rows_to_fit, texts_from_memory
@@ -120,7 +120,7 @@ class TextClassifier(Estimator):
             for note in notes:
                 tell(Note(note))
             stack.enter_context(_ONE_AT_A_TIME)
-            training = stack.enter_context(closing(fit(config, train, validation)))
+            training = stack.enter_context(closing(fit(config, train, validation, validation_cut=validation_data is None)))
             while True:
                 try:
                     tell(next(training))
@@ -343,7 +343,7 @@ class TextClassifier(Estimator):
 
     def _columns(self) -> DataSettings:
         """Return the settings of `data` that the model took along: of many labels, too, where `fit` found out."""
-        return parse_config({"data": saved_data(self._trained().record)}, "the model").data
+        return parse_config({"data": self._trained().record["data"]}, "the model").data
 
     def _texts(self, X: Given) -> list[str]:
         return texts_from_memory(X, self._columns(), or_text=True)

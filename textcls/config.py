@@ -5,263 +5,32 @@ Unknown names, wrong types and values out of range are collected and reported to
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ValidationError
 
 from textcls.errors import ConfigError
+from textcls.settings import DataSettings, ModelSettings, Settings, TextSettings, TrainingSettings
+
+__all__ = [
+    "Config",
+    "DataSettings",
+    "ModelSettings",
+    "TextSettings",
+    "TrainingSettings",
+    "available_cores",
+    "load_config",
+    "parse_config",
+    "parse_overrides",
+]
 
 # YAML takes the first ones for ends of lines; the others turn a terminal's text around.
 _ESCAPED = frozenset("\x85\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-class Settings(BaseModel):
-    """What every section shares: no unknown names, no changes after the check, a docstring under each field as its help."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse `epochs: true`, which Python takes for 1."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in {int, float, int | None}:
-            raise ValueError("must be a number")
-        return value
-
-
-class DataSettings(Settings):
-    """Which rows to read, and how to split them."""
-
-    model_config = ConfigDict(coerce_numbers_to_str=True)  # YAML reads the column names 0, 1, 2 as numbers
-
-    train: str | tuple[str, ...] | None = None
-    """Training rows: a path, a glob, a list of them, `hub:owner/name[:config][@split]` or `package:NAME/path`."""
-    validation: str | tuple[str, ...] | None = None
-    """Validation rows, for early stopping and calibration; cut from `train` by `validation_share` where not given."""
-    test: str | tuple[str, ...] | None = None
-    """Test rows, read once after training; cut from `train` by `test_share` where not given."""
-    text: str | tuple[str, ...] = "text"
-    """The column that holds the text, or a list of columns, joined by a new line."""
-    label: str | None = None
-    """The column that holds the label; `label` where neither this nor `labels` is given."""
-    labels: str | tuple[str, ...] | None = None
-    """The column that holds all labels of a text, or none: a list, also as JSON or as Python writes it, an object such as
-    `{"a": 1, "b": 0}`, or text with `,`, `;` or `|` between them. Or a list of columns of 0 and 1, which are then the labels.
-    Excludes `label`."""
-    weight: str | None = None
-    """The column of what each training row weighs, a number from 0 on: in the loss, the n-grams and balanced class weights."""
-    strip_labels: bool = True
-    """Strip blanks around labels, so that `spam ` is `spam`."""
-    missing_labels: Literal["error", "skip"] = "error"
-    """What to do with rows that have no label: `error` counts them and stops, `skip` leaves them out and says how many."""
-    header: bool = True
-    """Whether csv and tsv files start with a line of column names; without one the columns are named 0, 1, 2, …"""
-    delimiter: str | None = None
-    """What separates the fields of csv and tsv files: one character, or `tab`. Where not given, a comma in `.csv` and a tab in
-    `.tsv`, or another of `,` tab `;` `|` where the header has one column and that one splits header and rows evenly."""
-    quoting: Literal["auto", "csv", "none"] = "auto"
-    """Whether double quotes hold a field together (`csv`) or are characters like others (`none`). `auto` is `csv`, but for fields
-    between tabs `none` where the first megabyte, read as csv, has a fault or seems to hold rows together by their quotes."""
-    encoding: str = "utf-8"
-    """Of text files without a byte order mark, such as `cp1252` or `gbk`."""
-    encoding_errors: Literal["strict", "replace"] = "strict"
-    """What to do with bytes that cannot be decoded: `strict` stops and names the row, `replace` puts U+FFFD and counts them."""
-    max_row_bytes: int = Field(64_000_000, ge=1000)
-    """The longest row, or whole text file, that is read; a longer one is an error."""
-    validation_share: float = Field(0.1, ge=0, lt=1)
-    """Share of `train` held out for validation, by label, equal texts on one side; used where `validation` is not given."""
-    test_share: float = Field(0.0, ge=0, lt=1)
-    """Share of `train` held out for test in the same way; used where `test` is not given."""
-    split_seed: int = Field(0, ge=0)
-    """Seed of the cut, independent of `training.seed`."""
-
-    @field_validator("delimiter")
-    @classmethod
-    def _one_character(cls, value: str | None) -> str | None:
-        value = {"tab": "\t", "\\t": "\t"}.get(value or "", value)
-        if value is not None and (len(value) != 1 or value in '"\r\n'):
-            raise ValueError("must be one character other than a double quote, or tab")
-        return value
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            if codecs.lookup(value).name == "utf-8":
-                return "utf-8"
-            "".encode(value)  # refuses codecs of bytes, such as base64
-            codecs.getincrementaldecoder(value)("surrogateescape").decode(b"")  # some codecs know no handlers of errors
-        except (LookupError, TypeError, UnicodeError):
-            raise ValueError("must be an encoding that Python knows, such as utf-8, cp1252 or gbk") from None
-        return value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> DataSettings:
-        if () in (self.text, self.labels):
-            raise ValueError(f"data.{'text' if self.text == () else 'labels'} must name a column")
-        if isinstance(self.labels, tuple) and len({*self.labels}) < len(self.labels):
-            raise ValueError("data.labels names a column twice")
-        if self.label is not None and self.labels is not None:
-            raise ValueError("data.label and data.labels exclude each other: name one of them")
-        texts, labels = (
-            (names,) if isinstance(names, str) else names or () for names in (self.text, self.label or self.labels)
-        )
-        if both := [name for name in labels if name in texts]:
-            raise ValueError(f"data.text and data.label{'s' * (self.label is None)} both name the column {both[0]!r}")
-        if self.validation_share + self.test_share >= 1:
-            raise ValueError("data.validation_share and data.test_share leave no rows to train on: their sum must be below 1")
-        return self
-
-
-class TextSettings(Settings):
-    """From raw text to token ids: the same in training, evaluation, classification and export."""
-
-    tokenizer: Literal["unicode", "spacy", "basic_english"] = "unicode"
-    """`unicode` (one regular expression; exports take raw text), `spacy` (its blank one) or `basic_english` (torchtext's)."""
-    language: str = "en"
-    """Language code of the `spacy` tokenizer, for example `en`, `de`, `zh`."""
-    lowercase: bool = True
-    """Lower-case the tokens; `basic_english` always does."""
-    min_count: int = Field(1, ge=1)
-    """Keep a token when the training split holds it at least this often; the others become `<unk>`."""
-    max_vocabulary: int | None = Field(None, ge=1)
-    """Keep at most this many of the most frequent training tokens; no limit where not given."""
-    max_tokens: int = Field(1000, ge=1)
-    """Cut longer texts after this many tokens, everywhere alike."""
-    vectors: str | None = None
-    """Pretrained vectors: a GloVe, word2vec or fastText file, also in a zip (`glove.6B.zip/glove.6B.100d.txt`), or a name such as
-    `glove.6B.50d`; random where not given."""
-    extend: int = Field(0, ge=0)
-    """Keep up to this many pretrained words that training never saw, in the vectors' order."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> TextSettings:
-        if self.extend and self.vectors is None:
-            raise ValueError("text.extend needs text.vectors: there are no pretrained words to keep")
-        if self.tokenizer == "basic_english" and not self.lowercase:
-            raise ValueError("text.tokenizer basic_english always lower-cases: take unicode or spacy with text.lowercase false")
-        return self
-
-
-class ModelSettings(Settings):
-    """The network: embedding table, packed recurrent layers, final states, linear classifier."""
-
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    """The recurrent cell."""
-    embedding_size: int | None = Field(None, ge=1)
-    """Dimensions of the embedding table: those of `text.vectors` where given, else 100."""
-    hidden_size: int = Field(128, ge=1)
-    """Units of one direction of one layer."""
-    layers: int = Field(1, ge=1)
-    """Recurrent layers, stacked."""
-    bidirectional: bool = True
-    """Read each text in both directions and concatenate the two final states."""
-    bias: bool = True
-    """Whether the recurrent layers have bias weights."""
-    pooling: Literal["final", "final+max", "final+mean"] = "final"
-    """What the classifier sees of a text: the final states alone, or beside them the largest value or the mean of each of the
-    last layer's outputs over the text's tokens."""
-    ngram_slots: int = Field(0, ge=0, le=1 << 24)
-    """Rows of a hashed table of words and pairs of words, the linear classifier that stands beside the network: fitted in
-    seconds after training, its weight settled on validation rows. 65536 is enough for most data; 0 leaves it out."""
-    embedding_dropout: float = Field(0.4, ge=0, lt=1)
-    """Dropout on the values of the token embeddings, in training."""
-    type_dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of the vocabulary whose whole vectors are dropped, drawn anew in each step: a token is lost wherever it stands."""
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the recurrent weights, drawn anew in each step (DropConnect)."""
-    layer_dropout: float = Field(0.3, ge=0, lt=1)
-    """Dropout between stacked recurrent layers, in training."""
-    output_dropout: float = Field(0.5, ge=0, lt=1)
-    """Dropout on the final states before the linear classifier, in training."""
-
-    @field_validator("ngram_slots")
-    @classmethod
-    def _room_for_ngrams(cls, value: int) -> int:
-        if value == 1:
-            raise ValueError("model.ngram_slots 1 leaves no row for a word: give 0, or some thousands")
-        return value
-
-
-class TrainingSettings(Settings):
-    """The optimiser, the loop and where it runs."""
-
-    epochs: int = Field(20, ge=1)
-    """Passes over the training rows, at most: early stopping may end sooner."""
-    batch_size: int = Field(64, ge=1)
-    """Texts a step."""
-    batch_tokens: int | None = Field(None, ge=1)
-    """Tokens a step, at most: steps of long texts have fewer texts than `batch_size`."""
-    learning_rate: float = Field(2e-3, gt=0)
-    """Peak learning rate of AdamW."""
-    weight_decay: float = Field(0.01, ge=0)
-    """AdamW's decoupled weight decay, on matrices alone; embeddings and biases are left out."""
-    warmup: float = Field(0.05, ge=0, lt=1)
-    """Share of all steps in which the learning rate rises from zero."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up."""
-    clip: float = Field(1.0, gt=0)
-    """Largest norm of the gradient; a longer one is scaled down to it."""
-    label_smoothing: float = Field(0.05, ge=0, lt=1)
-    """Share of the target that is spread over all classes; with `data.labels` it draws each label's target to 0.5."""
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    """What a text weighs in the loss, by its class: `none`, `balanced` (rows / (classes * rows of the class)) or a weight by label.
-    With `data.labels` it is that of having the label, and `balanced` is rows without it / rows with it, from 1/20 to 20."""
-    consistency: float = Field(0.0, ge=0)
-    """Weight in the loss of how far two passes over a batch disagree, each with dropouts of its own; above 0 a step costs two."""
-    word_dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of the training tokens replaced by `<unk>`, drawn anew in each step."""
-    average: float = Field(0.998, ge=0, lt=1)
-    """Decay of the moving average of the weights, which is what is evaluated and kept; 0 switches it off."""
-    embedding_rate: float = Field(1.0, gt=0)
-    """Learning rate of the embedding table, as a share of the others': below 1 it stays nearer to pretrained vectors."""
-    freeze_embeddings: bool = False
-    """Leave the embedding table as it was initialised."""
-    patience: int = Field(6, ge=1)
-    """Stop after this many epochs without a better validation metric."""
-    metric: Literal["macro_f1", "accuracy", "micro_f1", "weighted_f1", "log_loss"] = "macro_f1"
-    """The validation metric that chooses the best epoch."""
-    seed: int = Field(0, ge=0)
-    """Seed of the initial weights, the batches and every dropout."""
-    device: str = "auto"
-    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps` (checked against the CPU first)."""
-    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
-    """Of matrix products in training on CUDA; the CPU and every score keep fp32."""
-    threads: int | None = Field(None, ge=1)
-    """CPU threads: every core where not given. Weights are identical only for the same number."""
-    checkpoint_minutes: float = Field(10.0, gt=0)
-    """Minutes between two checkpoints within an epoch; each epoch ends with one. `textcls train --resume` goes on from them."""
-    tensorboard: bool = False
-    """Write TensorBoard's event files beside the log (needs the `tensorboard` extra)."""
-
-    @field_validator("class_weights", mode="before")
-    @classmethod
-    def _labels_by_text(cls, value: Any) -> Any:
-        """Labels that YAML reads as numbers or truth values compare by their text, as in the data."""
-        if not isinstance(value, Mapping):
-            return value
-        return {str(label).lower() if isinstance(label, bool) else str(label): weight for label, weight in value.items()}
-
-    @field_validator("class_weights")
-    @classmethod
-    def _no_negative_weight(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and any(weight < 0 for weight in value.values()):
-            raise ValueError("training.class_weights must not be negative")
-        return value
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, value: str) -> str:
-        kind, _, index = value.partition(":")
-        if kind not in {"auto", "cpu", "cuda", "mps"} or (index and not (kind == "cuda" and index.isdigit())):
-            raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
-        return value
 
 
 class Config(Settings):
@@ -292,12 +61,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
+def load_config(
+    path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = (), amend: Callable[..., dict[str, Any]] = dict
+) -> Config:
     """Read a YAML file of settings and lay `a.b=c` overrides over it.
 
     Args:
         path: The YAML file.
         overrides: Items such as `training.epochs=3`, whose value is read as YAML, or values by dotted name.
+        amend: Gives what the sections of the file should be, before they are checked.
 
     Raises:
         ConfigError: The file cannot be read, or a setting is unknown or does not fit; every fault is named.
@@ -318,7 +90,7 @@ def load_config(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] =
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: expected sections data, text, model and training, found a {type(tree).__name__}")
     changes = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
-    return parse_config(_merge(tree or {}, changes), str(path))
+    return parse_config(_merge(amend(tree or {}), changes), str(path))
 
 
 class _StrictLoader(yaml.SafeLoader):

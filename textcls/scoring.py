@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.artifact import saved_data
 from textcls.config import parse_config
 from textcls.data import LabelSet, Rows
 from textcls.data.formats import for_none
 from textcls.data.labelled import read_sources
 from textcls.data.labels import require_known, spelt_otherwise
-from textcls.data.sources import resolve
+from textcls.data.sources import Labelled, resolve
+from textcls.errors import named
 from textcls.evaluation import Mistake, Targets, evaluate_blocks, mistakes
 from textcls.inference.own_columns import with_own_columns
 from textcls.inference.predictor import Predictor
@@ -76,7 +76,7 @@ def evaluate(
     column = "labels" if predictor.many else "label"
     given = {"text": text, column: label, "header": header, "encoding_errors": encoding_errors}
     given |= {"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "missing_labels": missing_labels}
-    usual = saved_data(predictor.record)
+    usual = dict(predictor.record["data"])
     changed = usual | {name: value for name, value in given.items() if value is not None}
     settings = parse_config({"data": changed}, "evaluate").data
     sources = resolve(data, "test")
@@ -86,8 +86,28 @@ def evaluate(
         errors = with_own_columns(errors, places, data if isinstance(data, str) else tuple(data), settings)
     spelt = spelt_otherwise(rows.labels.distinct, LabelSet(predictor.labels))
     notes = for_none({one.kind for one in sources}, settings, parse_config({"data": usual}, "the model").data)
-    notes += [*rows.notes, *([f"labels that the model knows otherwise spelt: {spelt}"] if spelt else [])]
+    notes += [
+        *_learned_from(predictor.record, sources),
+        *rows.notes,
+        *([f"labels that the model knows otherwise spelt: {spelt}"] if spelt else []),
+    ]
     return Evaluation(report, errors, tuple(notes))
+
+
+def _learned_from(record: Mapping[str, Any], sources: Sequence[Labelled]) -> list[str]:
+    """Tell of rows that the model was trained on."""
+    origin = record["provenance"]
+    known = {file.get("sha256") or file.get("fingerprint") for file in origin.get("data", {}).get("train", [])} - {None}
+    if not known:
+        return []
+    found = (one.fingerprint() for one in sources)
+    names = [str(one.get("file") or one.get("dataset")) for one in found if {one.get("sha256"), one.get("fingerprint")} & known]
+    if not names:
+        return []
+    what = "its rows, in the end those of validation too" if "refit" in origin else "its rows"
+    if "test" in record["metrics"] and "test" not in origin["data"]:
+        what += ", but for those cut for test"
+    return [f"the model learned from {named(names)}, {what}: these figures say little of new texts"]
 
 
 def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]], list[int]]:

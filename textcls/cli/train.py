@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, metrics_table, say, showing, tell
+from textcls.cli.output import INTERRUPTED, figure, metric_names, metrics_table, say, showing, tell
 from textcls.cli.source import (
     LabelOption,
     LabelsOption,
@@ -109,11 +110,38 @@ def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
         return train_model(config, folder, report=display, **options)
 
 
+def compared(run: Run) -> Iterator[str]:
+    """Say what a linear model, and the most frequent label, reach on the rows of the last column of the table."""
+    split, report = list(run.metrics.items())[-1]
+    name = run.artifact.config.training.metric
+    name = name if name != "log_loss" else "macro_f1" if run.artifact.many else "accuracy"
+    called = metric_names(run.artifact.many)[name]
+    constant = "the most frequent labels" if run.artifact.many else "always the most frequent label"
+    reached = {"a linear model": report.get("linear"), constant: report["majority"]}
+    shown = "; ".join(f"{what} {figure(scores[name])}" for what, scores in reached.items() if scores)
+    yield f"on the same {split} rows, {called}: {shown}"
+    if report.get("linear") and report[name] <= report["linear"][name] and report[name] < 1:
+        yield f"note: the model is no better than a linear one on these rows; {advice(run)}"
+
+
+def advice(run: Run) -> str:
+    """Name a setting that is likely to help and is not in use."""
+    from textcls.text.vector_names import on_this_machine
+
+    if run.artifact.provenance.get("vectors") is None and not on_this_machine():  # which are of another language, if there
+        return "try pretrained vectors: --vectors glove.6B.50d"
+    if run.artifact.config.model.pooling == "final":
+        return "try --set model.pooling=final+max"
+    return "more rows may help, or textcls tune"
+
+
 def _show(run: Run) -> None:
     """Print the result table, where the model is, and what to do with it."""
     if run.metrics:
         tell()
         say(metrics_table(run.metrics, _SHOWN_OF_MANY if run.artifact.many else _SHOWN))
+        for line in compared(run):
+            tell(line)
     model = shlex.quote(str(run.folder / "model"))
     tell(f"\nmodel: {model}   log, metrics and pictures: {shlex.quote(str(run.folder))}")
     tell("\nNext:")

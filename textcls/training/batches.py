@@ -19,6 +19,7 @@ from textcls.model.packing import moved
 from textcls.text import UNK, Encoded
 from textcls.training.distributed import World
 
+_USUAL_BATCH, _SMALLEST_BATCH, _FEWEST_BATCHES = 64, 8, 16  # texts a step, and steps a pass, where the batch size is `auto`
 _WINDOW = 50  # batches sorted by length together: wide enough for like lengths, narrow enough for a fresh mix in each epoch
 
 _Item = TypeVar("_Item")
@@ -123,7 +124,7 @@ def drop_words(ids: NDArray[np.int64], share: float, draw: np.random.Generator) 
 def shuffled_batches(
     lengths: NDArray[np.int64], settings: TrainingSettings, generator: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Split all rows into the batches of one epoch.
+    """Split all rows into the batches of one epoch, again and again where they make fewer than `epoch_steps`.
 
     Args:
         lengths: Tokens of each row, int64 [n].
@@ -131,14 +132,26 @@ def shuffled_batches(
         generator: Settles the order.
 
     Returns:
-        Row numbers of each batch; every row once.
+        Row numbers of each batch; every row as often as every other.
     """
+    usual = min(_USUAL_BATCH, max(_SMALLEST_BATCH, len(lengths) // _FEWEST_BATCHES))
+    size = usual if settings.batch_size == "auto" else settings.batch_size
+    batches: list[NDArray[np.int64]] = []
+    while len(batches) < settings.epoch_steps:
+        batches += _one_pass(lengths, size, settings.batch_tokens, generator)
+    return batches
+
+
+def _one_pass(
+    lengths: NDArray[np.int64], size: int, tokens: int | None, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Split all rows into batches, in random order; every row once."""
     order = generator.permutation(len(lengths))
     batches = []
-    for start in range(0, len(order), _WINDOW * settings.batch_size):
-        window = order[start : start + _WINDOW * settings.batch_size]
+    for start in range(0, len(order), _WINDOW * size):
+        window = order[start : start + _WINDOW * size]
         window = window[np.argsort(lengths[window], kind="stable")]
-        batches += [window[cut:end] for cut, end in _cuts(lengths[window], settings.batch_size, settings.batch_tokens)]
+        batches += [window[cut:end] for cut, end in _cuts(lengths[window], size, tokens)]
     return [batches[i] for i in generator.permutation(len(batches))]
 
 

@@ -182,6 +182,10 @@ class Checkpoints:
             raise InputError(f"{_run_of(self.folder)}: cannot be resumed, for {'; '.join(odd[:3])}; put it back, or train anew")
         self._about[name] = value
 
+    def noted(self, name: str) -> Any:
+        """Return what `expect` noted when the run began; None where it noted nothing."""
+        return self._about.get(name)
+
     def settled(self, name: str, value: Any) -> Any:
         """Return what this machine settles, such as its number of threads, or for a resumed run what the first one settled."""
         return self._about.setdefault(name, value)

@@ -18,26 +18,23 @@ import textcls
 from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings, available_cores
 from textcls.data import LabelSet, Rows
-from textcls.errors import ConfigError, InputError, TrainingError, is_out_of_memory
-from textcls.evaluation import Targets, evaluate_blocks, fit_temperature, fit_temperature_multi, probabilities_of
+from textcls.errors import ConfigError, InputError, TrainingError
+from textcls.evaluation import Targets, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
-from textcls.storage import row_blocks
 from textcls.text import PAD, UNK, Encoder, Vocabulary
 from textcls.text.vectors import PretrainedVectors
-from textcls.training.batches import LabelledSplit
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
 from textcls.training.failures import SMALLER_NETWORK, memory_for
-from textcls.training.loop import best_thresholds, score, training_loop
-from textcls.training.ngrams import add_ngrams
+from textcls.training.finish import Baselines, finish, report_of, unsettled
+from textcls.training.loop import score, training_loop
 from textcls.training.prepare import Prepared, labelled_split, prepare
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
 _DEFAULT_EMBEDDING_SIZE = 100
 _LAST_SECOND = 253_402_300_799  # of the year 9999
-_DEFAULT_THRESHOLD = 0.5  # where no validation rows tell a better one
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ class Fitted:
         network: The network with the same weights, on its device.
         labels: Its classes.
         encoder: Its encoder.
+        baselines: What it is compared with.
         probabilities: Calibrated, of the validation split, float64 [n, classes]; None without that split.
         targets: Class of each validation text, int64 [n], or whether it has each label, bool [n, labels].
         stopped: Whether `should_stop` ended training before its time.
@@ -58,6 +56,7 @@ class Fitted:
     network: Network
     labels: LabelSet
     encoder: Encoder
+    baselines: Baselines
     probabilities: NDArray[np.float64] | None = None
     targets: Targets | None = None
     stopped: bool = False
@@ -80,6 +79,7 @@ def fit(
     train: Rows,
     validation: Rows | None,
     *,
+    validation_cut: bool = False,
     prepared: Prepared | None = None,
     start_from: Artifact | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -93,6 +93,7 @@ def fit(
         train: Rows to learn from: labels, vocabulary, vectors and class weights come from these alone. Where they have lists of
             labels, a text may have many of them, or none.
         validation: Rows that choose the best epoch, the temperature and the thresholds.
+        validation_cut: Whether they were cut from the training data, so that `training.refit` may learn from them in the end.
         prepared: What `prepare` gave for the same rows, `text` settings and `start_from`, so that it need not be done again.
         start_from: A trained model whose vocabulary, text and network settings and weights to start from.
         should_stop: Asked after each step; once true, the best weights so far are kept.
@@ -114,13 +115,14 @@ def fit(
     checkpoints = checkpoints or Checkpoints()
     if start_from is not None:
         yield from _setting_notes(start_from, config)
-    if config.model.ngram_slots and validation is None:
+    if config.model.ngram_slots not in {0, "auto"} and validation is None:
         raise ConfigError("model.ngram_slots needs validation rows, which settle what it weighs, and there are none")
     if start_from is not None:
         config = _settings_of(start_from, config)
     if config.model.ngram_slots and validation is None:
-        yield Note("the n-grams of the trained model are left out: there are no validation rows to settle what they weigh")
+        yield Note("n-grams are left out: there are no validation rows to settle what they weigh")
         config = _without_ngrams(config)
+    config = _vectors_as_before(config, checkpoints)
     if not world.first:
         config = _without_ngrams(config)  # the first process alone keeps the model
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
@@ -148,23 +150,12 @@ def fit(
         )
         stopped = should_stop()  # asked now: who stops it later finds it trained
 
-        temperature, metrics, probabilities = 1.0, {}, None
-        thresholds = np.full(len(labels), _DEFAULT_THRESHOLD, np.float32) if train.many else None
-        if validation_split is not None:
-            logits = score(network, validation_split.encoded)
-            if slots := config.model.ngram_slots:
-                try:
-                    yield from add_ngrams(network, train_split, validation_split, logits, slots, config.training)
-                except (MemoryError, RuntimeError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    failure = failure or TrainingError("out of memory while n-grams were fitted: lower model.ngram_slots")
-                    config = _without_ngrams(config)
-                logits = score(network, validation_split.encoded)
-            temperature = _temperature(logits, validation_split)
-            probabilities = probabilities_of(logits, temperature, many=train.many)
-            thresholds = best_thresholds(probabilities, validation_split)
-            metrics = {"validation": _report(probabilities, validation_split, thresholds)}
+        if validation_split is None:
+            done = unsettled(train_split)
+        else:
+            refit = validation_cut and config.training.refit
+            done = yield from finish(network, train_split, validation_split, config, refit=refit, known=prepared.linears)
+            failure = failure or done.failure
     provenance = {
         "textcls_version": textcls.__version__,
         "torch_version": torch.__version__,
@@ -176,20 +167,21 @@ def fit(
     }
     if start_from is not None:
         provenance["started_from"] = start_from.fingerprint
-    weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
+    if done.refitted:
+        provenance["refit"] = {"rows": done.refitted, "splits": ["train", "validation"]}
     artifact = Artifact(
-        config=_without_paths(_with_label_column(config, train.many)),
+        config=_resolved(config, network, vectors, train.many),
         vocabulary=vocabulary,
         labels=labels.labels,
-        weights=weights,
-        temperature=temperature,
+        weights={name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()},
+        temperature=done.temperature,
         many=train.many,
-        thresholds=None if thresholds is None else tuple(thresholds.tolist()),
-        metrics=metrics,
+        thresholds=None if done.thresholds is None else tuple(done.thresholds.tolist()),
+        metrics={} if validation_split is None else {"validation": done.metrics},
         provenance=provenance,
     )
     targets = None if validation_split is None else validation_split.targets
-    fitted = Fitted(artifact, network, labels, encoder, probabilities, targets, stopped)
+    fitted = Fitted(artifact, network, labels, encoder, done.baselines, done.probabilities, targets, stopped)
     if failure is not None:
         raise TrainingStoppedError(str(failure), fitted)
     return fitted
@@ -201,19 +193,7 @@ def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[n
     model = fitted.artifact
     probabilities = probabilities_of(score(fitted.network, split.encoded), model.temperature, many=model.many)
     thresholds = None if model.thresholds is None else np.array(model.thresholds, np.float32)
-    return _report(probabilities, split, thresholds), probabilities, split.targets
-
-
-def _report(probabilities: NDArray[np.float64], split: LabelledSplit, thresholds: NDArray[np.float32] | None) -> dict[str, Any]:
-    """Evaluate in single precision, as a loaded model gives its probabilities: the log loss of a sure error depends on it."""
-    blocks = ((probabilities[rows].astype(np.float32), split.targets[rows]) for rows in row_blocks(*probabilities.shape))
-    return evaluate_blocks(blocks, split.labels, thresholds)
-
-
-def _temperature(logits: NDArray[np.float32], split: LabelledSplit) -> float:
-    if split.many:
-        return fit_temperature_multi(logits, split.targets[:, : logits.shape[1]].astype(np.bool_))
-    return fit_temperature(logits, split.targets.astype(np.int64))
+    return report_of(probabilities, split, thresholds) | fitted.baselines.report(split), probabilities, split.targets
 
 
 @contextmanager
@@ -269,7 +249,10 @@ def _without_ngrams(config: Config) -> Config:
 def _settings_of(artifact: Artifact, config: Config) -> Config:
     """Text settings and the network's shape come from the trained model; dropouts may change, and n-grams, which are fitted anew."""
     changes = {name: value for name, value in config.model.model_dump().items() if name.endswith("_dropout")}
-    changes["ngram_slots"] = config.model.ngram_slots or artifact.config.model.ngram_slots
+    if config.model.ngram_slots == "auto" and not artifact.config.model.ngram_slots:
+        changes["ngram_slots"] = 0
+    else:
+        changes["ngram_slots"] = config.model.ngram_slots
     model = artifact.config.model.model_copy(update=changes)
     return config.model_copy(update={"text": artifact.config.text, "model": model})
 
@@ -282,6 +265,25 @@ def _setting_notes(artifact: Artifact, config: Config) -> Iterator[Note]:
         for name in asked:
             if asked[name] not in (has[name], default[name]):
                 yield Note(f"{section}.{name} {asked[name]} is not used: the trained model has {has[name]}")
+
+
+def _vectors_as_before(config: Config, checkpoints: Checkpoints) -> Config:
+    """A run that goes on has the vectors that it began with, whatever has come to this machine since."""
+    if config.text.vectors != "auto" or not checkpoints.resumed:
+        return config
+    origin = checkpoints.noted("text.vectors")
+    text = {"vectors": origin["name"]} if origin else {"vectors": None, "extend": 0}
+    return config.model_copy(update={"text": config.text.model_copy(update=text)})
+
+
+def _resolved(config: Config, network: Network, vectors: PretrainedVectors | None, many: bool) -> Config:
+    """Return the settings as they turned out, for the model to keep."""
+    slots = 0 if network.ngrams is None else len(network.ngrams.weight)
+    text = config.text
+    if text.vectors == "auto":
+        text = text.model_copy(update={"vectors": vectors and vectors.name, "extend": text.extend if vectors else 0})
+    model = config.model.model_copy(update={"ngram_slots": slots})
+    return _without_paths(_with_label_column(config.model_copy(update={"text": text, "model": model}), many))
 
 
 def _with_label_column(config: Config, many: bool) -> Config:

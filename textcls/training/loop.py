@@ -103,13 +103,14 @@ def _epochs(
         model.train()
         clock.go()
         batches = state.batches(train.encoded.lengths, settings)
-        seen, steps = sum(map(len, batches[: state.step])), len(batches)
+        sizes, steps = list(map(len, batches)), len(batches)
+        seen, rows = sum(sizes[: state.step]), sum(sizes)
 
         def make(step: int, epoch: int = state.epoch, batches: list[NDArray[np.int64]] = batches) -> TrainingBatch:
             return make_batch(train, batches[step], settings, world, epoch, step).to(weights.device)
 
         for batch in batches_of(make, range(state.step, steps)):
-            middle = (state.epoch - 1 + (seen + len(batch.rows) / 2) / len(train.targets)) / settings.epochs  # so no rate is 0
+            middle = (state.epoch - 1 + (seen + len(batch.rows) / 2) / rows) / settings.epochs  # so no rate is 0
             world.seed(settings.seed, state.epoch, state.step)
             state.optimizer.rate = settings.learning_rate * learning_rate_factor(middle, settings)
             loss = train_step(model, train, batch, state.optimizer, weights, settings, world)
@@ -126,7 +127,7 @@ def _epochs(
                     raise _diverged(f"the loss became {mean}", state)
                 recent_loss.zero_()
                 recent_steps = 0
-                done = (state.epoch - 1 + seen / len(train.targets)) / settings.epochs
+                done = (state.epoch - 1 + seen / rows) / settings.epochs
                 left = clock.seconds / done * (1 - done)
                 yield Progress(state.epoch, settings.epochs, state.step, steps, mean, clock.tokens_per_second(), left)
                 if stopping or checkpoints.due():

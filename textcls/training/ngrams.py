@@ -1,77 +1,120 @@
-"""Fitting the linear classifier beside the network, and settling how much it says: in seconds, once the network is trained."""
+"""Fitting the linear classifier beside the network, on words and pairs of words: in seconds, once the network is trained."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from textcls.config import TrainingSettings
-from textcls.evaluation import fit_mixture
-from textcls.model import Network, Ngrams, pack
+from textcls.evaluation import Targets
+from textcls.model import Ngrams, pack
 from textcls.model.ngrams import slots_of
 from textcls.model.packing import batches_of_tokens
-from textcls.text import Encoded
+from textcls.text import UNK, Encoded
 from textcls.training.batches import LabelledSplit
-from textcls.training.events import Event, Note
 
 MOST_TOKENS = 1 << 23  # to fit on: their features take about 600 MB while the machines learn
-_MOST_JUDGES = 20_000  # validation rows that settle two or few numbers
+FEWEST_SLOTS, MOST_SLOTS = 1 << 12, 1 << 22
+TABLE_BYTES = 16_000_000  # of the table at most, where its size is settled here
+_VALUE_BYTES = 2
+_MOST_SHARING = 8  # words and pairs on a row
 _BLOCK_TOKENS = 1 << 18
 _NEVER = -1.0  # what a machine says of a text that is surely of another class
 _ONE_LABEL, _MANY_LABELS = 1.0, 0.1  # C; what `textcls.evaluation.baselines` gives the same machines
 
 
-def add_ngrams(
-    network: Network,
-    train: LabelledSplit,
-    validation: LabelledSplit,
-    logits: NDArray[np.float32],
-    slots: int,
-    settings: TrainingSettings,
-) -> Iterator[Event]:
-    """Fit the linear classifier and put it beside a trained network, with the weight that is best on the validation rows.
+@dataclass(frozen=True)
+class Linear:
+    """A linear classifier over hashed words and pairs of words.
 
-    Args:
-        network: Without n-grams so far.
-        train: The rows to learn from.
-        validation: The rows that settle the weight.
-        logits: The network's, of the validation rows, float32 [n, classes].
-        slots: Rows of the table.
-        settings: Class weights, and the seed.
-
-    Yields:
-        Notes before and after.
-
-    Raises:
-        MemoryError: The table or the features do not fit; the network is as it was.
-        RuntimeError: They do not fit on the network's device; the network is as it was.
+    Attributes:
+        table: Scores by slot, inverse document frequencies included, float64 [slots, classes].
+        bias: Float64 [classes].
     """
-    draw = np.random.default_rng(settings.seed)
-    weighing = np.arange(len(train.encoded)) if train.weights is None else np.flatnonzero(train.weights)
-    rows = weighing[sample(train.encoded.lengths[weighing], draw)]
-    of_all = "" if len(rows) == len(train.encoded) else f" of {len(rows):,} of the {len(train.encoded):,} texts"
-    yield Note(f"n-grams: fitting a linear classifier to words and pairs of words{of_all}, {slots:,} slots")
-    table, bias = fit_ngrams(train, rows, slots, settings)
-    judges = np.sort(draw.permutation(len(validation.encoded))[:_MOST_JUDGES])
-    logits, targets = logits[judges], validation.targets[judges]
-    scores = _by_root(counts_of(validation.encoded, judges, slots)) @ table + bias
-    known = targets[:, : len(bias)].astype(np.bool_) if validation.many else targets.astype(np.int64)
-    of_network, of_ngrams, intercepts = fit_mixture(logits, scores, known)
-    ngrams = Ngrams(slots, len(bias))
-    ngrams.weight.copy_(torch.from_numpy(of_ngrams * table))
-    ngrams.bias.copy_(torch.from_numpy(of_ngrams * bias + intercepts))
-    network.ngrams = ngrams.to(network.classifier.weight.device)
-    with torch.no_grad():
-        for parameter in network.classifier.parameters():
-            parameter.mul_(of_network)
-    spreads = of_network * logits.std(axis=0).mean(), of_ngrams * scores.std(axis=0).mean()
-    if any(spreads):
-        yield Note(f"n-grams: they join the network and make {spreads[1] / sum(spreads):.0%} of the differences between texts")
+
+    table: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def logits(self, encoded: Encoded, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Return its scores of some texts, float64 [rows, classes]; of all of them where `rows` is None."""
+        rows = np.arange(len(encoded)) if rows is None else rows
+        return np.asarray(_by_root(counts_of(encoded, rows, len(self.table))) @ self.table + self.bias)
+
+    def module(self, factor: float, intercepts: NDArray[np.float64], max_tokens: int) -> Ngrams:
+        """Return it as a part of the network for texts of `max_tokens`, its scores times a factor, with intercepts."""
+        return Ngrams.of(factor * self.table, factor * self.bias + intercepts, max_tokens)
+
+
+Linears = dict[tuple[int | str, str, int], Linear]
+"""Linear classifiers of the same rows, by the settings they depend on: slots, class weights and seed."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts as counts: what a linear classifier learns from.
+
+    Attributes:
+        counts: How often each text has each slot, scipy's sparse array [n, slots].
+        targets: The class of each, int64 [n], or whether it has each label, bool [n, classes].
+        weights: What each weighs, float64 [n]; None where all weigh the same.
+    """
+
+    counts: Any
+    targets: Targets
+    weights: NDArray[np.float64] | None
+
+    def __add__(self, other: Examples) -> Examples:
+        from scipy.sparse import vstack
+
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            weights = np.concatenate([one.weighing for one in (self, other)])
+        counts = vstack([self.counts, other.counts], format="csr")
+        return Examples(counts, np.concatenate([self.targets, other.targets]), weights)
+
+    @property
+    def weighing(self) -> NDArray[np.float64]:
+        """What each text weighs, float64 [n]."""
+        return np.ones(len(self.targets)) if self.weights is None else self.weights
+
+
+def settled_slots(train: LabelledSplit) -> int:
+    """Return the rows of the table for some texts: twice their different words and pairs, so that few of them share one.
+
+    It is a power of two, and no more than what makes the table 16 MB; 0 where a row would then be shared by too many.
+    """
+    found = distinct(train.encoded)
+    most = 1 << (TABLE_BYTES // (_VALUE_BYTES * len(train.labels))).bit_length() - 1
+    if found > _MOST_SHARING * most:
+        return 0
+    return min(max(1 << (2 * found - 1).bit_length(), FEWEST_SLOTS), most, MOST_SLOTS)
+
+
+def distinct(encoded: Encoded) -> int:
+    """Return how many different words, and pairs of neighbouring words, texts have; those that are not known do not count."""
+    ids = encoded.ids.astype(np.int64)
+    known = ids > UNK
+    within = np.ones(len(ids), np.bool_)
+    within[encoded.offsets[1:] - 1] = False  # the last word of a text has no next
+    pair = np.flatnonzero(known[:-1] & known[1:] & within[:-1])
+    pairs = np.unique(ids[pair] * (int(ids.max(initial=0)) + 1) + ids[pair + 1])
+    return len(np.unique(ids[known])) + len(pairs)
+
+
+def examples(split: LabelledSplit, rows: NDArray[np.int64], slots: int) -> Examples:
+    """Return some rows of a split."""
+    weights = None if split.weights is None else split.weights[rows]
+    return Examples(counts_of(split.encoded, rows, slots), split.targets[rows], weights)
+
+
+def rows_to_fit(split: LabelledSplit, draw: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows to learn from: those that weigh something, or as many at random as `MOST_TOKENS` allows."""
+    weighing = np.arange(len(split.encoded)) if split.weights is None else np.flatnonzero(split.weights)
+    return weighing[sample(split.encoded.lengths[weighing], draw)]
 
 
 def sample(lengths: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.int64]:
@@ -80,48 +123,45 @@ def sample(lengths: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.
     return np.sort(order[: max(1, int(np.searchsorted(np.cumsum(lengths[order]), MOST_TOKENS, side="right")))])
 
 
-def fit_ngrams(
-    train: LabelledSplit, rows: NDArray[np.int64], slots: int, settings: TrainingSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def fit_linear(given: Examples, labels: tuple[str, ...], settings: TrainingSettings) -> Linear:
     """Fit linear support vector machines, one against the rest, on hashed words and pairs of words.
 
     A text's features are its counts, each times its inverse document frequency, over the square root of their number. A text that
     weighs 2 is the same as one that stands there twice.
 
     Args:
-        train: The texts and their labels.
-        rows: Those to learn from.
-        slots: Rows of the table.
+        given: The texts and their labels.
+        labels: Text of each class.
         settings: Class weights, and the seed of the order in which the solver visits the rows.
 
     Returns:
-        Scores by slot, inverse document frequencies included, float64 [slots, classes], and the bias of each class, float64
-        [classes]. A class that none of the rows has is never likely; with many labels, one that all or none have scores nothing.
+        A class that none of the rows has is never likely; with many labels, one that all or none have scores nothing.
     """
     from scipy.sparse import diags_array
 
-    classes, given = len(train.labels), settings.class_weights
-    counts, targets = counts_of(train.encoded, rows, slots), train.targets[rows]
-    of_rows = None if train.weights is None else train.weights[rows]
-    texts = np.ones(len(rows)) if of_rows is None else of_rows
-    of_counts = np.repeat(texts, np.diff(counts.indptr))
-    rarity = np.log((1 + texts.sum()) / (1 + np.bincount(counts.indices, of_counts, minlength=slots))) + 1
+    counts, targets, weights = given.counts, given.targets, settings.class_weights
+    slots, classes = counts.shape[1], len(labels)
+    of_counts = np.repeat(given.weighing, np.diff(counts.indptr))
+    rarity = np.log((1 + given.weighing.sum()) / (1 + np.bincount(counts.indices, of_counts, minlength=slots))) + 1
     if counts.nnz:  # so that a text's features have a length of about 1
         rarity /= np.average(rarity[counts.indices], weights=counts.data * of_counts)
-    features = _by_root(counts) @ diags_array(rarity)
+    used = np.unique(counts.indices)  # the others are zero
+    features = _by_root(counts)[:, used] @ diags_array(rarity[used])
     table, bias = np.zeros((slots, classes)), np.zeros(classes)
-    if train.many:
+    if targets.ndim == 2:
         for label, has in enumerate(targets.T):
-            weights = {1: given[train.labels[label]]} if isinstance(given, dict) else given
+            of_label = {1: weights[labels[label]]} if isinstance(weights, dict) else weights
             if has.any() and not has.all():
-                table[:, [label]], bias[[label]] = _machines(features, has, _MANY_LABELS, weights, settings.seed, of_rows)
+                found, bias[[label]] = _machines(features, has, _MANY_LABELS, of_label, settings.seed, given.weights)
+                table[used, label] = found[:, 0]
     else:
-        weights = {number: given[label] for number, label in enumerate(train.labels)} if isinstance(given, dict) else given
-        found = np.unique(targets)
+        of_classes = {number: weights[label] for number, label in enumerate(labels)} if isinstance(weights, dict) else weights
+        seen = np.unique(targets)
         bias[:] = _NEVER
-        if len(found) > 1:
-            table[:, found], bias[found] = _machines(features, targets, _ONE_LABEL, weights, settings.seed, of_rows)
-    return table * rarity[:, None], bias
+        if len(seen) > 1:
+            found, bias[seen] = _machines(features, targets, _ONE_LABEL, of_classes, settings.seed, given.weights)
+            table[used[:, None], seen] = found
+    return Linear(table * rarity[:, None], bias)
 
 
 def _machines(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,13 @@ from textcls.data.weights import summable
 from textcls.errors import DataError, quoted
 from textcls.text import Encoded, Encoder, Vocabulary
 from textcls.text.cache import EncodingCache
+from textcls.text.vector_names import on_this_machine
 from textcls.text.vectors import PretrainedVectors, load_vectors
 from textcls.training.batches import LabelledSplit
 from textcls.training.events import Event, Note
+from textcls.training.ngrams import Linears
+
+_COVERED = 0.8  # of the tokens, for vectors that nobody asked for: below, they are of another language
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Prepared:
         vectors: The pretrained vectors of the vocabulary; None where `text.vectors` is not given or training starts from a model.
         train: The rows to learn from.
         validation: The rows that choose the best epoch; None where there are none.
+        linears: The linear classifiers that were fitted to `train` so far, for who trains several times.
     """
 
     labels: LabelSet
@@ -40,6 +45,7 @@ class Prepared:
     vectors: PretrainedVectors | None
     train: LabelledSplit
     validation: LabelledSplit | None
+    linears: Linears = field(default_factory=dict)
 
 
 def prepare(
@@ -48,7 +54,7 @@ def prepare(
     """Turn rows into numbers: labels, vocabulary, vectors and encoded texts.
 
     Args:
-        config: The settings; those of `text` alone count here.
+        config: The settings; those of `text` and `model.embedding_size` count here.
         train: Rows to learn from: labels, vocabulary and vectors come from these alone.
         validation: Rows that choose the best epoch.
         start_from: A trained model whose vocabulary to use.
@@ -72,16 +78,9 @@ def prepare(
     cache = EncodingCache(config.text)
     if start_from is None:
         encoded, vocabulary, counts = cache.encode_training(train.texts)
-        if config.text.vectors is not None:
-            encoder = Encoder.from_settings(config.text, vocabulary)
-            vectors = load_vectors(
-                config.text.vectors,
-                vocabulary.tokens,
-                extend=config.text.extend,
-                accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
-            )
+        vectors = yield from _load_vectors(config, vocabulary, counts)
+        if vectors is not None:
             vocabulary = vocabulary.extended(vectors.extra_words)
-            yield Note(_coverage(vectors, counts))
     else:
         vocabulary = start_from.vocabulary
         encoded = cache.encode(train.texts, Encoder.from_settings(config.text, vocabulary), vocabulary)
@@ -91,11 +90,38 @@ def prepare(
     validation_split = None
     if validation is not None:
         validation_split = labelled_split(cache.encode(validation.texts, encoder, vocabulary), labels, validation)
+        validation_split = replace(validation_split, weights=validation.weights)
     if cache.hits:
         yield Note("encoded texts: from the cache")
     if validation_split is None:
         yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
     return Prepared(labels, vocabulary, encoder, vectors, train_split, validation_split)
+
+
+def _load_vectors(
+    config: Config, vocabulary: Vocabulary, counts: NDArray[np.int64]
+) -> Generator[Event, None, PretrainedVectors | None]:
+    """Load the vectors that the settings name; for `auto` those that are on this machine, if they know most of the tokens."""
+    source, auto = config.text.vectors, config.text.vectors == "auto"
+    if auto:
+        source = None if config.model.embedding_size else on_this_machine()
+        if source is None and config.text.extend:
+            yield Note("text.extend is not used: text.vectors auto found no vectors on this machine")
+    if source is None:
+        return None
+    encoder = Encoder.from_settings(config.text, vocabulary)
+    vectors = load_vectors(
+        source,
+        vocabulary.tokens,
+        extend=config.text.extend,
+        accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
+    )
+    covered = vectors.coverage(counts)[1]
+    if auto and covered < _COVERED:
+        yield Note(f"vectors: {vectors.name} is here, and not used: it covers {covered:.1%} of the tokens")
+        return None
+    yield Note(_coverage(vectors, counts) + ("; text.vectors none leaves them out" if auto else ""))
+    return vectors
 
 
 def _weights(train: Rows) -> NDArray[np.float64] | None:

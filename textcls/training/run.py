@@ -117,6 +117,7 @@ def train(
             config,
             splits.train,
             splits.validation,
+            validation_cut="validation" in splits.cut,
             start_from=started,
             should_stop=should_stop,
             checkpoints=checkpoints,
@@ -227,7 +228,7 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog, results: Results, tell:
         _write_model(artifact, folder, force)
     with results.taking(RECORD) as (path, force):
         write_text(path, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", force=force)
-    ngrams = artifact.config.model.ngram_slots > 0
+    ngrams = fitted.network.ngrams is not None
     for note in draw_curves(results, log.history, before_ngrams=ngrams, many=artifact.many):
         tell(note)
     if probabilities is not None and targets is not None:
