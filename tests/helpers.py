@@ -35,6 +35,7 @@ def tiny_artifact(
         "model.embedding_size": embedding_size,
         "model.hidden_size": hidden_size,
         "model.ngram_slots": 0,
+        "model.pooling": "final",
         "text.vectors": None,
     }
     config = Config().replace(sizes | {dotted(name): value for name, value in changes.items()})
