@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -100,16 +101,28 @@ def test_an_error_in_the_second_thread_is_raised() -> None:
         encoder(packed)
 
 
+FORKING = """
+import os, signal, torch
+from torch.nn.utils.rnn import pack_sequence
+from textcls.config import ModelSettings
+from textcls.model import Encoder
+
+encoder = Encoder(3, ModelSettings(hidden_size=2, pooling="final"))
+encoder.parallel = True
+packed = pack_sequence([torch.ones(4, 3), torch.ones(2, 3)])
+encoder(packed)  # starts the thread that the child will not have
+child = os.fork()
+if child == 0:
+    signal.alarm(10)  # ends the child should it wait for ever
+    torch.set_num_threads(1)  # torch's own threads are not there either
+    encoder(packed)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    encoder, packed = tiny_encoder(), sequences()
-    encoder.parallel = True
-    encoder(packed)  # starts the thread that the child will not have
-    child = os.fork()
-    if child == 0:
-        signal.alarm(10)  # ends the child should it wait for ever
-        torch.set_num_threads(1)  # torch's own threads are not there either
-        encoder(packed)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+    """In a process of its own: what other tests have loaded may not survive a fork."""
+    result = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
