@@ -125,6 +125,8 @@ def train_once(arguments: argparse.Namespace) -> None:
             "data.train": str(arguments.one),
             "text.max_vocabulary": arguments.vocabulary,
             "model.hidden_size": arguments.hidden,
+            "model.pooling": "final",
+            "model.ngram_slots": 0,
             "model.embedding_size": arguments.hidden,
             "training.batch_size": arguments.batch,
             "training.epochs": arguments.epochs,

@@ -113,6 +113,8 @@ def config_of(arguments: argparse.Namespace, folder: Path) -> Config:
             "data.validation": str(folder / arguments.validation),
             "model.embedding_size": arguments.embedding,
             "model.hidden_size": arguments.hidden,
+            "model.pooling": "final",
+            "model.ngram_slots": 0,
             "training.batch_size": arguments.batch,
             "training.epochs": arguments.epochs,
             "training.patience": arguments.epochs,

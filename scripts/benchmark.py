@@ -138,6 +138,8 @@ def random_model(arguments: argparse.Namespace, texts: Sequence[str]) -> Artifac
             "text.tokenizer": arguments.tokenizer,
             "model.embedding_size": arguments.embedding,
             "model.hidden_size": arguments.hidden,
+            "model.pooling": "final",
+            "model.ngram_slots": 0,
         }
     )
     encoder = Encoder(build_tokenizer(config.text), lambda _: 1, config.text.max_tokens)

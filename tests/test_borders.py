@@ -51,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
 ROOMS["spacy_component"] = {"data", "artifact", "inference"}
 ROOMS["exports"] = {*ROOMS}
 ROOMS["parameters"] = {"text", "model"}  # whether there are such vectors, such a device
+ROOMS["untrained"] = set()
 ROOMS["estimator"] = {"parameters"}
 ROOMS["scoring"] = {"data", "artifact", "inference", "evaluation"}
 ROOMS["classifier"] = {*ROOMS}

@@ -50,7 +50,7 @@ def test_tune_then_resume_then_train(tiny_run: TinyRun) -> None:
     trials = len(rows_of(folder))
     shown = {line.split("  ")[0].strip(): line for line in result.stdout.splitlines()}
     assert "given" in shown["trial"]
-    fixed, no_vectors = {"model.hidden_size", "training.epochs"}, {"text.vectors"}
+    fixed, no_vectors = {"model.hidden_size", "model.ngram_slots", "training.epochs"}, {"text.vectors"}
     assert {name for name in shown if "." in name} == set(SPACE) - {*ASKED_FOR, *fixed, *no_vectors}
     best = load_config(folder / "best.yaml")
     assert (best.model.hidden_size, best.training.epochs, best.data.train) == (4, 2, str(tiny_run.train))

@@ -168,6 +168,7 @@ def test_torchrun_trains_and_a_dead_process_ends_the_run_with_a_whole_checkpoint
         "model.hidden_size": 8,
         "model.ngram_slots": 64,
         "training.batch_size": 7,
+        "training.epoch_steps": 1,
         "training.epochs": 8,
     }
     rates = {"training.learning_rate": 0.02, "training.checkpoint_minutes": 1e-9, "training.device": "cpu"}

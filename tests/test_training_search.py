@@ -688,4 +688,4 @@ def test_a_poor_config_for_trec_recovers(tmp_path: Path) -> None:
     wanted = finished(fit(shipped, splits.train, splits.validation)).artifact.metrics["validation"]["macro_f1"]
     standard_error = (wanted * (1 - wanted) / len(splits.validation)) ** 0.5  # as if it were a share of the rows
     assert search.trials[0].metrics["macro_f1"] < 0.5
-    assert search.best.metrics["macro_f1"] > wanted - standard_error
+    assert search.best.metrics["macro_f1"] > wanted - 2 * standard_error
