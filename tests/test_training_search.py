@@ -682,7 +682,7 @@ def test_a_poor_config_for_trec_recovers(tmp_path: Path) -> None:
     )
     poor: dict[str, Any] = {"training.learning_rate": 1e-5, "model.hidden_size": 8, "model.ngram_slots": 0}
     poor |= {"model.embedding_dropout": 0.8, "model.output_dropout": 0.8}
-    search = tune(shipped.replace(poor | {"training.metric": "macro_f1"}), tmp_path / "run", 6)
+    search = tune(shipped.replace(poor | {"training.metric": "macro_f1"}), tmp_path / "run", 3)
     splits = load_splits(shipped.data, test=False)
     assert splits.validation is not None
     wanted = finished(fit(shipped, splits.train, splits.validation)).artifact.metrics["validation"]["macro_f1"]
