@@ -262,6 +262,10 @@ class TrainingSettings(Settings):
     tensorboard: bool = False
     """Write TensorBoard's event files beside the log (needs the `tensorboard` extra)."""
 
+    def label_metric(self, many: bool) -> str:
+        """Return the metric of labels that counts: `metric`, or for log loss accuracy, of many labels a text macro-F1."""
+        return self.metric if self.metric != "log_loss" else "macro_f1" if many else "accuracy"
+
     @field_validator("batch_size", mode="plain")
     @classmethod
     def _some_texts(cls, value: Any) -> int | Literal["auto"]:

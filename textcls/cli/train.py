@@ -113,8 +113,7 @@ def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
 def compared(run: Run) -> Iterator[str]:
     """Say what a linear model, and the most frequent label, reach on the rows of the last column of the table."""
     split, report = list(run.metrics.items())[-1]
-    name = run.artifact.config.training.metric
-    name = name if name != "log_loss" else "macro_f1" if run.artifact.many else "accuracy"
+    name = run.artifact.config.training.label_metric(run.artifact.many)
     called = metric_names(run.artifact.many)[name]
     constant = "the most frequent labels" if run.artifact.many else "always the most frequent label"
     reached = {"a linear model": report.get("linear"), constant: report["majority"]}

@@ -75,10 +75,9 @@ def fit_mixture(
     steps = range(_STEPS + 1) if spreads[0] else range(_STEPS, _STEPS + 1)
     best = _lowest(lambda step: fitted(step)[2], steps)
     if quality is not None and len(steps) > 1:
-        good = [quality(mixed(step)) for step in steps]
-        wanted = max(good[0], good[-1])
-        if good[best] < wanted:
-            best = min((step for step in steps if good[step] >= wanted), key=lambda step: fitted(step)[2])
+        wanted = max(quality(first), quality(second))
+        if quality(mixed(best)) < wanted:
+            best = min((step for step in steps if quality(mixed(step)) >= wanted), key=lambda step: fitted(step)[2])
     factor, intercepts, _ = fitted(best)
     share = best / _STEPS
     return Mixture(float(factor * (1 - share) / (spreads[0] or 1)), float(factor * share / spreads[1]), intercepts)

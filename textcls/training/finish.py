@@ -226,7 +226,7 @@ def _linear_half(
     judges = np.sort(draw.permutation(len(validation.encoded))[: min(_MOST_JUDGES, max(_FEW_JUDGES, _MOST_SCORES // classes))])
     judged = replace(validation, targets=validation.targets[judges])
     logits, scores = logits[judges], linear.logits(validation.encoded, judges)
-    name = config.training.metric if config.training.metric != "log_loss" else "macro_f1" if train.many else "accuracy"
+    name = config.training.label_metric(train.many)
 
     def quality(mixed: NDArray[np.float64]) -> float:
         probabilities = probabilities_of(mixed, many=train.many)
