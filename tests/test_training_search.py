@@ -682,10 +682,10 @@ def test_a_poor_config_for_trec_recovers(tmp_path: Path) -> None:
     )
     poor: dict[str, Any] = {"training.learning_rate": 1e-5, "model.hidden_size": 8, "model.ngram_slots": 0}
     poor |= {"model.embedding_dropout": 0.8, "model.output_dropout": 0.8}
-    search = tune(shipped.replace(poor | {"training.metric": "macro_f1"}), tmp_path / "run", 3)
+    search = tune(shipped.replace(poor | {"training.metric": "macro_f1"}), tmp_path / "run", 6)
     splits = load_splits(shipped.data, test=False)
     assert splits.validation is not None
     wanted = finished(fit(shipped, splits.train, splits.validation)).artifact.metrics["validation"]["macro_f1"]
     standard_error = (wanted * (1 - wanted) / len(splits.validation)) ** 0.5  # as if it were a share of the rows
     assert search.trials[0].metrics["macro_f1"] < 0.5
-    assert search.best.metrics["macro_f1"] > wanted - 2 * standard_error
+    assert search.best.metrics["macro_f1"] > wanted - standard_error
