@@ -47,7 +47,7 @@ FOLDS = 10
 SLOW = {"training.learning_rate": 0.002}
 CHINESE = SLOW | {"text.tokenizer": "spacy", "text.language": "zh", "model.ngram_slots": 262144}
 NGRAMS = {"model.ngram_slots": 65536}
-SHORT = SLOW | NGRAMS | {"text.vectors": GLOVE, "text.extend": 20000, "model.pooling": "final+max", "training.consistency": 1.0}
+SHORT = SLOW | NGRAMS | {"text.vectors": GLOVE, "model.pooling": "final+max", "training.consistency": 1.0}
 # Many phrases are one word: where it is dropped, nothing is left to learn from.
 PHRASES = {"training.epochs": 8, "training.consistency": 0.0, "training.word_dropout": 0.0}
 LONG = {"text.max_tokens": 400, "model.pooling": "final+max", "training.epochs": 8}

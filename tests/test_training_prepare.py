@@ -103,7 +103,10 @@ def test_vectors_that_do_not_know_the_words_stay_out(usual: Path, texts: tuple[s
     assert (artifact.provenance["vectors"] is not None) == used
     assert f"{covered} of " in notes[0]
     if not used:
-        assert notes == ["vectors: glove.6B.50d is here, and not used: it covers 0.0% of the tokens"]
+        assert notes == [
+            "vectors: glove.6B.50d is here, and not used: it covers 0.0% of the tokens",
+            "text.extend 2 is not used: the model starts without vectors",
+        ]
         alone, silent = trained(config(**{"text.vectors": "none"}), rows(*texts))
         assert (alone.fingerprint, silent) == (artifact.fingerprint, [])
 
@@ -141,9 +144,18 @@ def test_words_to_keep_need_vectors(usual: Path) -> None:
     assert artifact.config.text.extend == 2
     usual.unlink()
     artifact, notes = trained(config(**{"text.extend": 2}))
-    assert notes == ["text.extend is not used: text.vectors auto found no vectors on this machine"]
+    assert notes == ["text.extend 2 is not used: the model starts without vectors"]
     assert (artifact.config.text.vectors, artifact.config.text.extend) == (None, 0)
     assert artifact.vocabulary.tokens[-1] in {"film", "good", "bad"}
+
+
+def test_vectors_bring_words_of_their_own(usual: Path) -> None:
+    artifact, _ = trained(config())
+    assert artifact.vocabulary.tokens[-2:] == ("the", "unseen")
+    assert artifact.config.text.extend == 20_000
+    artifact, notes = trained(config(**{"model.embedding_size": 3}))
+    assert (artifact.config.text.extend, notes) == (0, [])  # nobody asked for any
+    assert trained(config(**{"text.extend": 0}))[0].vocabulary.tokens[-1] in {"film", "good", "bad"}
 
 
 class TestResumed:

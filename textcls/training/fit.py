@@ -281,7 +281,8 @@ def _resolved(config: Config, network: Network, vectors: PretrainedVectors | Non
     slots = 0 if network.ngrams is None else len(network.ngrams.weight)
     text = config.text
     if text.vectors == "auto":
-        text = text.model_copy(update={"vectors": vectors and vectors.name, "extend": text.extend if vectors else 0})
+        text = text.model_copy(update={"vectors": vectors and vectors.name})
+    text = text.model_copy(update={"extend": text.words_beside if text.vectors else 0})
     model = config.model.model_copy(update={"ngram_slots": slots})
     return _without_paths(_with_label_column(config.model_copy(update={"text": text, "model": model}), many))
 

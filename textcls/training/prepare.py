@@ -105,23 +105,29 @@ def _load_vectors(
     source, auto = config.text.vectors, config.text.vectors == "auto"
     if auto:
         source = None if config.model.embedding_size else on_this_machine()
-        if source is None and config.text.extend:
-            yield Note("text.extend is not used: text.vectors auto found no vectors on this machine")
     if source is None:
+        yield from _nothing_to_keep(config)
         return None
     encoder = Encoder.from_settings(config.text, vocabulary)
     vectors = load_vectors(
         source,
         vocabulary.tokens,
-        extend=config.text.extend,
+        extend=config.text.words_beside,
         accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
     )
     covered = vectors.coverage(counts)[1]
     if auto and covered < _COVERED:
         yield Note(f"vectors: {vectors.name} is here, and not used: it covers {covered:.1%} of the tokens")
+        yield from _nothing_to_keep(config)
         return None
     yield Note(_coverage(vectors, counts) + ("; text.vectors none leaves them out" if auto else ""))
     return vectors
+
+
+def _nothing_to_keep(config: Config) -> Iterator[Note]:
+    """Say that words were asked for which only vectors have."""
+    if config.text.extend not in {0, "auto"}:
+        yield Note(f"text.extend {config.text.extend} is not used: the model starts without vectors")
 
 
 def _weights(train: Rows) -> NDArray[np.float64] | None:
