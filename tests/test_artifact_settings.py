@@ -58,6 +58,7 @@ MEANT: dict[str, dict[str, Any]] = {
         "max_tokens": 1000,
         "vectors": None,
         "extend": 0,
+        "split_unspaced": False,
     },
     "model": {
         "cell": "lstm",

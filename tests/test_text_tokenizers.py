@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from textcls.config import TextSettings
 from textcls.errors import ConfigError, MissingPackageError
 from textcls.exports.texts import HARD_TEXTS
-from textcls.text import UNICODE_TOKEN, Tokenizer, build_tokenizer
+from textcls.text import Tokenizer, build_tokenizer, unicode_token
 from textcls.text.encoding import replace_surrogates
 from textcls.text.tokenizers import (
     LONGEST_RULE_CHUNK,
@@ -30,12 +31,14 @@ from textcls.text.tokenizers import (
     lower_each,
 )
 from textcls.text.unassigned import UNASSIGNED
+from textcls.text.unspaced import HAS_UNSPACED
 
 needs_torchtext = pytest.mark.skipif(importlib.util.find_spec("torchtext") is None, reason="torchtext has no wheel here")
 EVERY_CHARACTER = [chr(point) for point in range(0x30000)]
 # Every code point, and often those that tokenizers trip over.
 any_text = st.text(
-    st.characters(exclude_categories=["Cs"]) | st.sampled_from("aZİΣσ' \".,:;()?!<br/>\x00\x1c\x85\u2028\u3000e\u0301👍🏽_")
+    st.characters(exclude_categories=["Cs"])
+    | st.sampled_from("aZİΣσ' \".,:;()?!<br/>\x00\x1c\x85\u2028\u3000e\u0301👍🏽_手ーกｶ\uff9e\u0e49𠀀7")
 )
 LONG = {"parentheses": "(" * 1_000_000, "equals": "=" * 1_000_000, "letters": "a" * 1_000_000}
 
@@ -59,7 +62,13 @@ def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
         ("Don't STOP, e.g. 3.5%!", ["don", "'", "t", "stop", ",", "e", ".", "g", ".", "3", ".", "5", "%", "!"]),
         ("snake_case __init__", ["snake_case", "__init__"]),
         ("nai\u0308ve \u0301", ["nai\u0308ve", "\u0301"]),
-        ("हिन्दी 日本語。", ["हिन्दी", "日本語", "。"]),
+        ("हिन्दी 日本語。", ["हिन्दी", "日", "本", "語", "。"]),
+        ("3D打印, A股上涨2%", ["3d", "打", "印", ",", "a", "股", "上", "涨", "2", "%"]),
+        ("コーヒー ｶﾞﾗｽ 人々 〆切 か\u3099", ["コ", "ー", "ヒ", "ー", "ｶﾞ", "ﾗ", "ｽ", "人", "々", "〆", "切", "か\u3099"]),
+        ("น้ำดี ๑๒", ["น้", "ำ", "ดี", "๑๒"]),
+        ("ພາສາລາວ ខ្មែរ မြန်မာ", ["ພ", "າ", "ສ", "າ", "ລ", "າ", "ວ", "ខ្", "មែ", "រ", "မြ", "န်", "မာ"]),
+        ("한국어 ㄅㄆ 𠀀𠀁", ["한국어", "ㄅ", "ㄆ", "𠀀", "𠀁"]),
+        ("a\u0301手\u0301\u0302b", ["a\u0301", "手\u0301\u0302", "b"]),
         ("x²½Ⅷ", ["x²½ⅷ"]),
         ("👍🏽!!", ["👍", "🏽", "!", "!"]),
         ("a\u200bb nul\x00nul", ["a", "\u200b", "b", "nul", "\x00", "nul"]),
@@ -69,6 +78,22 @@ def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
 )
 def test_unicode_by_example(text: str, expected: list[str]) -> None:
     assert tokens(UnicodeTokenizer(), text) == expected
+
+
+@pytest.mark.parametrize("text", ["日本語。", "手机很好 a1", "น้ำดี", "コーヒー"])
+def test_models_of_before_take_a_run_of_unspaced_letters_for_a_token(text: str) -> None:
+    assert tokens(UnicodeTokenizer(split_unspaced=False), text) == regex.findall(
+        r"[\p{L}\p{M}\p{N}]+|[^\p{L}\p{M}\p{N}\s]", text
+    )
+
+
+def test_the_unspaced_letters_are_those_that_unicode_assigns_to_their_scripts() -> None:
+    scripts = ("Han", "Hiragana", "Katakana", "Bopomofo", "Thai", "Lao", "Khmer", "Myanmar")
+    of_script = regex.compile("|".join(rf"\p{{scx={script}}}" for script in scripts))
+    letter, modifier = regex.compile(r"[\p{L}\p{Nl}]"), regex.compile("[\u02b0-\u02ff]")  # tone marks that Latin uses as well
+    for character in map(chr, [*range(0xD800), *range(0xE000, 0x110000)]):
+        wanted = bool(letter.match(character) and of_script.match(character)) and not modifier.match(character)
+        assert bool(HAS_UNSPACED.match(character)) == (wanted and not UNASSIGNED.match(character)), hex(ord(character))
 
 
 def test_case_is_kept_where_it_is_wanted() -> None:
@@ -101,8 +126,13 @@ def test_what_is_younger_than_unicode_15_is_a_symbol_with_its_own_case(lowercase
     assert tokens(UnicodeTokenizer(lowercase), f"a{garay}b\uffff c\x00é") == ["a", *garay, "b", "\uffff", "c", "\x00", "é"]
 
 
-@pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.slow)])
-def test_every_code_point_is_in_onnx_runtime_what_it_is_here(step: int) -> None:
+def in_company(point: str) -> list[str]:
+    """Return texts in which a code point stands alone, and beside a letter, a digit, a mark, an ideograph and itself."""
+    around = ["a", "7", "\u0301", "手", "ก", "_", "-", point]
+    return [point, *(f"{one}{point}" for one in around), *(f"{point}{one}" for one in around), f"a{point}b", f"手{point}手"]
+
+
+def tokenizer_of_onnx_runtime(expression: str) -> Callable[[list[str]], list[list[str]]]:
     import numpy as np
     import onnxruntime
     from onnx import TensorProto, helper
@@ -115,7 +145,7 @@ def test_every_code_point_is_in_onnx_runtime_what_it_is_here(step: int) -> None:
         mark=0,
         mincharnum=1,
         pad_value="<pad>",
-        tokenexp=UNICODE_TOKEN,
+        tokenexp=expression,
     )
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
@@ -124,25 +154,37 @@ def test_every_code_point_is_in_onnx_runtime_what_it_is_here(step: int) -> None:
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def found(texts: list[str]) -> list[list[str]]:
+        (rows,) = session.run(None, {"text": np.array(texts, dtype=object)})
+        return [[token for token in row if token != "<pad>"] for row in rows.tolist()]
+
+    return found
+
+
+@pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_code_point_is_in_onnx_runtime_what_it_is_here(step: int) -> None:
     points = [chr(point) for point in range(0, 0x110000, step) if not 0xD800 <= point < 0xE000]
-    tokenizer, wrong = UnicodeTokenizer(lowercase=False), []
-    for start in range(0, len(points), 4096):
-        some = points[start : start + 4096]
-        (found,) = session.run(None, {"text": np.array([f"a{point}b" for point in some], dtype=object)})
-        for point, row in zip(some, found.tolist(), strict=True):
-            if [token for token in row if token != "<pad>"] != tokens(tokenizer, f"a{point}b"):
-                wrong.append(hex(ord(point)))
-    assert wrong == []
+    for split_unspaced in (True, False):
+        in_onnx_runtime = tokenizer_of_onnx_runtime(unicode_token(split_unspaced))
+        tokenizer, wrong = UnicodeTokenizer(lowercase=False, split_unspaced=split_unspaced), []
+        for start in range(0, len(points), 1024):
+            texts = [text for point in points[start : start + 1024] for text in in_company(point)]
+            for text, found in zip(texts, in_onnx_runtime(texts), strict=True):
+                if found != tokens(tokenizer, text):
+                    wrong.append(ascii(text))
+        assert wrong == []
     assert [hex(ord(point)) for point in points if UNASSIGNED.match(point) and point.lower() != point] == []
 
 
-@given(any_text, st.booleans())
-def test_chunk_by_chunk_is_the_expression_over_the_whole_text(text: str, lowercase: bool) -> None:
-    whole = regex.findall(UNICODE_TOKEN, lower_each(text) if lowercase else text)
+@given(any_text, st.booleans(), st.booleans())
+def test_chunk_by_chunk_is_the_expression_over_the_whole_text(text: str, lowercase: bool, split_unspaced: bool) -> None:
+    whole = regex.findall(unicode_token(split_unspaced), lower_each(text) if lowercase else text)
+    found = tokens(UnicodeTokenizer(lowercase, split_unspaced), text)
     if UNASSIGNED.search(text):  # letters younger than Unicode 15.1 among them are symbols
-        assert "".join(whole) == "".join(tokens(UnicodeTokenizer(lowercase), text))
+        assert "".join(whole) == "".join(found)
         return
-    assert tokens(UnicodeTokenizer(lowercase), text) == whole
+    assert found == whole
 
 
 @needs_torchtext

@@ -36,7 +36,7 @@ RECORD, CARD = "metrics.json", "README.md"
 # not to become another one. A default that changes leaves its old value here: tests/test_artifact_settings.py knows them all.
 _BEFORE: dict[str, dict[str, Any]] = {
     "data": {"strip_labels": False},
-    "text": {"vectors": None, "extend": 0},
+    "text": {"vectors": None, "extend": 0, "split_unspaced": False},
     "model": {"pooling": "final", "ngram_slots": 0},
 }
 HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")

@@ -141,6 +141,9 @@ class TextSettings(Settings):
     """Language code of the `spacy` tokenizer, for example `en`, `de`, `zh`."""
     lowercase: bool = True
     """Lower-case the tokens; `basic_english` always does."""
+    split_unspaced: bool = True
+    """Take each letter of a script that has no spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) for a token of
+    `unicode`, with its marks; `max_tokens` then counts letters."""
     min_count: int = Field(1, ge=1)
     """Keep a token when the training split holds it at least this often; the others become `<unk>`."""
     max_vocabulary: int | None = Field(None, ge=1)

@@ -20,7 +20,7 @@ from textcls.exports.texts import real_texts
 from textcls.files import replacing_folder, writing
 from textcls.inference.graph import takes_text
 from textcls.inference.seal import write_sums
-from textcls.text import UNICODE_TOKEN
+from textcls.text import unicode_token
 
 PAGE = Path(__file__).parent / "web_page"
 MARK = "model.json"
@@ -81,7 +81,7 @@ def page_facts(artifact: Artifact, report: ExportReport) -> dict[str, Any]:
         "labels": [label_text(label) for label in artifact.labels],
         "many": artifact.many,
         "thresholds": artifact.thresholds,
-        "token": UNICODE_TOKEN,
+        "token": unicode_token(settings.text.split_unspaced),
         "max_tokens": settings.text.max_tokens,
         "text_column": settings.data.text,
         "network": f"{'bidirectional ' if settings.model.bidirectional else ''}{settings.model.cell.upper()}, "

@@ -22,7 +22,7 @@ from textcls.artifact import FORMAT_VERSION, Artifact, weights_sha256
 from textcls.config import ModelSettings
 from textcls.data.labels import label_text
 from textcls.inference.seal import seal
-from textcls.text import FIRST_FACTOR, PAD, SPECIAL_TOKENS, UNICODE_TOKEN, UNK, WORD_FACTOR
+from textcls.text import FIRST_FACTOR, PAD, SPECIAL_TOKENS, UNK, WORD_FACTOR, unicode_token
 
 OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
 IR_VERSION = 10  # what ONNX Runtime 1.20 reads
@@ -155,7 +155,7 @@ def _text_part(artifact: Artifact, locale: str) -> tuple[list[onnx.NodeProto], d
         node("StringNormalizer", ["text"], ["cased"], case_change_action=case, is_case_sensitive=1, locale=locale),
         node(
             "Tokenizer", ["cased"], ["tokens"], "com.microsoft",
-            mark=0, mincharnum=1, pad_value=SPECIAL_TOKENS[PAD], tokenexp=UNICODE_TOKEN,
+            mark=0, mincharnum=1, pad_value=SPECIAL_TOKENS[PAD], tokenexp=unicode_token(artifact.config.text.split_unspaced),
         ),
         node(
             "LabelEncoder", ["tokens"], ["uncut_ids"], "ai.onnx.ml",

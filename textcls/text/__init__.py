@@ -1,14 +1,13 @@
 """From raw text to token ids: tokenizers, the vocabulary, encoding, pretrained vectors. No torch at import."""
 
 from textcls.text.encoding import Encoded, Encoder, encode_training
-from textcls.text.tokenizers import UNICODE_TOKEN, Tokenizer, build_tokenizer
+from textcls.text.tokenizers import Tokenizer, build_tokenizer, unicode_token
 from textcls.text.vocabulary import FIRST_FACTOR, PAD, SPECIAL_TOKENS, UNK, WORD_FACTOR, Vocabulary
 
 __all__ = [
     "FIRST_FACTOR",
     "PAD",
     "SPECIAL_TOKENS",
-    "UNICODE_TOKEN",
     "UNK",
     "WORD_FACTOR",
     "Encoded",
@@ -17,4 +16,5 @@ __all__ = [
     "Vocabulary",
     "build_tokenizer",
     "encode_training",
+    "unicode_token",
 ]

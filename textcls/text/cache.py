@@ -32,6 +32,7 @@ _FEWEST_TOKENS = 1_000_000  # below, encoding takes a second at most; finding wh
 _MOST_BYTES = 4 << 30  # of all entries; the least recently used go
 _BLOCK = 8192  # texts digested at once
 _DICTIONARIES = frozenset({"ja", "ko", "th", "vi"})  # languages that spaCy splits with other packages and their dictionaries
+_SETTINGS = ("tokenizer", "language", "lowercase", "split_unspaced", "max_tokens")  # that settle the ids
 _ARRAYS = tuple(one.name for one in fields(Encoded))
 _OFF = frozenset({"off", "0", "no", "false"})
 _TOKENS, _COUNTS, _SUMS = "tokens.json", "counts.npy", "sums.json"
@@ -91,7 +92,7 @@ class EncodingCache:
             return None
         about = {
             **about,
-            **{name: getattr(self._settings, name) for name in ("tokenizer", "language", "lowercase", "max_tokens")},
+            **{name: getattr(self._settings, name) for name in _SETTINGS},
             **{package: _version(package) for package in ("textcls", "regex", "spacy")},
             "unicode": unicodedata.unidata_version,
             "code": _code(),

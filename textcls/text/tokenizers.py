@@ -15,15 +15,29 @@ import regex
 from textcls.config import TextSettings
 from textcls.errors import ConfigError, MissingPackageError
 from textcls.text.unassigned import NEVER_ASSIGNED, UNASSIGNED
+from textcls.text.unspaced import HAS_UNSPACED, UNSPACED, UNSPACED_TOKEN
 
 SPACE = r"\p{Z}\x09-\x0d\x1c-\x1f\x85"
 """White space inside a character class: what `str.split` splits on, written out because RE2's `\\s` is ASCII only."""
-UNICODE_TOKEN = rf"[\p{{L}}\p{{M}}\p{{N}}_]+|[^\p{{L}}\p{{M}}\p{{N}}_{SPACE}]"
-"""A run of letters, marks, digits and underscores, or one other symbol; the same in Python's `regex` and in RE2."""
+_SYMBOL = rf"[^\p{{L}}\p{{M}}\p{{N}}_{SPACE}]"
+_WHOLE_TOKEN = rf"[\p{{L}}\p{{M}}\p{{N}}_]+|{_SYMBOL}"
+_SPLIT_TOKEN = rf"{UNSPACED_TOKEN}|(?:[^\P{{L}}{UNSPACED}]|[^\P{{N}}{UNSPACED}]|\p{{M}}|_)+|{_SYMBOL}"
 LONGEST_RULE_CHUNK = 200
 """Characters of a chunk above which `spacy` gives way to `unicode`: spaCy's time is quadratic on runs of punctuation."""
 
-_find_tokens = regex.compile(UNICODE_TOKEN, regex.V0).findall
+_find_whole, _find_split = (regex.compile(token, regex.V0).findall for token in (_WHOLE_TOKEN, _SPLIT_TOKEN))
+
+
+def unicode_token(split_unspaced: bool) -> str:
+    """Return the expression that matches a token of `unicode`: the same tokens in Python's `regex`, RE2 and JavaScript.
+
+    That is a run of letters, marks, digits and underscores, or one other symbol. ONNX Runtime takes the longest match and the others
+    the first, so that no two alternatives may begin with the same character.
+
+    Args:
+        split_unspaced: Whether a letter of a script without spaces is a token of its own, with its marks.
+    """
+    return _SPLIT_TOKEN if split_unspaced else _WHOLE_TOKEN
 
 
 class Tokenizer(Protocol):
@@ -51,10 +65,14 @@ class UnicodeTokenizer:
 
     Letters, marks and digits are those of Unicode 15.1, the tables of ONNX Runtime's RE2, whatever newer ones `regex` has: a code
     point that is younger is a symbol, and keeps its case.
+
+    Args:
+        lowercase: Whether tokens are lower-cased.
+        split_unspaced: Whether each letter of a script that has no spaces between words is a token, with its marks.
     """
 
-    def __init__(self, lowercase: bool = True) -> None:
-        self.lowercase = lowercase
+    def __init__(self, lowercase: bool = True, split_unspaced: bool = True) -> None:
+        self.lowercase, self.split_unspaced = lowercase, split_unspaced
 
     def chunks(self, text: str) -> list[str]:
         """Return the pieces between white space."""
@@ -62,11 +80,14 @@ class UnicodeTokenizer:
 
     def tokens(self, chunk: str) -> list[str]:
         """Return the tokens of one chunk."""
-        if chunk.isascii() or not UNASSIGNED.search(chunk):
-            return _find_tokens(lower_each(chunk) if self.lowercase else chunk)
+        if chunk.isascii():
+            return _find_whole(chunk.lower() if self.lowercase else chunk)
+        find = _find_split if self.split_unspaced and HAS_UNSPACED.search(chunk) else _find_whole
+        if not UNASSIGNED.search(chunk):
+            return find(lower_each(chunk) if self.lowercase else chunk)
         unassigned = iter(UNASSIGNED.findall(chunk))
         chunk = UNASSIGNED.sub(NEVER_ASSIGNED, chunk)
-        tokens = _find_tokens(lower_each(chunk) if self.lowercase else chunk)
+        tokens = find(lower_each(chunk) if self.lowercase else chunk)
         return [next(unassigned) if token == NEVER_ASSIGNED else token for token in tokens]
 
 
@@ -95,11 +116,11 @@ class SpacyTokenizer:
         MissingPackageError: spaCy, or a package that the language's tokenizer needs, is not installed.
     """
 
-    def __init__(self, language: str, lowercase: bool = True) -> None:
+    def __init__(self, language: str, lowercase: bool = True, split_unspaced: bool = True) -> None:
         self.language = language
         self.lowercase = lowercase
         self.long_chunks = 0
-        self._unicode = UnicodeTokenizer(lowercase)
+        self._unicode = UnicodeTokenizer(lowercase, split_unspaced)
         self._tokenize: Callable[[str], list[str]] | None = None
         self._rule_based = True
 
@@ -140,7 +161,7 @@ class SpacyTokenizer:
 def build_tokenizer(settings: TextSettings) -> Tokenizer:
     """Return the tokenizer that the settings name."""
     if settings.tokenizer == "spacy":
-        return SpacyTokenizer(settings.language, settings.lowercase)
+        return SpacyTokenizer(settings.language, settings.lowercase, settings.split_unspaced)
     if settings.tokenizer == "basic_english":
         return BasicEnglishTokenizer()
-    return UnicodeTokenizer(settings.lowercase)
+    return UnicodeTokenizer(settings.lowercase, settings.split_unspaced)
