@@ -136,14 +136,21 @@ def finish(events: Any) -> Any:
 
 def ours(task: Task, seed: int) -> Scores:
     """Train textcls."""
-    return {split: evaluate_rows(fitted(task, seed), rows)[0][task.metric] for split, rows in task.scored.items()}
+    return scores_of(fitted(task, seed), task)
 
 
 def nothing_set(task: Task, seed: int) -> Scores:
     """Train textcls with its defaults: the data alone are named. GloVe is at hand, as it is for the others (see `accuracy.py`)."""
     config = Config(data=task.config.data).replace({"training.seed": seed, "training.threads": task.config.training.threads})
-    fitted: Fitted = finish(fit(config, task.train, task.scored["validation"], validation_cut=task.cut))
-    return {split: evaluate_rows(fitted, rows)[0][task.metric] for split, rows in task.scored.items()}
+    return scores_of(finish(fit(config, task.train, task.scored["validation"], validation_cut=task.cut)), task)
+
+
+def scores_of(model: Fitted, task: Task) -> Scores:
+    """Score a trained model; on validation as it was before it learned from these rows too."""
+    others = {split: evaluate_rows(model, rows)[0] for split, rows in task.scored.items() if split != "validation"}
+    return {
+        split: report[task.metric] for split, report in ({"validation": model.artifact.metrics["validation"]} | others).items()
+    }
 
 
 def ours_without_ngrams(task: Task, seed: int) -> Scores:
@@ -162,7 +169,9 @@ def fitted(task: Task, seed: int) -> Fitted:
     """Return what textcls trains, from memory where it has done so before."""
     if seed not in task.fitted:
         config = task.config.replace({"training.seed": seed})
-        task.fitted[seed] = finish(fit(config, task.train, task.scored["validation"], prepared=task.prepared))
+        task.fitted[seed] = finish(
+            fit(config, task.train, task.scored["validation"], validation_cut=task.cut, prepared=task.prepared)
+        )
     return task.fitted[seed]
 
 

@@ -43,6 +43,28 @@ def test_a_mixture_is_no_worse_than_a_grid_of_weights_and_needs_no_temperature(s
     )
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_one_row_is_enough_for_both_to_count(many: bool) -> None:
+    targets: Targets = np.array([[True, False, True]]) if many else np.array([0])
+    logits, others = np.array([[0.2, 1.0, -1.0]]), np.array([[20.0, 1.0, -3.0]])
+    found = fit_mixture(logits, others, targets)
+    assert 0 < found.first < found.second * 1000
+    assert found.second > 0
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_few_rows_do_not_make_it_worse_than_the_better_one(rows: int) -> None:
+    def right(logits: NDArray[np.float64]) -> float:
+        return float((logits.argmax(axis=1) == targets).mean())
+
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        targets = rng.integers(0, 3, rows)
+        logits, others = rng.normal(0, 1, (2, rows, 3))
+        mixed = fit_mixture(logits, others, targets, right).logits(logits, others)
+        assert right(mixed) >= max(right(logits), right(others))
+
+
 def test_a_mixture_of_many_labels_looks_past_what_shifts_them() -> None:
     rng = np.random.default_rng(0)
     targets = rng.random((400, 3)) < [0.1, 0.3, 0.5]

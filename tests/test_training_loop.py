@@ -21,7 +21,7 @@ from textcls.text import Encoded
 from textcls.training import loop
 from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE
-from textcls.training.events import EpochEnd, Event, Progress
+from textcls.training.events import EpochEnd, Event, Note, Progress
 from textcls.training.optimizer import Optimizer
 
 VOCABULARY, CLASSES = 12, 3
@@ -53,6 +53,7 @@ def plain_settings(**changes: Any) -> TrainingSettings:
     plain = {
         "batch_size": 8,
         "epoch_steps": 1,
+        "keep": "best",
         "metric": "macro_f1",
         "word_dropout": 0,
         "average": 0,
@@ -129,6 +130,21 @@ def test_stops_after_patience_and_keeps_the_best_weights(metric: str, monkeypatc
     assert [end.best for end in ends] == [True, True, False, False]  # the second is best; an equal score is not better
     assert all(torch.equal(tensor, seen[1][name]) for name, tensor in model.state_dict().items())
     assert not torch.equal(model.classifier.weight, seen[3]["classifier.weight"])
+
+
+@pytest.mark.parametrize(
+    ("keep", "rows", "kept"), [("auto", 99, "last"), ("auto", 100, "best"), ("last", 100, "last"), ("best", 2, "best")]
+)
+def test_few_validation_rows_do_not_choose_an_epoch(keep: str, rows: int, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rising = iter(range(1, 9))
+    monkeypatch.setattr(loop, "validation_metrics", lambda *_: {"log_loss": next(rising)})
+    events = run(network(), plain_settings(epochs=4, patience=2, metric="log_loss", keep=keep), split(rows))
+    last = kept == "last"
+    assert [end.best for end in epochs(events)] == ([True] * 4 if last else [True, False, False])
+    notes = [event.text for event in events if isinstance(event, Note)]
+    told = "99 validation rows are too few to choose the best epoch by: the last one is kept (training.keep)"
+    assert (told in notes) == (keep == "auto" and last)
+    assert any(note.startswith("stopped after epoch 3") for note in notes) != last
 
 
 def test_among_equal_scores_the_lower_log_loss_is_better(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,14 @@ def test_a_class_that_no_row_has_is_never_likely(rows: list[int]) -> None:
     assert (found[:, sorted({0, 1, 2, 3} - seen)] == -1).all()
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_rows_without_a_word_teach_how_often_a_label_is(many: bool) -> None:
+    targets: Any = [[True, False], [True, True], [False, False]] if many else [0, 0, 1]
+    table, bias = learn(split([[0], [0], [0]], targets, ("a", "b")))
+    assert not table.any()
+    assert bias[0] > bias[1]
+
+
 def test_many_labels_have_a_machine_each_and_one_that_none_or_all_have_scores_nothing() -> None:
     targets = np.array([[n % 2 == 0, n < 4, False, True] for n in range(8)])
     table, bias = learn(split(ORDERED, targets, ("a", "b", "c", "d")), TrainingSettings(class_weights="balanced"))

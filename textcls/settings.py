@@ -261,8 +261,11 @@ class TrainingSettings(Settings):
     """Learning rate of the embedding table, as a share of the others': below 1 it stays nearer to pretrained vectors."""
     freeze_embeddings: bool = False
     """Leave the embedding table as it was initialised."""
+    keep: Literal["auto", "best", "last"] = "auto"
+    """Which epoch's weights are kept: those of the `best` by `metric`, or of the `last`. `auto` is the best, and the last where fewer
+    than 100 validation rows would choose it by luck."""
     patience: int = Field(6, ge=1)
-    """Stop after this many epochs without a better validation metric."""
+    """Where the best epoch is kept: stop after this many epochs without a better validation metric."""
     metric: Literal["macro_f1", "accuracy", "micro_f1", "weighted_f1", "log_loss"] = "log_loss"
     """The validation metric that chooses the best epoch."""
     seed: int = Field(0, ge=0)

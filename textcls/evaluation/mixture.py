@@ -92,8 +92,8 @@ def _lowest(value: Callable[[int], float], steps: range) -> int:
 
 
 def _spread(logits: Floats) -> float:
-    """Return how far the logits of a class differ between rows, in the mean of the classes."""
-    return float(double(logits).std(axis=0).mean()) if len(logits) else 0.0
+    """Return how far the logits of a class differ between rows, in the mean of the classes; of one row, how far its own differ."""
+    return float(double(logits).std(axis=0 if len(logits) > 1 else None).mean()) if len(logits) else 0.0
 
 
 class _Loss:

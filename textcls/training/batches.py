@@ -121,6 +121,12 @@ def drop_words(ids: NDArray[np.int64], share: float, draw: np.random.Generator) 
     return np.where((draw.random(len(ids), np.float32) < share) & (ids > 0), UNK, ids)
 
 
+def texts_a_step(settings: TrainingSettings, rows: int) -> int:
+    """Return the batch size of a training split with so many rows."""
+    usual = min(_USUAL_BATCH, max(_SMALLEST_BATCH, rows // _FEWEST_BATCHES))
+    return usual if settings.batch_size == "auto" else settings.batch_size
+
+
 def shuffled_batches(
     lengths: NDArray[np.int64], settings: TrainingSettings, generator: np.random.Generator
 ) -> list[NDArray[np.int64]]:
@@ -134,8 +140,7 @@ def shuffled_batches(
     Returns:
         Row numbers of each batch; every row as often as every other.
     """
-    usual = min(_USUAL_BATCH, max(_SMALLEST_BATCH, len(lengths) // _FEWEST_BATCHES))
-    size = usual if settings.batch_size == "auto" else settings.batch_size
+    size = texts_a_step(settings, len(lengths))
     batches: list[NDArray[np.int64]] = []
     while len(batches) < settings.epoch_steps:
         batches += _one_pass(lengths, size, settings.batch_tokens, generator)

@@ -24,13 +24,14 @@ from textcls.model import Network
 from textcls.model.device import resolve_device
 from textcls.text import PAD, UNK, Encoder, Vocabulary
 from textcls.text.vectors import PretrainedVectors
+from textcls.training.batches import LabelledSplit, texts_a_step
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
 from textcls.training.failures import SMALLER_NETWORK, memory_for
 from textcls.training.finish import Baselines, finish, report_of, unsettled
-from textcls.training.loop import score, training_loop
-from textcls.training.prepare import Prepared, labelled_split, prepare
+from textcls.training.loop import kept_epoch, score, training_loop
+from textcls.training.prepare import Prepared, labelled_split, prepare, vectors_as_before
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
 _DEFAULT_EMBEDDING_SIZE = 100
@@ -122,7 +123,7 @@ def fit(
     if config.model.ngram_slots and validation is None:
         yield Note("n-grams are left out: there are no validation rows to settle what they weigh")
         config = _without_ngrams(config)
-    config = _vectors_as_before(config, checkpoints)
+    config = vectors_as_before(config, checkpoints)
     if not world.first:
         config = _without_ngrams(config)  # the first process alone keeps the model
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
@@ -170,7 +171,7 @@ def fit(
     if done.refitted:
         provenance["refit"] = {"rows": done.refitted, "splits": ["train", "validation"]}
     artifact = Artifact(
-        config=_resolved(config, network, vectors, train.many),
+        config=_resolved(config, network, vectors, train_split, validation_split),
         vocabulary=vocabulary,
         labels=labels.labels,
         weights={name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()},
@@ -264,27 +265,30 @@ def _setting_notes(artifact: Artifact, config: Config) -> Iterator[Note]:
         asked, has, default = (getattr(tree, section).model_dump() for tree in (config, settled, Config()))
         for name in asked:
             if asked[name] not in (has[name], default[name]):
-                yield Note(f"{section}.{name} {asked[name]} is not used: the trained model has {has[name]}")
+                want, have = ("none" if value is None else value for value in (asked[name], has[name]))
+                yield Note(f"{section}.{name} {want} is not used: the trained model has {have}")
+    if config.model.ngram_slots == "auto" and not settled.model.ngram_slots:
+        yield Note("n-grams are left out, as in the trained model: model.ngram_slots=65536 would fit some")
 
 
-def _vectors_as_before(config: Config, checkpoints: Checkpoints) -> Config:
-    """A run that goes on has the vectors that it began with, whatever has come to this machine since."""
-    if config.text.vectors != "auto" or not checkpoints.resumed:
-        return config
-    origin = checkpoints.noted("text.vectors")
-    text = {"vectors": origin["name"]} if origin else {"vectors": None, "extend": 0}
-    return config.model_copy(update={"text": config.text.model_copy(update=text)})
-
-
-def _resolved(config: Config, network: Network, vectors: PretrainedVectors | None, many: bool) -> Config:
+def _resolved(
+    config: Config,
+    network: Network,
+    vectors: PretrainedVectors | None,
+    train: LabelledSplit,
+    validation: LabelledSplit | None,
+) -> Config:
     """Return the settings as they turned out, for the model to keep."""
-    slots = 0 if network.ngrams is None else len(network.ngrams.weight)
     text = config.text
     if text.vectors == "auto":
         text = text.model_copy(update={"vectors": vectors and vectors.name})
     text = text.model_copy(update={"extend": text.words_beside if text.vectors else 0})
+    slots = 0 if network.ngrams is None else len(network.ngrams.weight)
     model = config.model.model_copy(update={"ngram_slots": slots})
-    return _without_paths(_with_label_column(config.model_copy(update={"text": text, "model": model}), many))
+    settled = {"batch_size": texts_a_step(config.training, len(train.encoded)), "keep": kept_epoch(config.training, validation)}
+    training = config.training.model_copy(update=settled)
+    whole = config.model_copy(update={"text": text, "model": model, "training": training})
+    return _without_paths(_with_label_column(whole, train.many))
 
 
 def _with_label_column(config: Config, many: bool) -> Config:

@@ -31,6 +31,9 @@ _SCORE_TOKENS = 16_384  # of one batch; the LSTM on the CPU takes about 100 byte
 _MOST_WEIGHT = 20  # of having a label, where balanced: the few texts of a rare one would else outweigh all others
 _FP16_SCALE = 1024.0  # of the loss: gradients of half precision are lost below 6e-8
 _LOWER_IS_BETTER = frozenset({"log_loss"})
+# Validation rows below which `training.keep: auto` keeps the last epoch. With 6 or 20 rows (trec, banking77, bbc; 9 runs) it was 0 to
+# 3.8 points of a held-out fifth better than the one of least loss, in the mean of a set; with 400 and more from .1 better to .8 worse.
+_ENOUGH_TO_CHOOSE = 100
 
 
 def training_loop(
@@ -47,7 +50,7 @@ def training_loop(
     Args:
         network: On its device already.
         train: Rows to learn from.
-        validation: Rows that choose the best epoch; without them the last one is kept.
+        validation: Rows that choose the best epoch; without them, or with few, the last one is kept.
         settings: Optimiser, schedule, regularisation, early stopping.
         should_stop: Asked after each step; once true, the best weights so far are kept and the loop ends.
         checkpoints: Where the loop goes on from, and what it leaves behind.
@@ -72,6 +75,9 @@ def training_loop(
     checkpoints = checkpoints or Checkpoints()
     checkpoints.restore(state)
     failure = None
+    if validation is not None and settings.keep == "auto" and kept_epoch(settings, validation) == "last":
+        few = f"{len(validation.encoded):,} validation rows are" if len(validation.encoded) > 1 else "one validation row is"
+        yield Note(f"{few} too few to choose the best epoch by: the last one is kept (training.keep)")
     try:
         with reduced_precision(settings.precision):
             yield from _epochs(state, train, validation, settings, weights, should_stop, checkpoints, world)
@@ -96,7 +102,7 @@ def _epochs(
     world: World,
 ) -> Iterator[Event]:
     """The loop itself: from where the state stands to the last epoch."""
-    model, clock = world.parallel(state.network), state.clock
+    model, clock, choosing = world.parallel(state.network), state.clock, kept_epoch(settings, validation) == "best"
     batches_of = made_ahead if weights.device.type == "cuda" else map
     while not state.finished:
         recent_loss, recent_steps, stopping = torch.zeros_like(state.loss), 0, False
@@ -142,13 +148,13 @@ def _epochs(
                 raise _diverged("the weights are no longer finite numbers", state)  # in a step after the last look at the loss
             if validation is not None and world.first:
                 metrics = validation_metrics(state.network, validation)
-            better = world.agreed(state.is_better(standing(metrics, settings.metric)))
+            better = world.agreed(state.is_better(standing(metrics, settings.metric) if choosing else None))
             state.keep(better)
         train_loss, rate = world.mean(state.loss).item() / state.step, state.optimizer.rate
         yield EpochEnd(state.epoch, train_loss, metrics, rate, speed, seconds, better)
         if stopping:  # in the middle of the epoch, from where a resumed run goes on
             return
-        early = validation is not None and state.epochs_without_better >= settings.patience
+        early = choosing and state.epochs_without_better >= settings.patience
         state.end_epoch()
         state.finished = early or state.epoch > settings.epochs
         checkpoints.save(state)
@@ -157,6 +163,15 @@ def _epochs(
             yield Note(f"stopped after epoch {epoch}: {settings.metric} is best in epoch {epoch - state.epochs_without_better}")
         if should_stop():
             return
+
+
+def kept_epoch(settings: TrainingSettings, validation: LabelledSplit | None) -> Literal["best", "last"]:
+    """Return which epoch's weights are kept."""
+    if validation is None:
+        return "last"
+    if settings.keep == "auto":
+        return "best" if len(validation.encoded) >= _ENOUGH_TO_CHOOSE else "last"
+    return settings.keep
 
 
 def _diverged(what: str, state: TrainingState) -> TrainingError:

@@ -135,7 +135,8 @@ def fit_linear(given: Examples, labels: tuple[str, ...], settings: TrainingSetti
         settings: Class weights, and the seed of the order in which the solver visits the rows.
 
     Returns:
-        A class that none of the rows has is never likely; with many labels, one that all or none have scores nothing.
+        A class that none of the rows has is never likely; with many labels, one that all or none have scores nothing. Without a
+        word in any of the rows nothing else is learnt.
     """
     from scipy.sparse import diags_array
 
@@ -145,7 +146,7 @@ def fit_linear(given: Examples, labels: tuple[str, ...], settings: TrainingSetti
     rarity = np.log((1 + given.weighing.sum()) / (1 + np.bincount(counts.indices, of_counts, minlength=slots))) + 1
     if counts.nnz:  # so that a text's features have a length of about 1
         rarity /= np.average(rarity[counts.indices], weights=counts.data * of_counts)
-    used = np.unique(counts.indices)  # the others are zero
+    used = np.unique(counts.indices) if counts.nnz else np.arange(1)  # the others are zero
     features = _by_root(counts)[:, used] @ diags_array(rarity[used])
     table, bias = np.zeros((slots, classes)), np.zeros(classes)
     if targets.ndim == 2:

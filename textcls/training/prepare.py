@@ -13,12 +13,13 @@ from textcls.config import Config
 from textcls.data import LabelSet, Rows
 from textcls.data.labels import require_known
 from textcls.data.weights import summable
-from textcls.errors import DataError, quoted
+from textcls.errors import ConfigError, DataError, quoted
 from textcls.text import Encoded, Encoder, Vocabulary
 from textcls.text.cache import EncodingCache
 from textcls.text.vector_names import on_this_machine
 from textcls.text.vectors import PretrainedVectors, load_vectors
 from textcls.training.batches import LabelledSplit
+from textcls.training.checkpoint import Checkpoints
 from textcls.training.events import Event, Note
 from textcls.training.ngrams import Linears
 
@@ -96,6 +97,24 @@ def prepare(
     if validation_split is None:
         yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
     return Prepared(labels, vocabulary, encoder, vectors, train_split, validation_split)
+
+
+def vectors_as_before(config: Config, checkpoints: Checkpoints) -> Config:
+    """A run that goes on has the vectors that it began with, whatever has come to this machine since.
+
+    Raises:
+        ConfigError: They are not here any more; what nobody named is never downloaded.
+    """
+    if config.text.vectors != "auto" or not checkpoints.resumed:
+        return config
+    origin = checkpoints.noted("text.vectors")
+    if origin and on_this_machine() is None:
+        raise ConfigError(
+            f"the run began with the vectors {origin['name']}, which text.vectors auto found and does not find now: put them back, "
+            "or train anew without --resume"
+        )
+    text = {"vectors": origin["name"]} if origin else {"vectors": None, "extend": 0}
+    return config.model_copy(update={"text": config.text.model_copy(update=text)})
 
 
 def _load_vectors(
