@@ -7,22 +7,28 @@ import hashlib
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import TinyRun
+from helpers import tiny_artifact
 from typer.testing import CliRunner
 
+from textcls.artifact import write_artifact
 from textcls.cli import app
-from textcls.cli.export import following
+from textcls.cli.export import _what_int8_did, following
 from textcls.errors import ExportError
 from textcls.exports import ExportReport
+from textcls.exports.onnx_file import Quantization
 from textcls.inference.predictor import Predictor
+from textcls.training.card import model_card
 
 runner = CliRunner()
 
@@ -222,6 +228,22 @@ def test_info_says_the_same_of_a_folder_and_its_export(tiny_run: TinyRun, tiny_o
     assert folder["fingerprint"] in shown
     assert "3: money, science, sport" in shown
     assert re.search(r"^ +validation +test$", shown, re.M)
+
+
+def test_the_last_fit_is_told_wherever_rows_are(tmp_path: Path) -> None:
+    rows = {"train_rows": 90, "validation_rows": 10}
+    refit = {"refit": {"rows": 100, "splits": ["train", "validation"]}}
+    for provenance, said in ((rows, False), (rows | refit, True)):
+        artifact = replace(tiny_artifact(), provenance=provenance)
+        shutil.rmtree(tmp_path / "model", ignore_errors=True)
+        write_artifact(artifact, tmp_path / "model", card := model_card(artifact))
+        shown = runner.invoke(app, ["info", str(tmp_path / "model")]).stdout
+        assert "90 to train, 10 to validate" in shown
+        assert ("to validate; n-grams in the end fitted to 100 of both" in shown) == said
+        assert ("N-grams were fitted once more in the end, to 100 of both" in card) == said
+    moved = Quantization(1.0, 0.1, 0.1, 0.2, (0.9, 0.8), 10)
+    assert "n-grams" not in _what_int8_did(moved, 10, many=False)
+    assert "; its n-grams learned from these rows" in _what_int8_did(replace(moved, learned=True), 10, many=False)
 
 
 def test_info_on_what_is_no_model(tiny_run: TinyRun) -> None:

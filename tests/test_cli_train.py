@@ -226,7 +226,7 @@ def test_the_name_of_a_run(source: str, name: str) -> None:
 # What it is compared with
 
 KEYS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
-NO_BETTER = "note: the model is no better than a linear one on these rows; "
+NO_BETTER = "note: the model is no better than a linear model on these rows; "
 
 
 def figures(model: float, linear: float | None, majority: float = 0.25, least: str = "") -> dict[str, Any]:
@@ -267,9 +267,12 @@ def test_the_truth_is_told_of_the_last_split() -> None:
         NO_BETTER + "try pretrained vectors: --vectors glove.6B.50d",
     ]
     assert list(compared(run_of(test=figures(0.9, 0.9))))[1:] == worse[1:]  # as good is no better
-    assert list(compared(run_of(test=figures(0.2, None)))) == [
+    assert list(compared(run_of(test=figures(0.3, None)))) == [
         "on the same test rows, accuracy: always the most frequent label 0.2500"
     ]
+    for linear in (None, 0.1):
+        *_, note = compared(run_of(test=figures(0.25, linear)))
+        assert note.startswith("note: the model is no better than always the most frequent label on these rows; ")
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -294,10 +297,10 @@ def test_advice_is_of_what_is_not_in_use_and_can_be_given(monkeypatch: pytest.Mo
     pooled = {"model.pooling": "final+max"}
     assert advice(run_of()) == advice(run_of(settings=pooled)) == "try pretrained vectors: --vectors glove.6B.50d"
     assert advice(run_of(vectors=given)) == "try --set model.pooling=final+max"
-    assert advice(run_of(vectors=given, settings=pooled)) == "more rows may help, or textcls tune"
+    assert advice(run_of(vectors=given, settings=pooled)) == "try textcls tune, or more rows"
     options = shlex.split(advice(run_of(vectors=given)).removeprefix("try "))
     monkeypatch.setattr("textcls.text.vector_names.on_this_machine", lambda: "glove.6B.50d")
-    assert advice(run_of(settings=pooled)) == "more rows may help, or textcls tune"  # they are here, and were of no use
+    assert advice(run_of(settings=pooled)) == "try textcls tune, or more rows"  # they are here, and were of no use
     assert "  pooling: final+max\n" in runner.invoke(app, ["config", "d.csv", *options]).stdout
 
 

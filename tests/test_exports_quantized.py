@@ -107,7 +107,7 @@ def test_the_command_prints_what_int8_did(tiny_run: TinyRun, tmp_path: Path) -> 
     _, agreed, moved, share, accuracy, _ = result.stdout.splitlines()
     assert re.fullmatch(r"int8: (99\.\d\d|100\.00)% of the labels are the model's, on \d+ texts .*", agreed)
     assert re.fullmatch(r"probabilities move by at most [\d.e-]+, and by [\d.e-]+ with the batch a text is in", moved)
-    assert re.match(r"\d+% of the size without --quantize: vocabulary and labels", share)
+    assert re.match(r"\d+% of the size without --quantize: vocabulary, labels and the table of n-grams", share)
     assert re.match(
         r"accuracy on \d+ rows of the run's validation split: \d\.\d{4}, the model's \d\.\d{4} \([+-]\d\.\d{4}\)", accuracy
     )

@@ -207,6 +207,12 @@ def test_their_number_settles_the_size_of_the_table() -> None:
     assert settled_slots(split([list(range(2, 30_000))], [0], tuple(map(str, range(3000))))) == 0  # 30 on a row
 
 
+def test_texts_without_a_word_train_to_the_end() -> None:
+    empty = Rows.of([""] * 20, ["x", "y"] * 10)
+    model = fitted(config(**{"model.ngram_slots": "auto"}), empty, empty.select(np.arange(4)), validation_cut=True)
+    assert model.artifact.provenance["refit"]["rows"] == 24
+
+
 def test_they_are_left_out_where_too_many_labels_share_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ngrams, "TABLE_BYTES", 8)
     events: list[Event] = []

@@ -172,12 +172,17 @@ def _what_int8_did(int8: Quantization, texts: int, many: bool) -> str:
         f"int8: {rounded_down(int8.agreement):.2%} of the labels are the model's, on {texts:,} texts in batches of 1, 7 and 64",
         f"probabilities move by at most {difference:.2g}, and by {across:.2g} with the batch a text is in",
         f"{int8.size_share:.0%} of the size without --quantize"
-        + (": vocabulary and labels, which stay as they are, weigh much here" if int8.size_share > 0.3 else ""),
+        + (
+            ": vocabulary, labels and the table of n-grams, which stay as they are, weigh much here"
+            if int8.size_share > 0.3
+            else ""
+        ),
     ]
     if int8.accuracy:
         model, file = int8.accuracy
         lines.append(
             f"{metric_names(many)['accuracy']} on {int8.rows:,} rows of the run's validation split: {file:.4f}, "
             f"the model's {model:.4f} ({file - model:+.4f})"
+            + ("; its n-grams learned from these rows in the last fit" if int8.learned else "")
         )
     return "\n".join(lines)

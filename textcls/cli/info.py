@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +65,7 @@ def info(
             "trained",
             f"{made.get('created', '?')} with textcls {made.get('textcls_version', '?')}, format version {record['format_version']}",
         ],
-        ["rows", f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate"],
+        ["rows", _rows(made)],
     ]
     for split, files in made.get("data", {}).items():
         facts += [[split, _file(file)] for file in files]
@@ -73,6 +74,11 @@ def info(
     say(table(facts, numbers=False))
     if record["metrics"]:  # validation before test
         say(f"\n{metrics_table(dict(sorted(record['metrics'].items(), reverse=True)))}")
+
+
+def _rows(made: Mapping[str, Any]) -> str:
+    refit = f"; n-grams in the end fitted to {made['refit']['rows']:,} of both" if "refit" in made else ""
+    return f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate{refit}"
 
 
 def _verify(model: Path) -> None:

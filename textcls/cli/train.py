@@ -119,8 +119,9 @@ def compared(run: Run) -> Iterator[str]:
     reached = {"a linear model": report.get("linear"), constant: report["majority"]}
     shown = "; ".join(f"{what} {figure(scores[name])}" for what, scores in reached.items() if scores)
     yield f"on the same {split} rows, {called}: {shown}"
-    if report.get("linear") and report[name] <= report["linear"][name] and report[name] < 1:
-        yield f"note: the model is no better than a linear one on these rows; {advice(run)}"
+    best, scores = max(((what, scores) for what, scores in reached.items() if scores), key=lambda one: one[1][name])
+    if report[name] <= scores[name] and report[name] < 1:
+        yield f"note: the model is no better than {best} on these rows; {advice(run)}"
 
 
 def advice(run: Run) -> str:
@@ -131,7 +132,7 @@ def advice(run: Run) -> str:
         return "try pretrained vectors: --vectors glove.6B.50d"
     if run.artifact.config.model.pooling == "final":
         return "try --set model.pooling=final+max"
-    return "more rows may help, or textcls tune"
+    return "try textcls tune, or more rows"
 
 
 def _show(run: Run) -> None:

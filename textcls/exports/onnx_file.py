@@ -51,6 +51,7 @@ class Quantization:
         size_share: Size of the file, as a share of the fp32 file's.
         accuracy: Of the model and of the file on rows of the run's validation split, where it is at hand.
         rows: How many rows that were.
+        learned: Whether the model's n-grams had learned from these rows in the end.
     """
 
     agreement: float
@@ -59,6 +60,7 @@ class Quantization:
     size_share: float
     accuracy: tuple[float, float] | None
     rows: int = 0
+    learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def write_int8(
     rows = None if rows is None else rows.select(np.arange(min(len(rows), MOST_TEXTS)))
     accuracy = None if rows is None else _accuracies(artifact, path, rows)
     moved = parity.largest_difference, parity.across_batchings
-    int8 = Quantization(parity.agreement, *moved, share, accuracy, len(rows or ()))
+    int8 = Quantization(parity.agreement, *moved, share, accuracy, len(rows or ()), "refit" in artifact.provenance)
     return _report(artifact, path, parity, source, int8)
 
 

@@ -91,6 +91,10 @@ def _data_lines(provenance: Mapping[str, Any]) -> list[str]:
     lines = [
         f"- Rows: {provenance.get('train_rows', 0):,} for training, {provenance.get('validation_rows', 0):,} for validation"
     ]
+    if refit := provenance.get("refit"):
+        lines.append(
+            f"- N-grams were fitted once more in the end, to {refit['rows']:,} of both; validation scores come from before"
+        )
     for split, files in provenance.get("data", {}).items():
         for file in files:
             name = file.get("file") or file.get("dataset")
