@@ -76,6 +76,13 @@ def test_a_class_that_no_row_has_is_never_likely(rows: list[int]) -> None:
     assert (found[:, sorted({0, 1, 2, 3} - seen)] == -1).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_text_for_each_label_warns_of_nothing() -> None:
+    texts = [[2 + n, 40] for n in range(30)]
+    table, bias = learn(split(texts, list(range(30)), tuple(map(str, range(30)))))
+    assert scores(texts, table, bias).argmax(axis=1).tolist() == list(range(30))
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_rows_without_a_word_teach_how_often_a_label_is(many: bool) -> None:
     targets: Any = [[True, False], [True, True], [False, False]] if many else [0, 0, 1]
