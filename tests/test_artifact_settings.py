@@ -59,6 +59,9 @@ MEANT: dict[str, dict[str, Any]] = {
         "vectors": None,
         "extend": 0,
         "split_unspaced": False,
+        "bpe_size": 8000,
+        "bpe_model": None,
+        "zero_digits": False,
     },
     "model": {
         "cell": "lstm",

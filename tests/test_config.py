@@ -45,7 +45,7 @@ def test_every_setting_has_a_description() -> None:
 def test_all_faults_are_named_together(tmp_path: Path) -> None:
     text = "training: {learning_rate: -1, epoch: 3, device: gpu}\nmodl: {}\ntext: {tokenizer: spaci}\n"
     assert faults(tmp_path, text) == [
-        "text.tokenizer: input should be 'unicode', 'spacy' or 'basic_english', not 'spaci'",
+        "text.tokenizer: input should be 'unicode', 'spacy', 'basic_english' or 'bpe', not 'spaci'",
         "training.learning_rate: input should be greater than 0, not -1",
         "training.device: must be auto, cpu, cuda, cuda:N or mps, not 'gpu'",
         "training.epoch: unknown setting; did you mean epochs?",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from textcls.errors import ConfigError, DataError, MissingPackageError, TextclsError
 from textcls.text import vector_files, vector_names
+from textcls.text.cache import vectors_dir
 from textcls.text.vectors import PretrainedVectors, load_vectors
 
 Rows = list[tuple[str, list[float]]]
@@ -469,7 +470,7 @@ def test_unknown_source_says_what_exists(cache: Path, source: str, message: str)
 
 def test_downloads_go_into_the_one_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TEXTCLS_CACHE", str(tmp_path / "own"))
-    assert vector_names.vectors_dir() == tmp_path / "own" / "vectors"
+    assert vectors_dir() == tmp_path / "own" / "vectors"
 
 
 def test_where_the_cache_is_off_a_download_is_read_where_it_lies(

@@ -4,6 +4,7 @@ config.yaml        the resolved settings
 vocabulary.txt     one token a line, by id
 labels.json        format version, labels with their JSON types, whether a text may have many of them
 model.safetensors  weights under the names of the network's parameters
+bpe.model          the parts of words, where these are the tokens (SentencePiece)
 calibration.json   temperature, and with many labels a text the threshold of each
 metrics.json       what was measured, on what; the SHA-256 of the files above, and of what it says itself
 README.md          the model card, which people may write on: no hash covers it
@@ -16,7 +17,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -26,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.config import Config, ModelSettings, load_config, parse_config
-from textcls.errors import ConfigError, InputError, ModelError, named
+from textcls.errors import ConfigError, DataError, InputError, ModelError, named
 from textcls.files import file_sha256, is_torn, replacing_folder
 from textcls.text import SPECIAL_TOKENS, Vocabulary
+from textcls.text.subwords import Subwords
 
 FORMAT_VERSION = 1
 RECORD, CARD = "metrics.json", "README.md"
@@ -40,7 +42,8 @@ _BEFORE: dict[str, dict[str, Any]] = {
     "model": {"pooling": "final", "ngram_slots": 0},
 }
 HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")
-MODEL_FILES = (*HASHED_FILES, RECORD, CARD)
+SUBWORDS = "bpe.model"  # of SentencePiece, where the tokens are parts of words; hashed like the others
+MODEL_FILES = (*HASHED_FILES, SUBWORDS, RECORD, CARD)
 GRAPH_FILE = "model.onnx"  # for ONNX Runtime, made from the rest
 INT8_FILE = "model_int8.onnx"  # which others may take; textcls loads the folder
 SUMS = "SHA256SUMS"  # of an export to the Hub, which is a model folder too
@@ -82,6 +85,8 @@ class Artifact:
         settings = {"text": self.config.text.model_dump(mode="json"), "model": self.config.model.model_dump(mode="json")}
         for part in (settings, self.vocabulary.tokens, self.labels, self.temperature, self.many, self.thresholds):
             digest.update(json.dumps(part, sort_keys=True).encode())
+        if self.vocabulary.subwords is not None:
+            digest.update(self.vocabulary.subwords.sha256.encode())
         digest.update(weights_sha256(self.weights).encode())
         return digest.hexdigest()
 
@@ -147,7 +152,9 @@ def write_files(artifact: Artifact, folder: Path, card: str) -> None:
     labels = {"format_version": FORMAT_VERSION, "many": artifact.many, "labels": list(artifact.labels)}
     _write_json(folder / "labels.json", labels)
     _write_json(folder / "calibration.json", {"temperature": artifact.temperature, "thresholds": artifact.thresholds})
-    hashes = {name: file_sha256(folder / name) for name in sorted(HASHED_FILES)}  # by which `changed_files` tells changes
+    if artifact.vocabulary.subwords is not None:
+        (folder / SUBWORDS).write_bytes(artifact.vocabulary.subwords.model)
+    hashes = {name: file_sha256(folder / name) for name in sorted(_hashed(folder))}  # by which `changed_files` tells changes
     record = {"metrics": dict(artifact.metrics), "provenance": dict(artifact.provenance)}
     _write_json(folder / RECORD, record | {"sha256": hashes | {RECORD: _record_sha256(record)}})
     (folder / CARD).write_text(card, encoding="utf-8", newline="\n")
@@ -170,10 +177,14 @@ def changed_files(folder: Path) -> list[str] | None:
     if not isinstance(hashes, dict):
         _check_is_model(folder)
         return None
-    found = {name: file_sha256(folder / name) for name in HASHED_FILES if (folder / name).is_file()}
+    found = {name: file_sha256(folder / name) for name in _hashed(folder) if (folder / name).is_file()}
     found[RECORD] = _record_sha256(record)
-    named = dict.fromkeys([*hashes, *HASHED_FILES])  # the record did not hash itself at first
+    named = dict.fromkeys([*hashes, *_hashed(folder)])  # the record did not hash itself at first
     return [name for name in named if found.get(name, "") != hashes.get(name)]
+
+
+def _hashed(folder: Path) -> tuple[str, ...]:
+    return (*HASHED_FILES, SUBWORDS) if (folder / SUBWORDS).is_file() else HASHED_FILES
 
 
 def read_unchanged_artifact(folder: str | Path) -> Artifact:
@@ -210,9 +221,12 @@ def read_artifact(folder: str | Path) -> Artifact:
     labels, many = _part(folder / "labels.json", _read_labels)  # first: it names the format
     temperature, thresholds = _part(folder / "calibration.json", _read_calibration)
     record = _part(folder / RECORD, _read_record)
+    config, vocabulary = _part(folder / "config.yaml", load_saved_config), _part(folder / "vocabulary.txt", _read_vocabulary)
+    if config.text.tokenizer == "bpe":
+        vocabulary = replace(vocabulary, subwords=_part(folder / SUBWORDS, _read_subwords))
     artifact = Artifact(
-        config=_part(folder / "config.yaml", load_saved_config),
-        vocabulary=_part(folder / "vocabulary.txt", _read_vocabulary),
+        config=config,
+        vocabulary=vocabulary,
         labels=labels,
         weights=_part(folder / "model.safetensors", load_file),
         temperature=temperature,
@@ -279,7 +293,7 @@ def _part(path: Path, read: Callable[[Path], T]) -> T:
         raise ModelError(f"{path.parent}: damaged model folder: {path.name} is missing; train or copy it again") from error
     except KeyError as error:
         reason = f"{error} is missing"
-    except (OSError, TypeError, ValueError, RecursionError, SafetensorError, ConfigError) as error:
+    except (OSError, TypeError, ValueError, RecursionError, SafetensorError, ConfigError, DataError) as error:
         reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
     raise ModelError(f"{path.parent}: damaged model folder: {path.name}: {reason}; train or copy it again")
 
@@ -312,6 +326,12 @@ def _read_vocabulary(path: Path) -> Vocabulary:
     if tokens[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS or len(set(tokens)) < len(tokens):
         raise ValueError(f"is not {' and '.join(SPECIAL_TOKENS)} and then every other token once, one a line")
     return Vocabulary(tokens)
+
+
+def _read_subwords(path: Path) -> Subwords:
+    subwords = Subwords(path.read_bytes())
+    subwords.split("")  # now, or a damaged model would be found by who classifies
+    return subwords
 
 
 def _read_calibration(path: Path) -> tuple[float, tuple[float, ...] | None]:

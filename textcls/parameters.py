@@ -59,6 +59,10 @@ def check_usable(config: Config, before: Config | None = None) -> None:
         from textcls.text.tokenizers import build_tokenizer
 
         build_tokenizer(text).chunks("")  # which loads the language
+    if text.tokenizer == "bpe" and (before is None or text != before.text):
+        from textcls.text.subwords import check_subwords
+
+        check_subwords(text.bpe_model)
     if device not in {"auto", "cpu", then[2]}:
         from textcls.model.device import resolve_device
 

@@ -135,7 +135,7 @@ class DataSettings(Settings):
 class TextSettings(Settings):
     """From raw text to token ids: the same in training, evaluation, classification and export."""
 
-    tokenizer: Literal["unicode", "spacy", "basic_english"] = "unicode"
+    tokenizer: Literal["unicode", "spacy", "basic_english", "bpe"] = "unicode"
     """`unicode` (one regular expression; exports take raw text), `spacy` (its blank one) or `basic_english` (torchtext's)."""
     language: str = "en"
     """Language code of the `spacy` tokenizer, for example `en`, `de`, `zh`."""
@@ -144,6 +144,12 @@ class TextSettings(Settings):
     split_unspaced: bool = True
     """Take each letter of a script that has no spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) for a token of
     `unicode`, with its marks; `max_tokens` then counts letters."""
+    bpe_size: int = Field(8000, ge=2)
+    """With the tokenizer `bpe`: how many parts of words are learnt from the training split, at most."""
+    bpe_model: str | None = None
+    """With the tokenizer `bpe`: a `.model` file of SentencePiece that knows the parts of words, so that none are learnt."""
+    zero_digits: bool = False
+    """With the tokenizer `bpe`: replace each digit by 0 first, as it was done with the texts of BPEmb."""
     min_count: int = Field(1, ge=1)
     """Keep a token when the training split holds it at least this often; the others become `<unk>`."""
     max_vocabulary: int | None = Field(None, ge=1)
@@ -177,6 +183,9 @@ class TextSettings(Settings):
     def _consistent(self) -> TextSettings:
         if self.extend != "auto" and self.extend and self.vectors is None:
             raise ValueError("text.extend needs text.vectors: there are no pretrained words to keep")
+        for name in ("bpe_model", "zero_digits"):
+            if getattr(self, name) and self.tokenizer != "bpe":
+                raise ValueError(f"text.{name} needs text.tokenizer bpe")
         if self.tokenizer == "basic_english" and not self.lowercase:
             raise ValueError("text.tokenizer basic_english always lower-cases: take unicode or spacy with text.lowercase false")
         return self

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ from textcls.cli.source import (
 from textcls.errors import named, quoted
 
 if TYPE_CHECKING:
+    from textcls.config import TextSettings
     from textcls.data import CheckReport
 
 EXAMPLES = """Examples:
@@ -45,7 +47,6 @@ _COUNTED = {
     "broken": "hold separator and new line",
 }
 _SHOWN_LABELS, _SHOWN_NAMES, _SHOWN_FILES, _SHOWN_CHARACTERS = 20, 8, 3, 72
-_MOST = 0.88  # share of tokens seen once: in twenty thousand English texts it is .3 to .6, in sixty .5 to .83
 
 
 def check(
@@ -65,16 +66,18 @@ def check(
     config = read_settings(source, overrides, column_options(text, label, labels, vectors) | written)
     from textcls.data import check as check_data
     from textcls.parameters import check_usable
-    from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary
+    from textcls.text.bpemb import with_bpemb
+    from textcls.text.doubts import doubt_of_script
 
     check_usable(config)  # or the command that is shown last would fail
-    report = check_data(config.data, Encoder.from_settings(config.text, Vocabulary(SPECIAL_TOKENS)).tokens)
+    text_settings = with_bpemb(config.text)
+    report = check_data(config.data, _takes_apart(text_settings), partial(doubt_of_script, settings=text_settings))
     if json:
         for note in report.notes:
             tell(f"note: {note}")
         print_json(report.to_dict())
         return
-    for part in (_how(report), _tables(report), _doubts(report, config.data.missing_labels)):
+    for part in (_how(report), _tables(report), _doubts(report, config.data.missing_labels, text_settings)):
         if part:
             say("\n".join(part) + "\n")
     for note in report.notes:
@@ -139,9 +142,9 @@ def _tables(report: CheckReport) -> list[str]:
     return table(counts).split("\n")
 
 
-def _doubts(report: CheckReport, missing_labels: str) -> list[str]:
+def _doubts(report: CheckReport, missing_labels: str, settings: TextSettings) -> list[str]:
     """What may be wrong, a line each."""
-    return [*_of_splits(report, missing_labels), *_of_labels(report), *_of_tokens(report)]
+    return [*_of_splits(report, missing_labels), *_of_labels(report), *_of_tokens(report, settings)]
 
 
 def _of_splits(report: CheckReport, missing_labels: str) -> Iterator[str]:
@@ -165,12 +168,24 @@ def _of_labels(report: CheckReport) -> Iterator[str]:
         yield f"labels of {name} that train does not have: {_named(list(map(_quoted, unseen)))}"
 
 
-def _of_tokens(report: CheckReport) -> Iterator[str]:
-    if report.seen_once is not None and report.seen_once > _MOST:
-        yield (
-            f"tokens that occur only once: {report.seen_once:.0%} of all different ones; the tokenizer does not fit the language, or "
-            "there are too few texts: see text.tokenizer and text.language"
-        )
+def _of_tokens(report: CheckReport, settings: TextSettings) -> Iterator[str]:
+    from textcls.text.doubts import doubt_of_tokens
+
+    if report.script:
+        yield report.script
+    elif report.seen_once is not None and (doubt := doubt_of_tokens(report.seen_once, settings)):
+        yield doubt
+
+
+def _takes_apart(settings: TextSettings) -> Callable[[str], list[str]] | None:
+    """Return what gives the tokens of a text; None where they are yet to be learnt."""
+    from textcls.text import SPECIAL_TOKENS, Encoder, Vocabulary
+    from textcls.text.subwords import read_subwords
+
+    if settings.tokenizer == "bpe" and settings.bpe_model is None:
+        return None
+    subwords = read_subwords(settings.bpe_model) if settings.bpe_model else None
+    return Encoder.from_settings(settings, Vocabulary(SPECIAL_TOKENS, subwords)).tokens
 
 
 def _stops(report: CheckReport, missing_labels: str) -> bool:

@@ -97,13 +97,15 @@ def train(
 def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
     """Train, and where this process is the one that speaks show how."""
     from textcls.cli.progress import TrainingDisplay
+    from textcls.text.bpemb import with_bpemb
     from textcls.training import train as train_model
 
     if not first:
         return train_model(config, folder, **options)
-    if config.text.tokenizer != "unicode" and options["start_from"] is None:
+    tokenizer = with_bpemb(config.text).tokenizer
+    if tokenizer != "unicode" and options["start_from"] is None:
         tell(
-            f"note: an export of this model will take token ids, not raw text: the tokenizer {config.text.tokenizer} "
+            f"note: an export of this model will take token ids, not raw text: the tokenizer {tokenizer} "
             "cannot be written in ONNX (text.tokenizer unicode can)"
         )
     with TrainingDisplay(config.training.metric, config.data.labels is not None) as display:

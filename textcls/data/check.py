@@ -62,6 +62,7 @@ class CheckReport:
         alike: Labels that differ in case, blanks, hyphens and underscores alone, or are one number in two spellings.
         rare: The labels of which train has a row or two.
         seen_once: Share of train's different tokens that occur once, in at most 20,000 texts; None where nothing counted them.
+        script: What is doubtful about train's script; None where nothing is, or nobody looked.
         files: What was read for each split, with SHA-256 sums.
         notes: What a person should know, a sentence each.
     """
@@ -72,6 +73,7 @@ class CheckReport:
     alike: list[list[str]]
     rare: list[str]
     seen_once: float | None
+    script: str | None
     files: dict[str, list[dict[str, object]]]
     notes: tuple[str, ...]
 
@@ -80,12 +82,17 @@ class CheckReport:
         return {**asdict(self), "notes": list(self.notes)}
 
 
-def check(settings: DataSettings, tokens: Callable[[str], Iterable[str]] | None = None) -> CheckReport:
+def check(
+    settings: DataSettings,
+    tokens: Callable[[str], Iterable[str]] | None = None,
+    script: Callable[[Iterable[str]], str | None] = lambda _texts: None,
+) -> CheckReport:
     """Read the splits as training would, rows without a label left out, and report on them.
 
     Args:
         settings: Where the rows are.
         tokens: Takes a text apart, to see whether the tokenizer fits the language.
+        script: Says what is doubtful about the script of the training texts.
 
     Raises:
         ConfigError: `data.train` is not set.
@@ -105,6 +112,7 @@ def check(settings: DataSettings, tokens: Callable[[str], Iterable[str]] | None 
         alike=_alike(dict.fromkeys(chain.from_iterable(report.labels for report in reports.values()))),
         rare=[label for label, count in known.items() if count <= _RARE],
         seen_once=None if tokens is None else _seen_once(splits.train.texts, tokens),
+        script=script(splits.train.texts),
         files=splits.files,
         notes=splits.notes,
     )

@@ -9,6 +9,7 @@ Built node by node: no exporter of torch takes a packed sequence. Stock ONNX Run
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,7 @@ from textcls.config import ModelSettings
 from textcls.data.labels import label_text
 from textcls.inference.seal import seal
 from textcls.text import FIRST_FACTOR, PAD, SPECIAL_TOKENS, UNK, WORD_FACTOR, unicode_token
+from textcls.text.subwords import Subwords
 
 OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
 IR_VERSION = 10  # what ONNX Runtime 1.20 reads
@@ -42,7 +44,7 @@ _READING = {
     "encoding_errors",
 }
 TEXT_PART, LABEL_PART = "text/", "label/"
-VOCABULARY = "textcls.vocabulary"
+VOCABULARY, SUBWORDS = "textcls.vocabulary", "textcls.subwords"
 
 
 def takes_text(artifact: Artifact) -> bool:
@@ -111,10 +113,25 @@ def metadata(artifact: Artifact) -> dict[str, str]:
         "metrics": dict(artifact.metrics),
         "provenance": dict(artifact.provenance),
     }
-    return {
+    told = {
         "textcls": json.dumps(record, ensure_ascii=False, sort_keys=True),
         VOCABULARY: "\n".join(artifact.vocabulary.tokens),
     }
+    if artifact.vocabulary.subwords is not None:
+        told[SUBWORDS] = base64.b64encode(artifact.vocabulary.subwords.model).decode()
+    return told
+
+
+def subwords_of(model: onnx.ModelProto) -> Subwords | None:
+    """Return the parts of words that a graph carries, where these are its tokens.
+
+    Raises:
+        ValueError: They are damaged.
+    """
+    for entry in model.metadata_props:
+        if entry.key == SUBWORDS:
+            return Subwords(base64.b64decode(entry.value, validate=True))
+    return None
 
 
 def vocabulary_of(model: onnx.ModelProto) -> tuple[str, ...]:

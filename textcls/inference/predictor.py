@@ -19,7 +19,7 @@ from textcls.data.labels import Label
 from textcls.errors import ModelError, is_out_of_memory
 from textcls.files import replacing
 from textcls.inference.engine import OnnxEngine
-from textcls.inference.graph import build_graph, vocabulary_of
+from textcls.inference.graph import build_graph, subwords_of, vocabulary_of
 from textcls.text import Encoded, Encoder, Vocabulary
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Predictor:
         """Return a predictor for a graph that `build_graph` made; it is taken apart."""
         properties = {entry.key: entry.value for entry in model.metadata_props}
         record = saved_settings(json.loads(properties["textcls"]))
-        vocabulary = Vocabulary(vocabulary_of(model))
+        vocabulary = Vocabulary(vocabulary_of(model), subwords_of(model))
         settings = TextSettings.model_validate(record["text"])
         return cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record)
 

@@ -26,13 +26,14 @@ from textcls.config import TextSettings
 from textcls.errors import ConfigError
 from textcls.files import file_sha256
 from textcls.text.encoding import Encoded, Encoder, encode_training
+from textcls.text.subwords import Subwords
 from textcls.text.vocabulary import Vocabulary
 
 _FEWEST_TOKENS = 1_000_000  # below, encoding takes a second at most; finding what is kept takes a tenth of it
 _MOST_BYTES = 4 << 30  # of all entries; the least recently used go
 _BLOCK = 8192  # texts digested at once
 _DICTIONARIES = frozenset({"ja", "ko", "th", "vi"})  # languages that spaCy splits with other packages and their dictionaries
-_SETTINGS = ("tokenizer", "language", "lowercase", "split_unspaced", "max_tokens")  # that settle the ids
+_SETTINGS = ("tokenizer", "language", "lowercase", "split_unspaced", "zero_digits", "max_tokens")  # that settle the ids
 _ARRAYS = tuple(one.name for one in fields(Encoded))
 _OFF = frozenset({"off", "0", "no", "false"})
 _TOKENS, _COUNTS, _SUMS = "tokens.json", "counts.npy", "sums.json"
@@ -54,14 +55,15 @@ class EncodingCache:
 
     Args:
         settings: How texts are encoded.
+        subwords: The parts of words, where they are what the tokenizer gives.
 
     Attributes:
         hits: How often encoded texts were there.
     """
 
-    def __init__(self, settings: TextSettings) -> None:
+    def __init__(self, settings: TextSettings, subwords: Subwords | None = None) -> None:
         self.hits = 0
-        self._settings = settings
+        self._settings, self._subwords = settings, subwords
         self._folder = None if settings.tokenizer == "spacy" and settings.language in _DICTIONARIES else cache_dir()
 
     def encode_training(self, texts: Sequence[str]) -> tuple[Encoded, Vocabulary, NDArray[np.int64]]:
@@ -69,8 +71,8 @@ class EncodingCache:
         entry = self._entry(texts, {name: getattr(self._settings, name) for name in ("min_count", "max_vocabulary")})
         if entry is not None and (found := _read(entry)) is not None:
             self.hits += 1
-            return found.encoded, Vocabulary(found.tokens), found.counts
-        encoded, vocabulary, counts = encode_training(texts, self._settings)
+            return found.encoded, Vocabulary(found.tokens, self._subwords), found.counts
+        encoded, vocabulary, counts = encode_training(texts, self._settings, self._subwords)
         if entry is not None:
             _write(entry, _Entry(encoded, vocabulary.tokens, counts))
         return encoded, vocabulary, counts
@@ -93,7 +95,8 @@ class EncodingCache:
         about = {
             **about,
             **{name: getattr(self._settings, name) for name in _SETTINGS},
-            **{package: _version(package) for package in ("textcls", "regex", "spacy")},
+            **{package: _version(package) for package in ("textcls", "regex", "spacy", "sentencepiece")},
+            "subwords": self._subwords and self._subwords.sha256,
             "unicode": unicodedata.unidata_version,
             "code": _code(),
             "texts": _digest(texts),
@@ -122,6 +125,12 @@ def cache_dir() -> Path | None:
 
     found = user_cache_path("textcls", appauthor=False)
     return found if found.is_absolute() else None  # a user without a home
+
+
+def vectors_dir() -> Path | None:
+    """Return the folder for pretrained vectors; None where nothing is to be kept (see `cache_dir`)."""
+    cache = cache_dir()
+    return None if cache is None else cache / "vectors"
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from textcls.config import TextSettings
 from textcls.storage import GrowingArray, stored
-from textcls.text.tokenizers import Tokenizer, build_tokenizer
+from textcls.text.subwords import Subwords
+from textcls.text.tokenizers import BpeTokenizer, Tokenizer, build_tokenizer
 from textcls.text.vocabulary import PAD, UNK, Vocabulary
 
 _BLOCK = 8192  # texts encoded at once
@@ -115,7 +116,7 @@ class Encoder:
     def from_settings(cls, settings: TextSettings, vocabulary: Vocabulary) -> Encoder:
         """Return the encoder of a trained model; tokens outside the vocabulary become `<unk>`."""
         index = vocabulary.index
-        return cls(build_tokenizer(settings), lambda token: index.get(token, UNK), settings.max_tokens)
+        return cls(build_tokenizer(settings, vocabulary.subwords), lambda token: index.get(token, UNK), settings.max_tokens)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Encode texts; lone surrogates count as U+FFFD.
@@ -144,6 +145,12 @@ class Encoder:
         flat = ids[_ranges(starts[numbers], starts[numbers + 1])]
         return _cut(flat, tokens_before[np.array(chunks_before, np.int64)], self.max_tokens)
 
+    def yields(self, word: str) -> bool:
+        """Whether a word can be a token of some text."""
+        if isinstance(self.tokenizer, BpeTokenizer):
+            return word in self.tokenizer.subwords.pieces
+        return self.tokens(word) == [word]
+
     def tokens(self, text: str) -> list[str]:
         """Return the tokens of one text as strings, cut at `max_tokens`."""
         (text,) = replace_surrogates([text])
@@ -151,25 +158,31 @@ class Encoder:
         return list(found)[: self.max_tokens]
 
 
-def encode_training(texts: Sequence[str], settings: TextSettings) -> tuple[Encoded, Vocabulary, NDArray[np.int64]]:
+def encode_training(
+    texts: Sequence[str], settings: TextSettings, subwords: Subwords | None = None
+) -> tuple[Encoded, Vocabulary, NDArray[np.int64]]:
     """Encode the training split and build its vocabulary in the same pass.
 
     Args:
         texts: Raw training texts, [n_texts].
         settings: Tokenizer, cut and the limits of the vocabulary.
+        subwords: The parts of words, where they are what the tokenizer gives.
 
     Returns:
         The encoded texts, the vocabulary, and how often each of its ids occurs in the encoded texts, int64 [vocabulary].
     """
     first_seen: dict[str, int] = {}
     encoder = Encoder(
-        build_tokenizer(settings), lambda token: first_seen.setdefault(token, len(first_seen) + 1), settings.max_tokens
+        build_tokenizer(settings, subwords),
+        lambda token: first_seen.setdefault(token, len(first_seen) + 1),
+        settings.max_tokens,
     )
     encoded = encoder.encode(texts)
     found = _counts(encoded.ids, len(first_seen) + 1)
     tokens = list(first_seen)
     vocabulary = Vocabulary.build(tokens, found[1:], min_count=settings.min_count, max_size=settings.max_vocabulary)
     final = np.array([PAD, *(vocabulary.index.get(token, UNK) for token in tokens)], np.int32)
+    vocabulary = replace(vocabulary, subwords=subwords)
     ids, counts = GrowingArray(np.int32), np.zeros(len(vocabulary), np.int64)
     np.add.at(counts, final, found)
     for start in range(0, len(encoded.ids), _IDS):

@@ -7,6 +7,7 @@ spaCy tokenizer is not rule-based (Chinese, Japanese, Korean, Thai, Vietnamese a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import regex
 
 from textcls.config import TextSettings
 from textcls.errors import ConfigError, MissingPackageError
+from textcls.text.subwords import Subwords
 from textcls.text.unassigned import NEVER_ASSIGNED, UNASSIGNED
 from textcls.text.unspaced import HAS_UNSPACED, UNSPACED, UNSPACED_TOKEN
 
@@ -25,6 +27,7 @@ _SPLIT_TOKEN = rf"{UNSPACED_TOKEN}|(?:[^\P{{L}}{UNSPACED}]|[^\P{{N}}{UNSPACED}]|
 LONGEST_RULE_CHUNK = 200
 """Characters of a chunk above which `spacy` gives way to `unicode`: spaCy's time is quadratic on runs of punctuation."""
 
+_DIGIT = re.compile(r"\d")
 _find_whole, _find_split = (regex.compile(token, regex.V0).findall for token in (_WHOLE_TOKEN, _SPLIT_TOKEN))
 
 
@@ -158,8 +161,38 @@ class SpacyTokenizer:
         return [token.lower() for token in tokens] if self.lowercase else tokens
 
 
-def build_tokenizer(settings: TextSettings) -> Tokenizer:
-    """Return the tokenizer that the settings name."""
+class BpeTokenizer:
+    """Parts of words, of which those at a word's beginning are told apart by a `▁` in front.
+
+    Args:
+        subwords: Which parts there are.
+        lowercase: Whether words are lower-cased before.
+        zero_digits: Whether each digit becomes a 0 before.
+    """
+
+    def __init__(self, subwords: Subwords, lowercase: bool = True, zero_digits: bool = False) -> None:
+        self.subwords, self.lowercase, self.zero_digits = subwords, lowercase, zero_digits
+
+    def chunks(self, text: str) -> list[str]:
+        """Return the pieces between white space."""
+        return text.split()
+
+    def tokens(self, chunk: str) -> list[str]:
+        """Return the tokens of one chunk."""
+        return self.subwords.split(plain_word(chunk, self.lowercase, self.zero_digits))
+
+
+def plain_word(word: str, lowercase: bool, zero_digits: bool) -> str:
+    """Return a word as `bpe` splits it."""
+    word = lower_each(word) if lowercase else word
+    return _DIGIT.sub("0", word) if zero_digits else word
+
+
+def build_tokenizer(settings: TextSettings, subwords: Subwords | None = None) -> Tokenizer:
+    """Return the tokenizer that the settings name; `bpe` needs to know the parts of words."""
+    if settings.tokenizer == "bpe":
+        assert subwords is not None
+        return BpeTokenizer(subwords, settings.lowercase, settings.zero_digits)
     if settings.tokenizer == "spacy":
         return SpacyTokenizer(settings.language, settings.lowercase, settings.split_unspaced)
     if settings.tokenizer == "basic_english":

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import lzma
 import re
+import tarfile
 import zipfile
 import zlib
 from array import array
@@ -86,7 +87,7 @@ def read_vector_file(path: Path, selection: Selection, member: str | None = None
     Of a row that is not wanted, only the number of values is checked.
 
     Args:
-        path: The file.
+        path: The file; of a `.tar.gz` the vectors file in it.
         selection: Decides which rows are wanted.
         member: The file's name in a zip, where `path` is one. It is read in place, and the digest is the archive's.
 
@@ -95,13 +96,13 @@ def read_vector_file(path: Path, selection: Selection, member: str | None = None
     """
     shown = path / member if member else path
     check_name(shown)
-    read_rows = _read_binary if shown.name.removesuffix(".gz").endswith(".bin") else _read_text
+    read_rows = _read_binary if _unpacked(shown.name).endswith(".bin") else _read_text
     try:
         with _opened(path, member) as (stream, digest):
             slots, values = read_rows(shown, stream, selection)
             while stream.read(_BLOCK):  # new lines after the last row of a binary file belong to the digest
                 pass
-    except (gzip.BadGzipFile, *_BAD_MEMBER) as error:
+    except (gzip.BadGzipFile, tarfile.TarError, *_BAD_MEMBER) as error:
         kind = "zip" if member else "gzip"
         raise DataError(f"{shown}: the {kind} data is damaged or cut short ({error}): get the file again") from error
     except OSError as error:
@@ -145,7 +146,12 @@ def find_member(archive: Path, wanted: str | None = None) -> str:
 
 def _is_vectors(name: str) -> bool:
     """Whether a file's name has a right ending."""
-    return name.removesuffix(".gz").endswith(ENDINGS)
+    return _unpacked(name).endswith(ENDINGS)
+
+
+def _unpacked(name: str) -> str:
+    """Return a file's name without the ending that it has because it is packed."""
+    return name.removesuffix(".gz").removesuffix(".tar")
 
 
 def _is_hidden(name: str) -> bool:
@@ -355,9 +361,24 @@ def _opened(path: Path, member: str | None) -> Iterator[tuple[BinaryIO, _Digest]
         else:
             digest = hashlib.file_digest(raw, "sha256")  # now: reading one file skips the rest of the archive
             stream = stack.enter_context(_open_member(path, raw, member))
-        if (member or path.name).endswith(".gz"):
+        if member is None and path.name.endswith(".tar.gz"):
+            digest = hashlib.file_digest(raw, "sha256")
+            stream = stack.enter_context(_open_packed(path))
+        elif (member or path.name).endswith(".gz"):
             stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
         yield stream, digest
+
+
+@contextmanager
+def _open_packed(path: Path) -> Iterator[BinaryIO]:
+    """Open the first vectors file in a `.tar.gz`, as BPEmb's are published."""
+    with tarfile.open(path, "r|gz") as packed:
+        for entry in packed:
+            name = PurePosixPath(entry.name).name
+            if entry.isfile() and not _is_hidden(name) and _is_vectors(name) and (stream := packed.extractfile(entry)):
+                yield cast(BinaryIO, stream)
+                return
+    raise DataError(f"{path}: no file in it ends in .txt, .vec or .bin")
 
 
 def _open_member(archive: Path, raw: BinaryIO, member: str) -> BinaryIO:

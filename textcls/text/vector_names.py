@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from textcls.errors import ConfigError, MissingPackageError, TextclsError
 from textcls.text._torchtext import vector_catalogue
-from textcls.text.cache import cache_dir
+from textcls.text.bpemb import find_bpemb
+from textcls.text.cache import vectors_dir
 from textcls.text.vector_files import ENDINGS, check_name, find_member
 
 _HUB_REPOSITORY = "stanfordnlp/glove"
@@ -65,12 +66,6 @@ class Place(NamedTuple):
     member: str | None = None
 
 
-def vectors_dir() -> Path | None:
-    """Return the folder for downloaded vectors; None where nothing is to be kept (see `cache_dir`)."""
-    cache = cache_dir()
-    return None if cache is None else cache / "vectors"
-
-
 def find_vectors(source: str) -> Place:
     """Find vectors by path or name; a name is looked up in the cache, then in its package, then downloaded.
 
@@ -79,10 +74,13 @@ def find_vectors(source: str) -> Place:
     Raises:
         ConfigError: There is neither a file nor a name `source`.
         DataError: A zip does not hold the file, or holds several and none is named; or the file has not the name of vectors.
-        TextclsError: The download failed or is not what the catalogue says; the message says how to get the file by hand.
+        TextclsError: The download failed or is not what the catalogue says, or there is none; the message says how to get the file
+            by hand.
     """
     if source in GLOVE_NAMES:
         return _cached(source, f"{source}.txt") or _packaged(source) or _fetched(source)
+    if bpemb := find_bpemb(source):
+        source = str(bpemb.vectors)
     path = Path(source).expanduser()
     archive = next((place for place in (path, *path.parents) if place.suffix == ".zip" and place.is_file()), None)
     if archive is not None:

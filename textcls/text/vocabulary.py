@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from textcls.text.subwords import Subwords
 
 PAD, UNK = 0, 1
 SPECIAL_TOKENS = ("<pad>", "<unk>")
@@ -21,9 +23,11 @@ class Vocabulary:
 
     Attributes:
         tokens: Every token, the two special ones first.
+        subwords: What splits words into these tokens, where they are parts of words.
     """
 
     tokens: tuple[str, ...]
+    subwords: Subwords | None = None
 
     def __len__(self) -> int:
         """Return the number of ids."""
@@ -53,4 +57,4 @@ class Vocabulary:
     def extended(self, words: Iterable[str]) -> Vocabulary:
         """Return a vocabulary with more words after the present ones, each once."""
         new = (word for word in dict.fromkeys(words) if word not in self.index and word not in SPECIAL_TOKENS)
-        return Vocabulary(self.tokens + tuple(new))
+        return replace(self, tokens=self.tokens + tuple(new))

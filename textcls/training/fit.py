@@ -23,6 +23,7 @@ from textcls.evaluation import Targets, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
 from textcls.text import PAD, UNK, Encoder, Vocabulary
+from textcls.text.bpemb import with_bpemb
 from textcls.text.vectors import PretrainedVectors
 from textcls.training.batches import LabelledSplit, texts_a_step
 from textcls.training.checkpoint import Checkpoints
@@ -124,6 +125,7 @@ def fit(
         yield Note("n-grams are left out: there are no validation rows to settle what they weigh")
         config = _without_ngrams(config)
     config = vectors_as_before(config, checkpoints)
+    config = config.model_copy(update={"text": with_bpemb(config.text)})
     if not world.first:
         config = _without_ngrams(config)  # the first process alone keeps the model
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
@@ -309,7 +311,9 @@ def _without_paths(config: Config) -> Config:
     for split in ("train", "validation", "test"):
         source = getattr(config.data, split)
         changes[split] = tuple(map(name, source)) if isinstance(source, tuple) else source and name(source)
-    text = config.text.model_copy(update={"vectors": config.text.vectors and name(config.text.vectors)})
+    files = {"vectors": config.text.vectors and name(config.text.vectors), "bpe_model": config.text.bpe_model}
+    files["bpe_model"] = files["bpe_model"] and name(files["bpe_model"])
+    text = config.text.model_copy(update=files)
     return config.model_copy(update={"data": config.data.model_copy(update=changes), "text": text})
 
 

@@ -180,7 +180,9 @@ def _machines(
     machine = LinearSVC(C=c, class_weight=None if weights == "none" else weights, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what a thousand passes give is as good a classifier
-        warnings.filterwarnings("ignore", "The number of unique classes")  # many labels, few texts: these are classes all the same
+        warnings.filterwarnings(
+            "ignore", "The number of unique classes"
+        )  # many labels, few texts: these are classes all the same
         machine.fit(features, targets, sample_weight=of_rows)
     table, bias = machine.coef_.T, machine.intercept_
     if len(machine.classes_) == 2 and targets.dtype != np.bool_:  # one machine tells them apart

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textcls.artifact import Artifact
-from textcls.config import Config
+from textcls.config import Config, TextSettings
 from textcls.data import LabelSet, Rows
 from textcls.data.labels import require_known
 from textcls.data.weights import summable
 from textcls.errors import ConfigError, DataError, quoted
-from textcls.text import Encoded, Encoder, Vocabulary
+from textcls.text import UNK, Encoded, Encoder, Vocabulary
+from textcls.text.bpemb import with_bpemb
 from textcls.text.cache import EncodingCache
+from textcls.text.doubts import doubt_of_script, doubt_of_tokens
+from textcls.text.encoding import replace_surrogates
+from textcls.text.subwords import Subwords, read_subwords, train_subwords
+from textcls.text.tokenizers import plain_word
 from textcls.text.vector_names import on_this_machine
 from textcls.text.vectors import PretrainedVectors, load_vectors
 from textcls.training.batches import LabelledSplit
@@ -23,6 +28,7 @@ from textcls.training.checkpoint import Checkpoints
 from textcls.training.events import Event, Note
 from textcls.training.ngrams import Linears
 
+_ENOUGH_TO_DOUBT = 100  # different tokens; of fewer most may occur once
 _COVERED = 0.8  # of the tokens, for vectors that nobody asked for: below, they are of another language
 
 
@@ -76,7 +82,12 @@ def prepare(
     if validation is not None:
         check_labels(train, validation, "validation")
     vectors: PretrainedVectors | None = None
-    cache = EncodingCache(config.text)
+    config = config.model_copy(update={"text": with_bpemb(config.text)})
+    if start_from is None:
+        subwords = yield from _subwords(config.text, train.texts)
+    else:
+        subwords = start_from.vocabulary.subwords
+    cache = EncodingCache(config.text, subwords)
     if start_from is None:
         encoded, vocabulary, counts = cache.encode_training(train.texts)
         vectors = yield from _load_vectors(config, vocabulary, counts)
@@ -87,6 +98,8 @@ def prepare(
         encoded = cache.encode(train.texts, Encoder.from_settings(config.text, vocabulary), vocabulary)
     encoder = Encoder.from_settings(config.text, vocabulary)
     yield from _encoding_notes(encoded, len(vocabulary), config.text.max_tokens)
+    if start_from is None:
+        yield from _doubts(train.texts, counts[UNK + 1 :], config.text)
     train_split = LabelledSplit(encoded, train.targets(labels), labels.texts, _weights(train))
     validation_split = None
     if validation is not None:
@@ -97,6 +110,19 @@ def prepare(
     if validation_split is None:
         yield Note("there is no validation split: the last epoch is kept, and probabilities are not calibrated")
     return Prepared(labels, vocabulary, encoder, vectors, train_split, validation_split)
+
+
+def _subwords(settings: TextSettings, texts: Sequence[str]) -> Generator[Event, None, Subwords | None]:
+    """Return the parts of words that the settings name, or learn them from the training texts; None where words are the tokens."""
+    if settings.tokenizer != "bpe":
+        return None
+    if settings.bpe_model is not None:
+        return read_subwords(settings.bpe_model)
+    lower, zero = settings.lowercase, settings.zero_digits
+    words = (" ".join(plain_word(word, lower, zero) for word in text.split()) for text in replace_surrogates(texts))
+    subwords = train_subwords(words, settings.bpe_size)
+    yield Note(f"subwords: {len(subwords.pieces):,} parts of words, learnt from the training texts")
+    return subwords
 
 
 def vectors_as_before(config: Config, checkpoints: Checkpoints) -> Config:
@@ -132,7 +158,7 @@ def _load_vectors(
         source,
         vocabulary.tokens,
         extend=config.text.words_beside,
-        accept=lambda word: encoder.tokens(word) == [word],  # a word that texts can never yield is of no use
+        accept=encoder.yields,
     )
     covered = vectors.coverage(counts)[1]
     if auto and covered < _COVERED:
@@ -141,6 +167,15 @@ def _load_vectors(
         return None
     yield Note(_coverage(vectors, counts) + ("; text.vectors none leaves them out" if auto else ""))
     return vectors
+
+
+def _doubts(texts: Sequence[str], counts: NDArray[np.int64], settings: TextSettings) -> Iterator[Note]:
+    """Say where the tokenizer hardly fits the training texts, whose different tokens occur so often."""
+    doubt = doubt_of_script(texts, settings)
+    if doubt is None and len(counts) >= _ENOUGH_TO_DOUBT:
+        doubt = doubt_of_tokens(float((counts == 1).mean()), settings)
+    if doubt:
+        yield Note(doubt)
 
 
 def _nothing_to_keep(config: Config) -> Iterator[Note]:
