@@ -136,7 +136,8 @@ class TextSettings(Settings):
     """From raw text to token ids: the same in training, evaluation, classification and export."""
 
     tokenizer: Literal["unicode", "spacy", "basic_english", "bpe"] = "unicode"
-    """`unicode` (one regular expression; exports take raw text), `spacy` (its blank one) or `basic_english` (torchtext's)."""
+    """`unicode` (one regular expression; exports take raw text), `spacy` (its blank one), `basic_english` (torchtext's) or `bpe`
+    (parts of words, by SentencePiece)."""
     language: str = "en"
     """Language code of the `spacy` tokenizer, for example `en`, `de`, `zh`."""
     lowercase: bool = True
