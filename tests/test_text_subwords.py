@@ -169,6 +169,22 @@ class TestBpemb:
         assert artifact.provenance["vectors"]["name"] == vectors_file.name
         assert set(artifact.vocabulary.tokens[2:]) >= subwords.pieces - {"<unk>", "<s>", "</s>"}
 
+    def test_training_goes_on_from_a_model_where_its_vectors_are_gone(
+        self, vectors_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        rows = "".join(f"{text},{label}\n" for text, label in zip(TEXTS, LABELS, strict=True) if "," not in text)
+        Path("d.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+        quick = ["--set", "training.epochs=1", "--set", "model.hidden_size=4"]
+        first = runner.invoke(app, ["train", "d.csv", "--run", "one", "--vectors", str(vectors_file), *quick])
+        assert first.exit_code == 0, first.stderr
+        assert "will take token ids, not raw text: the tokenizer bpe" in first.stderr
+        vectors_file.unlink()
+        again = runner.invoke(app, ["train", "d.csv", "--run", "two", "--from", "one/model", *quick[:2]])
+        assert again.exit_code == 0, again.stderr
+        one, two = (read_artifact(Path(name, "model")).vocabulary for name in ("one", "two"))
+        assert one == two
+
     def test_by_name(self, vectors_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TEXTCLS_CACHE", str(tmp_path / "cache"))
         with pytest.raises(TextclsError) as caught:

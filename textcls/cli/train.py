@@ -102,8 +102,7 @@ def _train(config: Config, folder: Path, first: bool, **options: Any) -> Run:
 
     if not first:
         return train_model(config, folder, **options)
-    tokenizer = with_bpemb(config.text).tokenizer
-    if tokenizer != "unicode" and options["start_from"] is None:
+    if options["start_from"] is None and (tokenizer := with_bpemb(config.text).tokenizer) != "unicode":
         tell(
             f"note: an export of this model will take token ids, not raw text: the tokenizer {tokenizer} "
             "cannot be written in ONNX (text.tokenizer unicode can)"

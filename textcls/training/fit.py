@@ -125,7 +125,8 @@ def fit(
         yield Note("n-grams are left out: there are no validation rows to settle what they weigh")
         config = _without_ngrams(config)
     config = vectors_as_before(config, checkpoints)
-    config = config.model_copy(update={"text": with_bpemb(config.text)})
+    if start_from is None:
+        config = config.model_copy(update={"text": with_bpemb(config.text)})
     if not world.first:
         config = _without_ngrams(config)  # the first process alone keeps the model
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
@@ -136,6 +137,8 @@ def fit(
         labels, vocabulary, encoder, vectors = prepared.labels, prepared.vocabulary, prepared.encoder, prepared.vectors
         train_split, validation_split = prepared.train, prepared.validation
         checkpoints.expect("text.vectors", _origin(vectors))
+        if vocabulary.subwords is not None:
+            checkpoints.expect("text.tokenizer.subwords", vocabulary.subwords.sha256)
         config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
         with memory_for("the network", SMALLER_NETWORK):
             network = Network(_without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained

@@ -82,8 +82,8 @@ def prepare(
     if validation is not None:
         check_labels(train, validation, "validation")
     vectors: PretrainedVectors | None = None
-    config = config.model_copy(update={"text": with_bpemb(config.text)})
     if start_from is None:
+        config = config.model_copy(update={"text": with_bpemb(config.text)})
         subwords = yield from _subwords(config.text, train.texts)
     else:
         subwords = start_from.vocabulary.subwords
