@@ -6,6 +6,7 @@ strength of regularisation, is the caller's to choose, on validation rows. Each 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -146,7 +147,9 @@ def _fit_and_predict(
     if features is None or len(np.unique(train_targets)) == 1:
         return majority(train_targets, len(test_tokens))
     train, test = features
-    return np.asarray(model.fit(train, train_targets).predict(test), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes")  # many labels, few texts: these are classes all the same
+        return np.asarray(model.fit(train, train_targets).predict(test), dtype=np.int64)
 
 
 def _features(train_tokens: Tokens, test_tokens: Tokens) -> tuple[Any, Any] | None:
