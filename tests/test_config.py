@@ -71,7 +71,8 @@ def test_all_faults_are_named_together(tmp_path: Path) -> None:
         ("1: 2", "the top level: keys should be strings, not 1"),
         ("data: {label: a, labels: b}", "data.label and data.labels exclude each other: name one of them"),
         ("data: {validation_share: 0.5, test_share: 0.5}", "data.validation_share and data.test_share leave no rows"),
-        ("text: {extend: 3, vectors: none}", "text.extend needs text.vectors"),
+        ("text: {extend: -3}", "text.extend: must be auto, or a whole number of at least 0, not -3"),
+        ("text: {extend: some}", "text.extend: must be auto, or a whole number of at least 0, not 'some'"),
         ("text: {tokenizer: basic_english, lowercase: false}", "text.tokenizer basic_english always lower-cases"),
         ("- 1", "expected sections data, text, model and training, found a list"),
     ],
@@ -195,8 +196,9 @@ def test_no_vectors_have_a_name(tmp_path: Path) -> None:
         config = load(tmp_path, "", f"text.vectors={value}")
         assert config.text.vectors is None
         assert config == load(tmp_path, f"text: {{vectors: {value}}}") == parse_config(yaml.safe_load(config.to_yaml()), "x")
-        assert faults(tmp_path, "text: {extend: 3}", f"text.vectors={value}")[0].startswith("text.extend needs text.vectors")
-    assert load(tmp_path, "text: {extend: 3}").text.extend == 3  # which `auto` may find
+        assert load(tmp_path, "text: {extend: 3}", f"text.vectors={value}").text.words_beside == 0
+    assert load(tmp_path, "text: {extend: 3}").text.words_beside == 3  # if `auto` finds some
+    assert load(tmp_path, "").text.words_beside == 20_000
 
 
 def test_an_override_does_not_hide_a_broken_section(tmp_path: Path) -> None:

@@ -126,10 +126,11 @@ def test_what_is_younger_than_unicode_15_is_a_symbol_with_its_own_case(lowercase
     assert tokens(UnicodeTokenizer(lowercase), f"a{garay}b\uffff c\x00é") == ["a", *garay, "b", "\uffff", "c", "\x00", "é"]
 
 
-def in_company(point: str) -> list[str]:
-    """Return texts in which a code point stands alone, and beside a letter, a digit, a mark, an ideograph and itself."""
+def in_company(point: str) -> str:
+    """Return a text in which a code point stands alone, and beside a letter, a digit, a mark, an ideograph and itself."""
     around = ["a", "7", "\u0301", "手", "ก", "_", "-", point]
-    return [point, *(f"{one}{point}" for one in around), *(f"{point}{one}" for one in around), f"a{point}b", f"手{point}手"]
+    before, behind = (f"{one}{point}" for one in around), (f"{point}{one}" for one in around)
+    return " ".join([point, *before, *behind, f"a{point}b", f"手{point}手"])
 
 
 def tokenizer_of_onnx_runtime(expression: str) -> Callable[[list[str]], list[list[str]]]:
@@ -164,12 +165,14 @@ def tokenizer_of_onnx_runtime(expression: str) -> Callable[[list[str]], list[lis
 
 @pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_code_point_is_in_onnx_runtime_what_it_is_here(step: int) -> None:
-    points = [chr(point) for point in range(0, 0x110000, step) if not 0xD800 <= point < 0xE000]
+    # Beyond U+33000 only some selectors are assigned as yet: of the rest a sample is enough.
+    numbers = {*range(0, 0x33000, step), *range(0xE0000, 0xE0200, step), *range(0, 0x110000, 41)}
+    points = [chr(number) for number in sorted(numbers) if not 0xD800 <= number < 0xE000]
     for split_unspaced in (True, False):
         in_onnx_runtime = tokenizer_of_onnx_runtime(unicode_token(split_unspaced))
         tokenizer, wrong = UnicodeTokenizer(lowercase=False, split_unspaced=split_unspaced), []
-        for start in range(0, len(points), 1024):
-            texts = [text for point in points[start : start + 1024] for text in in_company(point)]
+        for start in range(0, len(points), 4096):
+            texts = list(map(in_company, points[start : start + 4096]))
             for text, found in zip(texts, in_onnx_runtime(texts), strict=True):
                 if found != tokens(tokenizer, text):
                     wrong.append(ascii(text))

@@ -306,7 +306,7 @@ def test_trials_with_vectors_and_without(data: Path, tmp_path: Path, monkeypatch
     given = config(data, **{"text.vectors": str(vectors), "text.extend": 9, "model.embedding_size": None})
     search = counted(monkeypatch, given, tmp_path / "run", 6, search=["text.vectors", "training.word_dropout"])
     assert prepared == [str(vectors), None]  # each once
-    without = {"text.vectors": None, "text.extend": 0}
+    without = {"text.vectors": None}
     assert any(without.items() <= end.changes.items() for end in search.trials)
     rows = table(search.trials, given, search.searched)
     assert {row["text.vectors"] for row in rows} == {str(vectors), "none"}
@@ -426,7 +426,7 @@ def test_the_space_of_vectors() -> None:
     space = searched(None)
     assert with_vectors(space, given, found=True)["text.vectors"] == Choice(("my.txt", None))
     assert "text.vectors" not in with_vectors(space, given, found=False)
-    assert changes(given, {"text.vectors": None}) == {"text.vectors": None, "text.extend": 0}
+    assert changes(given, {"text.vectors": None}) == {"text.vectors": None}
 
 
 def test_a_study_that_compared_something_else_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

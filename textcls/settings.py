@@ -166,9 +166,9 @@ class TextSettings(Settings):
     @property
     def words_beside(self) -> int:
         """Pretrained words to keep beside those of the training texts, at most."""
-        if self.extend == "auto":
-            return 0 if self.vectors is None else _WORDS_BESIDE
-        return self.extend
+        if self.vectors is None:
+            return 0
+        return _WORDS_BESIDE if self.extend == "auto" else self.extend
 
     @field_validator("extend", mode="plain")
     @classmethod
@@ -182,8 +182,6 @@ class TextSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> TextSettings:
-        if self.extend != "auto" and self.extend and self.vectors is None:
-            raise ValueError("text.extend needs text.vectors: there are no pretrained words to keep")
         for name in ("bpe_model", "zero_digits"):
             if getattr(self, name) and self.tokenizer != "bpe":
                 raise ValueError(f"text.{name} needs text.tokenizer bpe")

@@ -148,7 +148,9 @@ def _fit_and_predict(
         return majority(train_targets, len(test_tokens))
     train, test = features
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The number of unique classes")  # many labels, few texts: these are classes all the same
+        warnings.filterwarnings(
+            "ignore", "The number of unique classes"
+        )  # many labels, few texts: these are classes all the same
         return np.asarray(model.fit(train, train_targets).predict(test), dtype=np.int64)
 
 

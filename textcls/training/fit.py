@@ -287,7 +287,7 @@ def _resolved(
     text = config.text
     if text.vectors == "auto":
         text = text.model_copy(update={"vectors": vectors and vectors.name})
-    text = text.model_copy(update={"extend": text.words_beside if text.vectors else 0})
+    text = text.model_copy(update={"extend": text.words_beside})
     slots = 0 if network.ngrams is None else len(network.ngrams.weight)
     model = config.model.model_copy(update={"ngram_slots": slots})
     settled = {"batch_size": texts_a_step(config.training, len(train.encoded)), "keep": kept_epoch(config.training, validation)}

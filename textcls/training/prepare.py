@@ -139,7 +139,7 @@ def vectors_as_before(config: Config, checkpoints: Checkpoints) -> Config:
             f"the run began with the vectors {origin['name']}, which text.vectors auto found and does not find now: put them back, "
             "or train anew without --resume"
         )
-    text = {"vectors": origin["name"]} if origin else {"vectors": None, "extend": 0}
+    text = {"vectors": origin["name"]} if origin else {"vectors": None}
     return config.model_copy(update={"text": config.text.model_copy(update=text)})
 
 

@@ -159,8 +159,5 @@ def setting(config: Config, name: str) -> Any:
 
 
 def changes(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of some dotted settings that differ from the config's; without vectors there is nothing to extend."""
-    changed = {name: value for name, value in values.items() if setting(config, name) != value}
-    if "text.vectors" in changed and changed["text.vectors"] is None and config.text.extend not in {0, "auto"}:
-        changed["text.extend"] = 0
-    return changed
+    """Return those of some dotted settings that differ from the config's."""
+    return {name: value for name, value in values.items() if setting(config, name) != value}

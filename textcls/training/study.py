@@ -94,8 +94,7 @@ class Study:
         """Return the settings of a trial with the vectors that it had, wherever they are used then."""
         config = self.config.replace(end.changes)
         if config.text.vectors == "auto":
-            keep = self._vectors or config.text.extend == "auto"
-            config = config.replace({"text.vectors": self._vectors, "text.extend": config.text.extend if keep else 0})
+            config = config.replace({"text.vectors": self._vectors})
         return config
 
     def know_vectors(self, vectors: PretrainedVectors | None) -> None:
