@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import regex
+from clients import node
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,6 +179,26 @@ def test_every_code_point_is_in_onnx_runtime_what_it_is_here(step: int) -> None:
                     wrong.append(ascii(text))
         assert wrong == []
     assert [hex(ord(point)) for point in points if UNASSIGNED.match(point) and point.lower() != point] == []
+
+
+FIND_IN_NODE = """
+const task = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const token = new RegExp(task.token, "gu");
+console.log(JSON.stringify(task.texts.map((text) => text.match(token) ?? [])));
+"""
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_browser_finds_the_same_tokens(step: int, tmp_path: Path) -> None:
+    """As the page does that `--to web` writes; of what Unicode 15.1 does not assign, newer browsers know more."""
+    (tmp_path / "find.cjs").write_text(FIND_IN_NODE, encoding="utf-8")
+    points = [chr(number) for number in range(0, 0x33000, step) if not 0xD800 <= number < 0xE000]
+    texts = [in_company(point) for point in points if not UNASSIGNED.match(point)]
+    for split_unspaced in (True, False):
+        found = node(tmp_path / "find.cjs", {"token": unicode_token(split_unspaced), "texts": texts})
+        tokenizer = UnicodeTokenizer(lowercase=False, split_unspaced=split_unspaced)
+        assert [ascii(text) for text, row in zip(texts, found, strict=True) if row != tokens(tokenizer, text)] == []
 
 
 @given(any_text, st.booleans(), st.booleans())
