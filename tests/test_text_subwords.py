@@ -136,6 +136,7 @@ def test_a_model_carries_its_parts_wherever_it_goes(tmp_path: Path) -> None:
     artifact = read_artifact(tmp_path / "model")
     assert artifact.vocabulary.subwords is not None
     assert "▁film" in artifact.vocabulary.tokens
+    assert "textcls[bpe]" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     np.testing.assert_allclose(Predictor.load(tmp_path / "model").predict(TEXTS).probabilities, expected, atol=1e-6)
     export(tmp_path / "model", tmp_path / "model.onnx")  # takes ids; textcls makes them
     np.testing.assert_allclose(Predictor.load(tmp_path / "model.onnx").predict(TEXTS).probabilities, expected, atol=1e-6)

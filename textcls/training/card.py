@@ -30,6 +30,7 @@ def model_card(artifact: Artifact) -> str:
         f"- Labels ({len(artifact.labels)}{', many a text' if artifact.many else ''}): {labels}",
         f"- Tokenizer: `{text.tokenizer}`"
         + (f", language `{text.language}`" if text.tokenizer == "spacy" else "")
+        + (", parts of words (`pip install 'textcls[bpe]'`)" if text.tokenizer == "bpe" else "")
         + (", lower-cased" if text.lowercase else "")
         + f"; texts are cut after {text.max_tokens:,} tokens",
         f"- Vocabulary: {len(artifact.vocabulary):,} tokens, readable in `vocabulary.txt` and in every export: "
