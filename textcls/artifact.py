@@ -224,17 +224,8 @@ def read_artifact(folder: str | Path) -> Artifact:
     config, vocabulary = _part(folder / "config.yaml", load_saved_config), _part(folder / "vocabulary.txt", _read_vocabulary)
     if config.text.tokenizer == "bpe":
         vocabulary = replace(vocabulary, subwords=_part(folder / SUBWORDS, _read_subwords))
-    artifact = Artifact(
-        config=config,
-        vocabulary=vocabulary,
-        labels=labels,
-        weights=_part(folder / "model.safetensors", load_file),
-        temperature=temperature,
-        many=many,
-        thresholds=thresholds,
-        metrics=record["metrics"],
-        provenance=record["provenance"],
-    )
+    weights, facts = _part(folder / "model.safetensors", load_file), (record["metrics"], record["provenance"])
+    artifact = Artifact(config, vocabulary, labels, weights, temperature, many, thresholds, *facts)
     _check_thresholds(artifact, folder)
     _check_shapes(artifact, folder)
     return artifact

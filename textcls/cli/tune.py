@@ -50,8 +50,8 @@ When --minutes are over, the trial under way is stopped, and what it reached by 
 SIGTERM, once the first trial has ended an epoch; the exit code is then 130. With --resume the same command goes on for
 as many minutes again; a trial that was stopped, or killed, starts over.
 
-The folder holds best.yaml, to train with, no worse on the validation rows than the defaults; every trial in
-trials.csv; a picture, search.png; and trials.db, Optuna's own storage. The best of many trials is lucky in its
+The folder holds best.yaml, to train with, no worse on the validation rows than the defaults of what is searched; every
+trial in trials.csv; a picture, search.png; and trials.db, Optuna's own storage. The best of many trials is lucky in its
 validation score, too: what it is worth, test rows tell.
 """
 _SHOWN = 5  # trials, beside that of the given settings

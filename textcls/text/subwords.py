@@ -83,9 +83,7 @@ def check_subwords(path: str | None) -> None:
     """Make sure that SentencePiece is installed, and that the file can be used, where one is named.
 
     Raises:
-        ConfigError: There is no such file.
-        DataError: It cannot be read, or is no model of SentencePiece.
-        MissingPackageError: SentencePiece is not installed.
+        InputError: As `read_subwords`.
     """
     _sentencepiece()
     if path is not None:
