@@ -124,12 +124,12 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch
 
 
 def test_a_run_that_was_slower_leaves_the_entry_of_the_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def meanwhile(texts: list[str], settings: TextSettings) -> Any:
+    def meanwhile(*arguments: Any) -> Any:
         monkeypatch.undo()
         monkeypatch.setenv("TEXTCLS_CACHE", str(folder.parent))
         monkeypatch.setattr(cache, "_FEWEST_TOKENS", 1)
         assert train()[0] == 0
-        return encode_training(texts, settings)
+        return encode_training(*arguments)
 
     monkeypatch.setattr(cache, "encode_training", meanwhile)
     EncodingCache(TextSettings()).encode_training(TEXTS)
