@@ -14,13 +14,15 @@ import yaml
 from helpers import tiny_artifact
 from typer.testing import CliRunner
 
-from textcls import TextClassifier, artifact
-from textcls.artifact import load_saved_config, read_artifact, saved_settings, write_artifact
+from textcls import TextClassifier
+from textcls import saved_settings as saved
+from textcls.artifact import read_artifact, write_artifact
 from textcls.cli import app
 from textcls.config import Config, DataSettings, ModelSettings, TextSettings
 from textcls.errors import ModelError
 from textcls.inference import Predictor
 from textcls.inference.graph import build_graph
+from textcls.saved_settings import load_saved_config, saved_settings
 from textcls.scoring import evaluate
 from textcls.settings import Settings
 from textcls.spacy_component import TextclsComponent
@@ -72,6 +74,7 @@ MEANT: dict[str, dict[str, Any]] = {
         "bias": True,
         "pooling": "final",
         "ngram_slots": 0,
+        "fast_agreement": 0.999,
         "embedding_dropout": 0.4,
         "type_dropout": 0.0,
         "recurrent_dropout": 0.0,
@@ -143,7 +146,7 @@ def test_every_reader_asks_what_was_meant(folder: Path, tmp_path: Path, monkeypa
         del tree["data"]["strip_labels"], tree["text"]["lowercase"], tree["model"]["output_dropout"]
 
     before = {"data": {"strip_labels": False}, "text": {"lowercase": False}, "model": {"output_dropout": 0.75}}
-    monkeypatch.setattr(artifact, "_BEFORE", before)
+    monkeypatch.setattr(saved, "_BEFORE", before)
     edit(folder, forget)
     file = old_onnx(tmp_path / "old.onnx", forget)
     given = TextClassifier.load(file).config

@@ -43,10 +43,12 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": set(),
     "text": set(),
     "data": set(),
-    "artifact": {"text"},
+    "fast": {"text"},
+    "saved_settings": set(),
+    "artifact": {"text", "fast", "saved_settings"},
     "model": {"text", "artifact"},  # the torch engine scores the arrays of a model folder
-    "inference": {"text", "data", "artifact"},
-    "training": {"data", "text", "model", "evaluation", "artifact"},
+    "inference": {"text", "data", "artifact", "fast", "saved_settings"},
+    "training": {"data", "text", "model", "evaluation", "artifact", "fast"},
 }
 ROOMS["spacy_component"] = {"data", "artifact", "inference"}
 ROOMS["exports"] = {*ROOMS}

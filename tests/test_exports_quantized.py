@@ -160,7 +160,7 @@ def test_the_numbers_of_a_verdict_agree_with_it(
 ) -> None:
     worst = max(Fault(False, 0.9, r"'\x01'"), Fault(True, 0.1, "'a plain text'"))
     parities = iter([Parity(texts=1, decisions=decisions, wrong=wrong, worst=worst), *[Parity()] * 3])
-    monkeypatch.setattr(onnx_file, "compare", lambda *_: next(parities))
+    monkeypatch.setattr(onnx_file, "compare", lambda *_, **__: next(parities))
     artifact = read_artifact(tiny_run.model)
     if wrong <= allowed:
         assert rounded_down(onnx_file.prove(artifact, lambda _: ([], np.empty(0, np.float32)), [], INT8).agreement) >= 0.995
@@ -174,9 +174,9 @@ def test_the_numbers_of_a_verdict_agree_with_it(
 
 def test_a_difference_that_is_too_large_is_never_told_as_one_that_is_allowed() -> None:
     with pytest.raises(ExportError, match=r"by 0\.26 \(allowed 0\.25\)"):
-        parity._check(["x"], np.array([[0.7501, 0.2499]], np.float32), np.array([[0.5, 0.5]]), 0.25)
+        parity._check(["x"], np.array([[0.7501, 0.2499]], np.float32), np.array([[0.5, 0.5]]), np.array([0.25]))
     with pytest.raises(ExportError, match=r"by nan \(allowed 0\.25\)"):
-        parity._check(["x"], np.array([[np.nan, np.nan]], np.float32), np.array([[0.5, 0.5]]), 0.25)
+        parity._check(["x"], np.array([[np.nan, np.nan]], np.float32), np.array([[0.5, 0.5]]), np.array([0.25]))
 
 
 @pytest.mark.parametrize(

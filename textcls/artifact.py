@@ -5,7 +5,7 @@ vocabulary.txt     one token a line, by id
 labels.json        format version, labels with their JSON types, whether a text may have many of them
 model.safetensors  weights under the names of the network's parameters
 bpe.model          the parts of words, where these are the tokens (SentencePiece)
-calibration.json   temperature, and with many labels a text the threshold of each
+calibration.json   temperature, with many labels a text the threshold of each, and when n-grams may answer alone
 metrics.json       what was measured, on what; the SHA-256 of the files above, and of what it says itself
 README.md          the model card, which people may write on: no hash covers it
 """
@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -26,21 +25,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from textcls.config import Config, ModelSettings, load_config, parse_config
+from textcls.config import Config, ModelSettings
 from textcls.errors import ConfigError, DataError, InputError, ModelError, named
+from textcls.fast import FastWay, LinearHalf
 from textcls.files import file_sha256, is_torn, replacing_folder
+from textcls.saved_settings import load_saved_config
 from textcls.text import SPECIAL_TOKENS, Vocabulary
 from textcls.text.subwords import Subwords
 
 FORMAT_VERSION = 1
 RECORD, CARD = "metrics.json", "README.md"
-# What a setting that a saved model does not have meant when the model was written, where that is not the default of today, or is
-# not to become another one. A default that changes leaves its old value here: tests/test_artifact_settings.py knows them all.
-_BEFORE: dict[str, dict[str, Any]] = {
-    "data": {"strip_labels": False},
-    "text": {"vectors": None, "extend": 0, "split_unspaced": False},
-    "model": {"pooling": "final", "ngram_slots": 0},
-}
 HASHED_FILES = ("config.yaml", "vocabulary.txt", "labels.json", "model.safetensors", "calibration.json")
 SUBWORDS = "bpe.model"  # of SentencePiece, where the tokens are parts of words; hashed like the others
 MODEL_FILES = (*HASHED_FILES, SUBWORDS, RECORD, CARD)
@@ -64,6 +58,7 @@ class Artifact:
         many: Whether a text may have many labels, or none: each label then has a probability of its own.
         thresholds: With many labels a text, the probability from which each label is given, by class; values of single precision,
             as the probabilities are, so that no rounding moves a cut. None otherwise.
+        fast: When n-grams answer a text alone, where that is asked for; None where nothing settled it.
         metrics: What was measured on which split.
         provenance: Version, date, files and their SHA-256.
     """
@@ -75,6 +70,7 @@ class Artifact:
     temperature: float = 1.0
     many: bool = False
     thresholds: tuple[float, ...] | None = None
+    fast: FastWay | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -87,6 +83,8 @@ class Artifact:
             digest.update(json.dumps(part, sort_keys=True).encode())
         if self.vocabulary.subwords is not None:
             digest.update(self.vocabulary.subwords.sha256.encode())
+        if self.fast is not None:
+            digest.update(json.dumps(self.fast.record(), sort_keys=True).encode())
         digest.update(weights_sha256(self.weights).encode())
         return digest.hexdigest()
 
@@ -151,7 +149,9 @@ def write_files(artifact: Artifact, folder: Path, card: str) -> None:
     (folder / "model.safetensors").write_bytes(save(weights))  # `save_file` would let the owner alone read it
     labels = {"format_version": FORMAT_VERSION, "many": artifact.many, "labels": list(artifact.labels)}
     _write_json(folder / "labels.json", labels)
-    _write_json(folder / "calibration.json", {"temperature": artifact.temperature, "thresholds": artifact.thresholds})
+    fast = None if artifact.fast is None else artifact.fast.record()
+    calibration = {"temperature": artifact.temperature, "thresholds": artifact.thresholds, "fast": fast}
+    _write_json(folder / "calibration.json", calibration)
     if artifact.vocabulary.subwords is not None:
         (folder / SUBWORDS).write_bytes(artifact.vocabulary.subwords.model)
     hashes = {name: file_sha256(folder / name) for name in sorted(_hashed(folder))}  # by which `changed_files` tells changes
@@ -219,15 +219,17 @@ def read_artifact(folder: str | Path) -> Artifact:
     folder = Path(folder)
     _check_is_model(folder)
     labels, many = _part(folder / "labels.json", _read_labels)  # first: it names the format
-    temperature, thresholds = _part(folder / "calibration.json", _read_calibration)
+    temperature, thresholds, fast = _part(folder / "calibration.json", _read_calibration)
     record = _part(folder / RECORD, _read_record)
     config, vocabulary = _part(folder / "config.yaml", load_saved_config), _part(folder / "vocabulary.txt", _read_vocabulary)
     if config.text.tokenizer == "bpe":
         vocabulary = replace(vocabulary, subwords=_part(folder / SUBWORDS, _read_subwords))
     weights, facts = _part(folder / "model.safetensors", load_file), (record["metrics"], record["provenance"])
-    artifact = Artifact(config, vocabulary, labels, weights, temperature, many, thresholds, *facts)
+    artifact = Artifact(config, vocabulary, labels, weights, temperature, many, thresholds, fast, *facts)
     _check_thresholds(artifact, folder)
     _check_shapes(artifact, folder)
+    if artifact.fast is not None and (LinearHalf.of(weights) is None or len(labels) < 2 - many):
+        raise ModelError(f"{folder}: damaged model folder: calibration.json has a fast way, the model no n-grams for it")
     return artifact
 
 
@@ -238,40 +240,6 @@ def _check_is_model(folder: Path) -> None:
         what = "is no model folder: it has no labels.json" if folder.is_dir() else "is a file; a model folder is needed here"
         what = what if folder.exists() else "does not exist"
         raise ModelError(f"{folder}: {what}{hint}")
-
-
-def load_saved_config(path: str | Path) -> Config:
-    """Read the settings of a saved model, complete as `saved_settings` makes them; those of training that do not fit are left out.
-
-    Raises:
-        ConfigError: As `load_config`.
-    """
-
-    def amend(tree: dict[str, Any]) -> dict[str, Any]:
-        return {**saved_settings(tree), "training": _fitting_training(tree.get("training"))}
-
-    return load_config(path, amend=amend)
-
-
-def saved_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a model says of itself, complete: a setting that it does not have means what it meant when it was written.
-
-    Args:
-        tree: Settings by section and name, of `config.yaml` or of what an exported file carries; other entries stay as they are.
-    """
-    sections = {name: {} if tree.get(name) is None else tree[name] for name in _BEFORE}
-    whole = {name: {**_BEFORE[name], **given} for name, given in sections.items() if isinstance(given, Mapping)}
-    return {**tree, **whole}
-
-
-def _fitting_training(given: Any) -> dict[str, Any]:
-    """Leave out what is no setting of training, or not any more: a trained model needs none of them."""
-    kept: dict[str, Any] = {}
-    for name, value in given.items() if isinstance(given, Mapping) else ():
-        with suppress(ConfigError, RecursionError):
-            parse_config({"training": {**kept, name: value}}, "training")
-            kept[name] = value
-    return kept
 
 
 def _part(path: Path, read: Callable[[Path], T]) -> T:
@@ -325,13 +293,13 @@ def _read_subwords(path: Path) -> Subwords:
     return subwords
 
 
-def _read_calibration(path: Path) -> tuple[float, tuple[float, ...] | None]:
-    """Return the temperature, and the thresholds where there are some."""
+def _read_calibration(path: Path) -> tuple[float, tuple[float, ...] | None, FastWay | None]:
+    """Return the temperature, and the thresholds and the fast way where there are some."""
     record = _read_json(path, "temperature")
     temperature, thresholds = float(record["temperature"]), record.get("thresholds")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be above 0, not {temperature}")
-    return temperature, None if thresholds is None else tuple(map(float, thresholds))
+    return temperature, None if thresholds is None else tuple(map(float, thresholds)), FastWay.of(record.get("fast"))
 
 
 def _check_thresholds(artifact: Artifact, folder: Path) -> None:

@@ -129,16 +129,21 @@ class TextClassifier(Estimator):
                     self._by_indicator = train.named is not None
                     return self
 
-    def predict(self, X: Given) -> NDArray[Any]:
+    def predict(self, X: Given, *, fast: bool = False) -> NDArray[Any]:
         """Return the label of each text, [n], with the type it had in training.
 
         With many labels a text: a tuple of them for each text, in the order of `classes_`, in an object array [n]; where `fit` got
         an indicator matrix, such a matrix again, int64 [n, classes], as scikit-learn has it. A model that was loaded gives tuples.
 
+        Args:
+            X: The texts, [n].
+            fast: Let n-grams answer alone where they are sure, and the network the other texts.
+
         Raises:
             DataError: `X` is one string, lacks the column of the text, or holds something that is no text.
+            ModelError: `fast`, and nothing settled when n-grams are sure.
         """
-        predictor, texts = self._trained(), self._texts(X)
+        predictor, texts = self._way(fast), self._texts(X)
         parts = row_blocks(len(texts), len(predictor.labels))
         blocks = (predictor.predict(texts[rows]).probabilities for rows in parts)
         if predictor.thresholds is None:
@@ -152,13 +157,14 @@ class TextClassifier(Estimator):
             found[row] = tuple(predictor.labels[column] for column in np.flatnonzero(has))
         return found
 
-    def predict_proba(self, X: Given) -> NDArray[np.float32]:
-        """Return the calibrated probability of each label for each text, float32 [n, classes].
+    def predict_proba(self, X: Given, *, fast: bool = False) -> NDArray[np.float32]:
+        """Return the calibrated probability of each label for each text, float32 [n, classes]; the arguments are those of `predict`.
 
         Raises:
             DataError: As `predict`.
+            ModelError: As `predict`.
         """
-        return self._trained().predict(self._texts(X)).probabilities
+        return self._way(fast).predict(self._texts(X)).probabilities
 
     def classify(
         self,
@@ -168,6 +174,8 @@ class TextClassifier(Estimator):
         all_scores: bool = False,
         min_confidence: float | None = None,
         unsure_label: str = "unsure",
+        fast: bool = False,
+        by: bool = False,
     ) -> Any:
         """Return a table as it came in, with the columns beside it that `textcls classify` writes, `label` and `confidence` first.
 
@@ -177,7 +185,13 @@ class TextClassifier(Estimator):
             InputError: `X` is no table, lacks the column of the text, or an argument is at fault.
         """
         return self._trained().classify(
-            X, top_k=top_k, all_scores=all_scores, min_confidence=min_confidence, unsure_label=unsure_label
+            X,
+            top_k=top_k,
+            all_scores=all_scores,
+            min_confidence=min_confidence,
+            unsure_label=unsure_label,
+            fast=fast,
+            by=by,
         )
 
     def explain(self, X: Given, label: Label | None = None) -> list[Any]:
@@ -366,6 +380,9 @@ class TextClassifier(Estimator):
 
             raise NotTrainedError("this TextClassifier is not trained yet: call fit, or TextClassifier.load")
         return self._predictor
+
+    def _way(self, fast: bool) -> Predictor:
+        return self._trained().fast() if fast else self._trained()
 
     def _folder_model(self) -> Artifact:
         self._trained()

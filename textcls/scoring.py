@@ -18,6 +18,7 @@ from textcls.data.labels import require_known, spelt_otherwise
 from textcls.data.sources import Labelled, resolve
 from textcls.errors import named
 from textcls.evaluation import Mistake, Targets, evaluate_blocks, mistakes
+from textcls.fast import changed_labels
 from textcls.inference.own_columns import with_own_columns
 from textcls.inference.predictor import Predictor
 from textcls.storage import row_blocks
@@ -53,6 +54,7 @@ def evaluate(
     encoding_errors: str | None = None,
     missing_labels: str | None = None,
     own_columns: bool = False,
+    fast: bool = False,
 ) -> Evaluation:
     """Evaluate a model folder or an exported file on labelled files.
 
@@ -68,11 +70,13 @@ def evaluate(
         encoding_errors: `strict` or `replace`; as in training where not given.
         missing_labels: `error` or `skip` rows without a label; as in training where not given.
         own_columns: Give the wrong rows all columns that they have in their files, for which these are read again.
+        fast: Let n-grams answer alone where they are sure; `fast` in the report then compares with the whole model.
 
     Raises:
         InputError: The model or the rows cannot be read, or the model knows no label of the rows.
     """
     predictor = Predictor.load(model)
+    predictor = predictor.fast() if fast else predictor
     column = "labels" if predictor.many else "label"
     given = {"text": text, column: label, "header": header, "encoding_errors": encoding_errors}
     given |= {"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "missing_labels": missing_labels}
@@ -82,6 +86,8 @@ def evaluate(
     sources = resolve(data, "test")
     rows = read_sources(sources, settings, "test")
     report, errors, places = evaluate_rows(predictor, rows)
+    if fast:
+        report["fast"] = compare_with_whole(predictor, rows)
     if own_columns:
         errors = with_own_columns(errors, places, data if isinstance(data, str) else tuple(data), settings)
     spelt = spelt_otherwise(rows.labels.distinct, LabelSet(predictor.labels))
@@ -108,6 +114,31 @@ def _learned_from(record: Mapping[str, Any], sources: Sequence[Labelled]) -> lis
     if "test" in record["metrics"] and "test" not in origin["data"]:
         what += ", but for those cut for test"
     return [f"the model learned from {named(names)}, {what}: these figures say little of new texts"]
+
+
+def compare_with_whole(predictor: Predictor, rows: Rows) -> dict[str, Any]:
+    """Return how the fast way of a model compares with the whole of it on some rows.
+
+    Returns:
+        `share` of the rows that n-grams answer alone, how many rows `changed` their labels, `agreement`, and the report of the
+        `whole` model.
+    """
+    together = LabelSet(predictor.labels).extended(rows.labels.distinct)
+    linear = changed = 0
+
+    def blocks() -> Iterator[tuple[NDArray[np.float32], Targets]]:
+        nonlocal linear, changed
+        for some in row_blocks(len(rows), len(together)):
+            part = rows.select(np.arange(some.start, some.stop))
+            encoded = predictor.encode(part.texts)
+            found, whole = predictor.score(encoded), predictor.engine(encoded.ids, encoded.offsets)
+            assert found.linear is not None
+            linear += int(found.linear.sum())
+            changed += int(changed_labels(found.probabilities, whole, predictor.thresholds).sum())
+            yield whole, part.targets(together)
+
+    report = evaluate_blocks(blocks(), together.texts, predictor.thresholds)
+    return {"share": linear / len(rows), "changed": changed, "agreement": 1 - changed / len(rows), "whole": report}
 
 
 def evaluate_rows(predictor: Predictor, rows: Rows) -> tuple[dict[str, Any], list[dict[str, Any]], list[int]]:

@@ -211,6 +211,9 @@ class ModelSettings(Settings):
     ngram_slots: int | Literal["auto"] = "auto"
     """Rows of a hashed table of words and pairs of words, the linear classifier that stands beside the network: fitted in
     seconds after training, its weight settled on validation rows. `auto` follows how many there are; 0 leaves it out."""
+    fast_agreement: float = Field(0.999, ge=0.5, le=1)
+    """Share of the validation rows that must keep their labels where n-grams answer those alone of which they are sure, and the
+    network the others (`classify --fast`). 500 rows or more settle when they are; 1 lets no label change."""
     embedding_dropout: float = Field(0.4, ge=0, lt=1)
     """Dropout on the values of the token embeddings, in training."""
     type_dropout: float = Field(0.0, ge=0, lt=1)

@@ -74,6 +74,8 @@ _MinConfidence = Annotated[
     typer.Option("--min-confidence", metavar="P", help="Label rows unsure below this probability.", show_default=False),
 ]
 _UnsureLabel = Annotated[str, typer.Option("--unsure-label", metavar="NAME", help="What --min-confidence calls such rows.")]
+_Fast = Annotated[bool, typer.Option("--fast", help="Let n-grams answer alone where they are sure: the network does the rest.")]
+_By = Annotated[bool, typer.Option("--by", help="With --fast: say of each row who answered, linear or network.")]
 _Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read.")]
 _Follow = Annotated[
     bool, typer.Option("--follow", help="Wait for more lines of a growing .txt or .jsonl file; answer each as it comes.")
@@ -126,6 +128,8 @@ def classify(
     all_scores: _AllScores = False,
     min_confidence: _MinConfidence = None,
     unsure_label: _UnsureLabel = "unsure",
+    fast: _Fast = False,
+    by: _By = False,
     strict: _Strict = False,
     follow: _Follow = False,
     rejects: _Rejects = None,
@@ -154,6 +158,8 @@ def classify(
         all_scores=all_scores,
         min_confidence=min_confidence,
         unsure_label=unsure_label,
+        fast=fast,
+        by=by,
         rejects=rejects,
         strict=strict,
         follow=follow,
@@ -288,6 +294,8 @@ def show(summary: Summary, output: str | Path | None) -> None:
     others = sum(number > 0 for number in summary.counts.values()) - len(given)
     if given and summary.rows > 1:
         tell("  " + ", ".join(f"{label} {number:,}" for label, number in given) + (f" and {others} more" if others else ""))
+    if summary.linear is not None and summary.rows:
+        tell(f"  {summary.linear:,} ({summary.linear / summary.rows:.0%}) by n-grams alone")
     if summary.unsure:
         tell(f"  {summary.unsure:,} unsure: less probable than asked for")
     if summary.unlabelled:

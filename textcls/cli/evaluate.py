@@ -76,6 +76,10 @@ def evaluate(
         str | None,
         typer.Option(metavar="strict|replace", help="What to do with bytes that are not UTF-8; as in training by default."),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Let n-grams answer alone where they are sure, and compare with the whole model."),
+    ] = False,
 ) -> None:
     """Evaluate a model on labelled rows."""
     from textcls.scoring import evaluate as evaluate_model
@@ -91,6 +95,7 @@ def evaluate(
         encoding_errors=encoding_errors,
         missing_labels=missing_labels,
         own_columns=errors is not None,
+        fast=fast,
         **reading_options(delimiter, quoting, encoding),
     )
     for note in result.notes:
@@ -103,7 +108,7 @@ def evaluate(
             if json == STANDARD_OUTPUT:
                 print_json(result.report)
             else:
-                say(f"{metrics_table({'': result.report})}\n\n{_by_label(result.report)}")
+                say(f"{_metrics(result.report)}\n\n{_by_label(result.report)}")
     if errors is not None:
         tell(f"\n{len(result.errors):,} wrong rows → {errors}")
 
@@ -142,6 +147,17 @@ def _write(result: Evaluation, report: Path | None, errors: Path | None, force: 
             sink = stack.enter_context(file_sink(errors, force=force))
             names = ("file", "row", "text", "label", "predicted", "confidence")
             write_rows(result.errors, names, sink, file_format(None, errors, REJECT_FORMATS))
+
+
+def _metrics(report: dict[str, Any]) -> str:
+    """Return the figures of all rows; those of the whole model beside them, where they are of its fast way."""
+    if (fast := report.get("fast")) is None:
+        return metrics_table({"": report})
+    return (
+        f"{metrics_table({'fast': report, 'whole model': fast['whole']})}\n\n"
+        f"fast: {fast['share']:.1%} of the rows by n-grams alone; {fast['changed']:,} of {report['rows']:,} get another label than "
+        f"from the whole model ({fast['agreement']:.2%} agree)"
+    )
 
 
 def _by_label(report: dict[str, Any]) -> str:

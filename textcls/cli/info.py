@@ -58,6 +58,7 @@ def info(
         ["network", _settings(record["model"])],
         ["temperature", f"{record['temperature']:.4f}"],
         *([["thresholds", f"{min(thresholds):.4f} to {max(thresholds):.4f}"]] if thresholds else []),
+        *([["fast", _fast(record)]] if record.get("fast") else []),
         *([["int8", _moved(record["quantized"])]] if "quantized" in record else []),
         ["fingerprint", record["fingerprint"]],
         ["weights", f"SHA-256 {record['weights_sha256']}{of_int8}"],
@@ -79,6 +80,15 @@ def info(
 def _rows(made: Mapping[str, Any]) -> str:
     refit = f"; n-grams in the end fitted to {made['refit']['rows']:,} of both" if "refit" in made else ""
     return f"{made.get('train_rows', 0):,} to train, {made.get('validation_rows', 0):,} to validate{refit}"
+
+
+def _fast(record: Mapping[str, Any]) -> str:
+    """Say when n-grams may answer alone, and what that meant on validation rows."""
+    way, found = record["fast"], record["metrics"].get("validation", {}).get("fast")
+    said = f"n-grams alone from a lead of {way['margin']:.4f}, temperature {way['temperature']:.4f}"
+    if found:
+        said += f"; {found['share']:.1%} of the validation rows, {found['agreement']:.2%} with the whole model's labels"
+    return said
 
 
 def _verify(model: Path) -> None:
@@ -107,11 +117,12 @@ def describe(model: Path) -> dict[str, Any]:
     """
     import json
 
-    from textcls.artifact import read_artifact, saved_settings
+    from textcls.artifact import read_artifact
     from textcls.inference.graph import VOCABULARY, metadata, vocabulary_of
     from textcls.inference.predictor import read_graph
     from textcls.inference.program import read_program
     from textcls.inference.seal import exported_graph
+    from textcls.saved_settings import saved_settings
 
     if graph_file := model if model.is_file() and model.suffix != ".pt2" else exported_graph(model):
         graph = read_graph(graph_file)

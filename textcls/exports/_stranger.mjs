@@ -19,11 +19,12 @@ try {
   answer({ onnxruntime: ort.env.versions.common });
   for await (const line of createInterface({ input: process.stdin })) {
     const { text } = JSON.parse(line);
-    const { label, selected, probabilities } = await session.run({ text: new ort.Tensor("string", text, [text.length]) });
+    const { label, selected, probabilities, by_linear } = await session.run({ text: new ort.Tensor("string", text, [text.length]) });
     const classes = probabilities.dims[1];
     const rowsOf = (data) => text.map((_, at) => Array.from(data.subarray(at * classes, (at + 1) * classes)));
     const answers = selected ? { selected: rowsOf(selected.data).map((row) => row.map(Boolean)) } : { label: label.data };
-    answer({ ...answers, probabilities: rowsOf(probabilities.data) });
+    const fast = by_linear ? { by_linear: Array.from(by_linear.data, Boolean) } : {};
+    answer({ ...answers, ...fast, probabilities: rowsOf(probabilities.data) });
   }
 } catch (error) {
   answer({ error: String(error.message ?? error) });

@@ -29,6 +29,7 @@ def export(
     quantize: str | None = None,
     locale: str | None = None,
     texts: str | Path | None = None,
+    fast: bool = False,
     force: bool = False,
     runtime: str | Path | None = None,
     push: str | None = None,
@@ -42,6 +43,7 @@ def export(
         quantize: `int8` for weights of eight bits: of the file for `onnx`, of a second one for `hub`.
         locale: For what takes raw text: locale of the machine that will run it, in which text is lower-cased; C.UTF-8 if not given.
         texts: A file of texts, one a line, to compare on; the run's validation split, or texts drawn from the vocabulary, if not given.
+        fast: For `onnx` and `web`: n-grams answer alone where they are sure, and the network the other texts.
         force: Write over what exists.
         runtime: For `web` alone: where the files of the browser's runtime are; fetched once with npm, and cached, if not given.
         push: For `hub` alone: the repository to send the folder to, `owner/name`.
@@ -66,17 +68,19 @@ def export(
         raise InputError(f"--quantize goes with --to onnx or hub; a {to} export has no such form")
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize {quantize}: no such form; there is int8")
+    if fast and to not in {"onnx", "web"}:
+        raise InputError(f"--fast goes with --to onnx or web; a {to} export has the whole model alone")
     if locale is not None and to in {"pt2", "spacy"}:
         raise InputError(f"--locale goes with --to onnx, web or hub; a {to} export lower-cases in Python")
     if locale is not None and not locale.strip():
         raise InputError(f"--locale names none; give one, such as {LOCALE}, which is taken where the option is left out")
     locale = locale or LOCALE
     if to == "onnx":
-        return onnx_file.export(model, out, quantize=quantize, locale=locale, texts=texts, force=force)
+        return onnx_file.export(model, out, quantize=quantize, locale=locale, texts=texts, fast=fast, force=force)
     if to == "pt2":
         return export_pt2(model, out, texts=texts, force=force)
     if to == "web":
-        return export_web(model, out, locale=locale, texts=texts, force=force, runtime=runtime)
+        return export_web(model, out, locale=locale, texts=texts, fast=fast, force=force, runtime=runtime)
     if to == "spacy":
         return export_spacy(model, out, texts=texts, force=force)
     if to == "hub":

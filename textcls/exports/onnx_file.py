@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import LabelSet, Rows
-from textcls.errors import ExportError
+from textcls.errors import ExportError, ModelError
 from textcls.evaluation import evaluate
 from textcls.exports.parity import EXACT, INT8, Bound, Parity, Run, compare, rounded_down, rounded_up
 from textcls.exports.places import check_file
@@ -33,7 +32,8 @@ from textcls.exports.texts import (
 from textcls.files import replacing, writing
 from textcls.inference.engine import pad
 from textcls.inference.graph import add_to_record, build_graph, ids_by_word, takes_text, vocabulary_of
-from textcls.inference.predictor import Predictor
+from textcls.inference.graph_fast import BY_LINEAR
+from textcls.inference.predictor import NO_FAST_WAY, Predictor
 from textcls.text import UNK, Encoder
 from textcls.text.encoding import replace_surrogates
 
@@ -95,6 +95,7 @@ def export(
     quantize: str | None = None,
     locale: str = LOCALE,
     texts: str | Path | None = None,
+    fast: bool = False,
     force: bool = False,
 ) -> ExportReport:
     """Write a trained model as one ONNX file, once the file has shown that it gives what the model gives.
@@ -105,23 +106,37 @@ def export(
         quantize: `int8` for weights of eight bits: a quarter of the size, quicker, and scores that move a little.
         locale: Locale of the machine that will run it, in which text is lower-cased.
         texts: A file of texts, one a line, to compare on; the run's validation split, or texts drawn from the vocabulary, if not given.
+        fast: Write the file so that n-grams answer alone where they are sure, and the network the other texts.
         force: Write over an existing file.
 
     Raises:
-        InputError: There is no model, or the file cannot be written.
+        InputError: There is no model, it has no fast way, or the file cannot be written.
         ExportError: The file differs from the model; nothing was written.
     """
     model, out = Path(model), Path(out)
     check_file(out, ".onnx", (model, texts), force=force)
     artifact = read_unchanged_artifact(model)
+    check_fast(artifact, model, fast)
     real, source = real_texts(artifact, model, texts)
     with writing(out), replacing(out, force=force) as neighbour:
         if quantize:
-            return write_int8(artifact, neighbour, real, source, locale, validation_rows(model))
-        return write_proven(artifact, neighbour, real, source, locale)
+            return write_int8(artifact, neighbour, real, source, locale, validation_rows(model), fast=fast)
+        return write_proven(artifact, neighbour, real, source, locale, fast=fast)
 
 
-def write_proven(artifact: Artifact, path: Path, real: Sequence[str], source: str, locale: str = LOCALE) -> ExportReport:
+def check_fast(artifact: Artifact, model: Path, fast: bool) -> None:
+    """Refuse to export the fast way of a model that has none.
+
+    Raises:
+        ModelError: It has none.
+    """
+    if fast and artifact.fast is None:
+        raise ModelError(f"{model}: {NO_FAST_WAY}")
+
+
+def write_proven(
+    artifact: Artifact, path: Path, real: Sequence[str], source: str, locale: str = LOCALE, *, fast: bool = False
+) -> ExportReport:
     """Write the file of a trained model to a place that is nobody's yet, and compare it with the model.
 
     Args:
@@ -130,29 +145,37 @@ def write_proven(artifact: Artifact, path: Path, real: Sequence[str], source: st
         real: Texts of the kind that the model is for.
         source: Where they came from.
         locale: Locale in which text is lower-cased.
+        fast: Whether it goes the fast way.
 
     Raises:
         OSError: The file cannot be written.
         InputError: This machine lacks the locale.
         ExportError: The file differs from the model.
     """
-    with file_runner(artifact, _written(build_graph(artifact, locale=locale), path)) as run:
-        parity = prove(artifact, run, real)
+    with file_runner(artifact, _written(build_graph(artifact, locale=locale, fast=fast), path)) as run:
+        parity = prove(artifact, run, real, fast=fast)
         if takes_text(artifact) and (texts := texts_of_all_words(artifact)):
-            parity += compare(artifact, run, texts)
+            parity += compare(artifact, run, texts, fast=fast)
     _check_vocabulary(artifact, path)
     _check_no_texts(artifact, path)
     return _report(artifact, path, parity, source)
 
 
 def write_int8(
-    artifact: Artifact, path: Path, real: Sequence[str], source: str, locale: str, rows: Rows | None
+    artifact: Artifact,
+    path: Path,
+    real: Sequence[str],
+    source: str,
+    locale: str,
+    rows: Rows | None,
+    *,
+    fast: bool = False,
 ) -> ExportReport:
     """Write the int8 form in the same way as `write_proven`, and measure what it costs: with `rows`, labelled ones, also accuracy."""
-    whole = build_graph(artifact, locale=locale)
+    whole = build_graph(artifact, locale=locale, fast=fast)
     graph = quantized_graph(whole)
     with file_runner(artifact, _written(graph, path)) as run:
-        parity = prove(artifact, run, real, INT8)
+        parity = prove(artifact, run, real, INT8, fast=fast)
     _record(graph, parity)
     _check_vocabulary(artifact, path)
     _check_no_texts(artifact, path)
@@ -220,7 +243,7 @@ def _accuracies(artifact: Artifact, path: Path, rows: Rows) -> tuple[float, floa
     return accuracy(Predictor.from_artifact(artifact)), accuracy(Predictor.load(path))
 
 
-def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXACT) -> Parity:
+def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXACT, *, fast: bool = False) -> Parity:
     """Compare an export with the model on real and hard texts, and on a very long one.
 
     The long one stands alone and beside a short one: in a large batch it would take gigabytes. It is longer than most models
@@ -231,6 +254,7 @@ def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXAC
         run: Runs the export.
         real: Texts of the kind that the model is for.
         bound: How far the export may be from the model.
+        fast: Whether it goes the fast way.
 
     Raises:
         ExportError: They differ.
@@ -239,7 +263,7 @@ def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXAC
     batches = ([*real, *hard_texts()], [long], ["short", long], ["", " ", "\u3000"])  # the last: only empty texts
     parity = Parity()
     for batch in batches:
-        parity += compare(artifact, run, batch, bound)
+        parity += compare(artifact, run, batch, bound, fast=fast)
     if parity.wrong > (allowed := parity.may_be_wrong(bound.agreement)):
         raise ExportError(
             f"the export is refused: {parity.wrong:,} of {parity.decisions:,} labels are not the model's, and at most {allowed:,} "
@@ -261,7 +285,7 @@ def file_runner(artifact: Artifact, path: Path) -> Iterator[Run]:
     answer_name = "selected" if artifact.many else "label"
     with stranger(path) as ask:
 
-        def run(texts: Sequence[str]) -> tuple[Sequence[Any], NDArray[np.float32]]:
+        def run(texts: Sequence[str]) -> tuple[Any, ...]:
             feed: dict[str, Any]
             if takes_text(artifact):
                 feed = {"text": replace_surrogates(texts)}  # UTF-8 has no lone surrogates
@@ -269,6 +293,12 @@ def file_runner(artifact: Artifact, path: Path) -> Iterator[Run]:
                 encoded = encoder.encode(texts)
                 feed = {name: a.tolist() for name, a in pad(encoded.ids, encoded.offsets, np.arange(len(texts))).items()}
             outputs = ask(feed)
-            return outputs[answer_name], np.array(outputs["probabilities"], np.float32)
+            return answered(outputs, answer_name)
 
         yield run
+
+
+def answered(outputs: dict[str, Any], answer_name: str) -> tuple[Any, ...]:
+    """Return the outputs of a process that runs an export, by name, as `textcls.exports.parity.Run` has them."""
+    found = outputs[answer_name], np.array(outputs["probabilities"], np.float32)
+    return (*found, np.array(outputs[BY_LINEAR], np.bool_)) if BY_LINEAR in outputs else found

@@ -22,9 +22,10 @@ from textcls.text import Encoder
 
 BATCH_SIZES = (1, 7, 64)
 
-Run = Callable[[Sequence[str]], tuple[Sequence[Any], NDArray[np.float32]]]
+Run = Callable[[Sequence[str]], tuple[Any, ...]]
 """Runs an export on texts: its answers, which are the label of each text, or with many labels a text which of them it has,
-bool [texts, classes]; and probabilities, float32 [texts, classes]."""
+bool [texts, classes]; probabilities, float32 [texts, classes]; and of one that goes the fast way, whether n-grams answered each
+text alone, bool [texts]."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,29 @@ class Parity:
         )
 
 
-@torch.inference_mode()
 def expected_probabilities(artifact: Artifact, texts: Sequence[str]) -> NDArray[np.float64]:
     """Score each text alone and unpadded with torch's own layers: the definition. Returns float64 [texts, classes]."""
+    network, ngrams = _expected_logits(artifact, texts)
+    return probabilities_of(network + ngrams, artifact.temperature, many=artifact.many)
+
+
+def expected_fast(artifact: Artifact, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return what the fast way gives, defined as `expected_probabilities` is: those, and which texts n-grams answer, bool [texts]."""
+    assert artifact.fast is not None
+    network, ngrams = _expected_logits(artifact, texts)
+    linear = artifact.fast.sure(ngrams, None if artifact.thresholds is None else np.array(artifact.thresholds, np.float32))
+    whole = probabilities_of(network + ngrams, artifact.temperature, many=artifact.many)
+    alone = probabilities_of(ngrams, artifact.fast.temperature, many=artifact.many)
+    return np.where(linear[:, None], alone, whole), linear
+
+
+@torch.inference_mode()
+def _expected_logits(artifact: Artifact, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the logits of the network, and of the n-grams, each float32 [texts, classes]; zeros where there are none."""
     network = trained_network(artifact)
     encoded = Encoder.from_settings(artifact.config.text, artifact.vocabulary).encode(texts)
     directions, pooling = 2 if artifact.config.model.bidirectional else 1, artifact.config.model.pooling
-    logits = np.empty((len(texts), len(artifact.labels)), np.float32)
+    logits, of_ngrams = np.zeros((2, len(texts), len(artifact.labels)), np.float32)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # for one text two would mostly wait for each other
     try:
@@ -118,13 +135,13 @@ def expected_probabilities(artifact: Artifact, texts: Sequence[str]) -> NDArray[
             pooled = {"final": outputs[0, :0], "final+max": outputs.amax(dim=1), "final+mean": outputs.mean(dim=1)}
             logits[row] = network.classifier(torch.cat([final.flatten(), pooled[pooling].flatten()])).numpy()
             if network.ngrams is not None:
-                logits[row] += network.ngrams(ids[None])[0].numpy()
+                of_ngrams[row] = network.ngrams(ids[None])[0].numpy()
     finally:
         torch.set_num_threads(threads)
-    return probabilities_of(logits, artifact.temperature, many=artifact.many)
+    return logits, of_ngrams
 
 
-def compare(artifact: Artifact, run: Run, texts: Sequence[str], bound: Bound = EXACT) -> Parity:
+def compare(artifact: Artifact, run: Run, texts: Sequence[str], bound: Bound = EXACT, *, fast: bool = False) -> Parity:
     """Compare an export with the trained model, in batches of 1, 7 and 64.
 
     Args:
@@ -132,18 +149,25 @@ def compare(artifact: Artifact, run: Run, texts: Sequence[str], bound: Bound = E
         run: Runs the export.
         texts: What to compare on.
         bound: How far the export may be from the model; where fewer than all labels must agree, the caller judges their share.
+        fast: Whether it is the fast way that is compared: which texts n-grams answer alone must be the same, and there the export
+            may be no further from them than `EXACT`.
 
     Raises:
         ExportError: They differ; the message quotes the text.
     """
-    expected = expected_probabilities(artifact, texts)
+    expected, linear = expected_fast(artifact, texts) if fast else (expected_probabilities(artifact, texts), None)
+    allowed = np.full(len(texts), bound.difference)
+    if linear is not None:
+        allowed[linear] = EXACT.difference
     scores = np.empty((len(BATCH_SIZES), *expected.shape), np.float32)
     wrong, faults = 0, []
     for found, size in zip(scores, BATCH_SIZES, strict=True):
         for start in range(0, len(texts), size):
             batch, wanted = texts[start : start + size], expected[start : start + size]
-            answers, probabilities = run(batch)
-            _check(batch, probabilities, wanted, bound.difference)
+            answers, probabilities, *others = run(batch)
+            if linear is not None:
+                _check_linear(batch, others[0], linear[start : start + size])
+            _check(batch, probabilities, wanted, allowed[start : start + size])
             for text, answer, row in zip(batch, answers, wanted, strict=True):
                 fault, count = _fault(artifact, text, answer, row)
                 if fault and bound.agreement == 1:
@@ -156,14 +180,21 @@ def compare(artifact: Artifact, run: Run, texts: Sequence[str], bound: Bound = E
     return Parity(len(texts), largest, across, decisions, wrong, max(filter(None, faults), default=None))
 
 
-def _check(batch: Sequence[str], found: NDArray[np.float32], wanted: NDArray[np.float64], allowed: float) -> None:
+def _check_linear(batch: Sequence[str], found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> None:
+    """Refuse an export where n-grams alone answer other texts than those of which they are sure."""
+    if len(differ := np.flatnonzero(found != wanted)):
+        who = "the network" if wanted[differ[0]] else "n-grams alone"
+        raise ExportError(f"the export differs from the model: {who} answered the text {_quoted(batch[differ[0]])}")
+
+
+def _check(batch: Sequence[str], found: NDArray[np.float32], wanted: NDArray[np.float64], allowed: NDArray[np.float64]) -> None:
     """Refuse probabilities of another shape, or too far from the model's."""
     if found.shape != wanted.shape:
         raise ExportError(f"the export gave probabilities of shape {found.shape}, not {wanted.shape}")
-    for text, difference in zip(batch, np.abs(found - wanted).max(axis=1).tolist(), strict=True):
-        if not difference <= allowed:  # so that NaN is caught too
+    for text, difference, most in zip(batch, np.abs(found - wanted).max(axis=1).tolist(), allowed.tolist(), strict=True):
+        if not difference <= most:  # so that NaN is caught too
             raise ExportError(
-                f"the export differs from the model by {rounded_up(difference):.2g} (allowed {allowed:g}), "
+                f"the export differs from the model by {rounded_up(difference):.2g} (allowed {most:g}), "
                 f"in batches of {len(batch)}, on the text {_quoted(text)}"
             )
 

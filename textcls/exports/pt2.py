@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from textcls.artifact import Artifact, read_unchanged_artifact, saved_settings
+from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import label_text
 from textcls.errors import ExportError, ModelError, is_out_of_memory
 from textcls.exports.onnx_file import ExportReport, prove
@@ -37,6 +37,7 @@ from textcls.inference.hub import first_line
 from textcls.inference.program import RELEASE, read_program, sealed_program
 from textcls.model import trained_network
 from textcls.model.network import pool
+from textcls.saved_settings import saved_settings
 from textcls.text import Encoder
 
 _PROGRAM = Path(__file__).with_name("_pt2_stranger.py")

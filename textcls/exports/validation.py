@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from textcls.artifact import load_saved_config
 from textcls.data import Rows
 from textcls.data.labelled import read_sources
 from textcls.data.sources import Role, resolve
 from textcls.errors import TextclsError
+from textcls.saved_settings import load_saved_config
 
 
 class NoValidationError(Exception):

@@ -14,7 +14,7 @@ from textcls.artifact import Artifact, read_unchanged_artifact
 from textcls.data import label_text
 from textcls.errors import InputError
 from textcls.exports import web_proof, web_runtime
-from textcls.exports.onnx_file import LOCALE, ExportReport, write_proven
+from textcls.exports.onnx_file import LOCALE, ExportReport, check_fast, write_proven
 from textcls.exports.places import check_folder, folder_size
 from textcls.exports.texts import real_texts
 from textcls.files import replacing_folder, writing
@@ -32,6 +32,7 @@ def export_web(
     *,
     locale: str = LOCALE,
     texts: str | Path | None = None,
+    fast: bool = False,
     force: bool = False,
     runtime: str | Path | None = None,
 ) -> ExportReport:
@@ -42,11 +43,12 @@ def export_web(
         out: The folder to write.
         locale: Locale in which text is lower-cased.
         texts: A file of texts, one a line, to compare on; chosen as in `onnx_file.export` if not given.
+        fast: As in `onnx_file.export`.
         force: Write over an earlier export.
         runtime: A folder with the files of `web_runtime.FILES`; fetched once and cached if not given.
 
     Raises:
-        InputError: There is no model, it does not take raw text, or the folder cannot be written.
+        InputError: There is no model, it does not take raw text or has no fast way, or the folder cannot be written.
         TextclsError: The runtime cannot be fetched.
         ExportError: The export differs from the model; nothing was written.
     """
@@ -58,11 +60,12 @@ def export_web(
             f"{model}: has the tokenizer {artifact.config.text.tokenizer}, which a browser does not; "
             "--to web needs a model with text.tokenizer unicode"
         )
+    check_fast(artifact, model, fast)
     parts = web_runtime.runtime_files(runtime)
     real, source = real_texts(artifact, model, texts)
     with writing(out), replacing_folder(out, force=force) as new:
-        report = write_proven(artifact, new / "model.onnx", real, source, locale)
-        difference = web_proof.prove(artifact, new / "model.onnx", parts[0], real)
+        report = write_proven(artifact, new / "model.onnx", real, source, locale, fast=fast)
+        difference = web_proof.prove(artifact, new / "model.onnx", parts[0], real, fast=fast)
         _copy_page(new, parts)
         facts = json.dumps(page_facts(artifact, report), ensure_ascii=False, indent=1)
         (new / MARK).write_text(facts + "\n", encoding="utf-8", newline="\n")

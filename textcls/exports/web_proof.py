@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from textcls.artifact import Artifact
+from textcls.exports.onnx_file import answered
 from textcls.exports.parity import compare
 from textcls.exports.stranger import stranger
 from textcls.exports.texts import LONG_TEXT_TOKENS, hard_texts, long_text
@@ -19,7 +17,7 @@ from textcls.text.encoding import replace_surrogates
 PROGRAM = Path(__file__).with_name("_stranger.mjs")
 
 
-def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str]) -> float | None:
+def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str], *, fast: bool = False) -> float | None:
     """Compare an exported file, in WebAssembly, with the model on real and hard texts.
 
     Args:
@@ -27,6 +25,7 @@ def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str]) ->
         path: The file.
         runtime: The JavaScript of the runtime; its WebAssembly lies beside it.
         real: Real texts.
+        fast: Whether the file goes the fast way.
 
     Returns:
         The largest difference of a probability; None where Node.js, which runs the runtime, is not installed.
@@ -42,8 +41,7 @@ def prove(artifact: Artifact, path: Path, runtime: Path, real: Sequence[str]) ->
     batches = (texts, [long], ["short", long], ["", " ", "\u3000"])  # as in `onnx_file.prove`
     with stranger(path, PROGRAM, runtime, interpreter=[node]) as ask:
 
-        def run(texts: Sequence[str]) -> tuple[Sequence[Any], NDArray[np.float32]]:
-            outputs = ask({"text": replace_surrogates(texts)})
-            return outputs["selected" if artifact.many else "label"], np.array(outputs["probabilities"], np.float32)
+        def run(texts: Sequence[str]) -> tuple[Any, ...]:
+            return answered(ask({"text": replace_surrogates(texts)}), "selected" if artifact.many else "label")
 
-        return max(compare(artifact, run, batch).largest_difference for batch in batches)
+        return max(compare(artifact, run, batch, fast=fast).largest_difference for batch in batches)

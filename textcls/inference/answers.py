@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from textcls.data.blocks import MISSING, Block
 from textcls.data.labels import Label, label_text
 from textcls.errors import InputError
+from textcls.fast import LINEAR, NETWORK
 from textcls.storage import rows_at_once
 
 _DIGITS = 6  # of a probability; float32 holds about seven
@@ -67,6 +68,7 @@ class Summary:
         errors: Rows that could not be read: their label is empty and `error` says why.
         empty: Rows without a token in their text; they have the label that the model gives to nothing.
         truncated: Rows whose text was cut at the model's `text.max_tokens`.
+        linear: Rows that n-grams answered alone; None where they were not asked.
         replaced: Rows with lone surrogates, which only JSON can write: U+FFFD stands for them in csv, tsv and Parquet.
         seconds: How long it took.
         notes: What the user should know: files left out, columns renamed.
@@ -79,6 +81,7 @@ class Summary:
     errors: int = 0
     empty: int = 0
     truncated: int = 0
+    linear: int | None = None
     replaced: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
@@ -93,6 +96,7 @@ class Answers:
         all_scores: Whether every label's probability is given.
         min_confidence: A label less probable than this gives way to `unsure_label`.
         unsure_label: The label of such rows.
+        by: Whether a column says who answered each row.
 
     Raises:
         InputError: One of them is out of its range, or `unsure_label` is a label of the model.
@@ -105,12 +109,15 @@ class Answers:
         all_scores: bool = False,
         min_confidence: float | None = None,
         unsure_label: str = "unsure",
+        by: bool = False,
     ) -> None:
         labels, thresholds = predictor.labels, predictor.thresholds
         self.label_texts = [label_text(label) for label in labels]
         if not isinstance(all_scores, bool):
             raise InputError(f"all_scores is {all_scores!r}: give True or False")
         _check(top_k, min_confidence, unsure_label, self.label_texts, many=thresholds is not None)
+        if by and not getattr(predictor, "is_fast", False):
+            raise InputError("who answered each row is told where n-grams may answer alone: ask for fast too")
         self._least, self._unsure = min_confidence, unsure_label
         kinds = set(map(type, labels)) | ({str} if min_confidence is not None else set())
         self.labels: list[Label] = list(labels if len(kinds) == 1 else self.label_texts)
@@ -121,7 +128,8 @@ class Answers:
         for rank in range(2, min(top_k, len(labels)) + 1):
             self.label_names += [f"label_{rank}", f"confidence_{rank}"]
         self._score_names = [f"score:{text}" for text in self.label_texts] if all_scores else []
-        self.names = [*self.list_names, *self.label_names, *self._score_names, "note", "error"]
+        self._by_names = ["by"] if by else []
+        self.names = [*self.list_names, *self.label_names, *self._score_names, *self._by_names, "note", "error"]
 
     @property
     def block_rows(self) -> int:
@@ -139,6 +147,9 @@ class Answers:
             columns[label] = [self.labels[index] for index in best.tolist()]
             columns[confidence] = np.take_along_axis(probabilities, best[:, None], axis=1)[:, 0].tolist()
         columns |= {name: probabilities[:, index].tolist() for index, name in enumerate(self._score_names)}
+        linear: NDArray[np.bool_] | None = getattr(predictions, "linear", None)
+        if linear is not None:
+            columns |= {name: np.where(linear, LINEAR, NETWORK).tolist() for name in self._by_names}
         failed = np.zeros(len(block), bool)
         failed[block.failed] = True
         if self._least is not None:
@@ -159,6 +170,8 @@ class Answers:
         if self._thresholds is not None:
             summary.unlabelled += int((~selected[~failed].any(axis=1)).sum())
         summary.counts.update(dict(zip(self.label_texts, counts.tolist(), strict=True)))
+        if linear is not None:
+            summary.linear = (summary.linear or 0) + int((linear & ~failed).sum())
         summary.rows += len(block)
         summary.errors += int(failed.sum())
         summary.empty += int(empty.sum())

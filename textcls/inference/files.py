@@ -83,6 +83,7 @@ def classify_files(
     options = replace(options, format=format)
     if options.resume:
         _check_resume(output, options, inputs)  # before standard input is waited for
+    predictor = options.way(predictor)
     answers = options.answers(predictor)
     reading = options.reading(predictor, answers.block_rows)
     found = find_inputs(inputs, reading, glob=options.glob, input_format=options.input_format, or_text=options.text is None)

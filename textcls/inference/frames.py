@@ -34,6 +34,7 @@ def classify_frame(predictor: SomePredictor, frame: Any, options: ClassifyOption
     Raises:
         InputError: It is no table, lacks a column, or an option is at fault.
     """
+    predictor = options.way(predictor)
     answers, text = options.answers(predictor), as_columns(options.text)
     if type(frame).__name__ == "RecordBatchReader":  # which can be read once
         frame = arrow_table(frame)

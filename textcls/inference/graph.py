@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 from textcls.artifact import FORMAT_VERSION, Artifact, weights_sha256
 from textcls.config import ModelSettings
 from textcls.data.labels import label_text
+from textcls.inference.graph_fast import BY_LINEAR, answer_part, fast_part, is_fast, whole_again
+from textcls.inference.graph_ngrams import ngram_part
 from textcls.inference.seal import seal
-from textcls.text import FIRST_FACTOR, PAD, SPECIAL_TOKENS, UNK, WORD_FACTOR, unicode_token
+from textcls.text import PAD, SPECIAL_TOKENS, UNK, unicode_token
 from textcls.text.subwords import Subwords
 
 OPSETS = (("", 20), ("ai.onnx.ml", 3), ("com.microsoft", 1))
@@ -52,20 +53,22 @@ def takes_text(artifact: Artifact) -> bool:
     return artifact.config.text.tokenizer == "unicode"
 
 
-def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8") -> onnx.ModelProto:
+def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8", fast: bool = False) -> onnx.ModelProto:
     """Build the graph of a trained model.
 
     Args:
         artifact: The trained model.
         locale: Locale of the machine that runs it, in which text is lower-cased.
+        fast: Whether n-grams answer alone where they are sure, for a model that has a fast way.
 
     Returns:
         A model with outputs `label` (string [texts]), or with many labels a text `selected` (bool [texts, classes]), and
         `probabilities` (float32 [texts, classes]); inputs `text` (string [texts], at least one) or `ids` (int64 [texts,
-        longest], 0 behind each text's end) and `lengths` (int32 [texts], at least 1).
+        longest], 0 behind each text's end) and `lengths` (int32 [texts], at least 1). One that is fast has a third output,
+        `by_linear`: whether n-grams answered alone (bool [texts]).
     """
     value, classes = helper.make_tensor_value_info, len(artifact.labels)
-    nodes, constants = _core(artifact)
+    nodes, constants = _core(artifact, fast=fast)
     label_nodes, label_constants = _selected_part(artifact) if artifact.many else _label_part(artifact)
     nodes, constants = nodes + label_nodes, constants | label_constants
     if takes_text(artifact):
@@ -79,6 +82,7 @@ def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8") -> onnx.ModelPro
     label = value("label", TensorProto.STRING, ["texts"])
     selected = value("selected", TensorProto.BOOL, ["texts", classes])
     outputs = [selected if artifact.many else label, value("probabilities", TensorProto.FLOAT, ["texts", classes])]
+    outputs += [value(BY_LINEAR, TensorProto.BOOL, ["texts"])] if fast else []
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     model = helper.make_model(
         helper.make_graph(nodes, "textcls", inputs, outputs, initializers, value_info=declared),
@@ -108,6 +112,7 @@ def metadata(artifact: Artifact) -> dict[str, str]:
         "many": artifact.many,
         "temperature": artifact.temperature,
         "thresholds": artifact.thresholds,
+        "fast": None if artifact.fast is None else artifact.fast.record(),
         "fingerprint": artifact.fingerprint,
         "weights_sha256": weights_sha256(artifact.weights),
         "metrics": dict(artifact.metrics),
@@ -196,8 +201,24 @@ def _text_part(artifact: Artifact, locale: str) -> tuple[list[onnx.NodeProto], d
     return nodes, constants
 
 
-def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+def _core(artifact: Artifact, *, fast: bool) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     """From `ids` and `lengths` to `probabilities`. No strings here, so that it can be quantised."""
+    settings, weights = artifact.config.model, artifact.weights
+    network, constants = _network(artifact)
+    constants |= {"temperature": np.array(artifact.temperature, np.float32)}
+    if not settings.ngram_slots:
+        return [*network, *answer_part(many=artifact.many, summed=False)], constants
+    ngrams, ngram_constants = ngram_part(weights)
+    constants |= ngram_constants
+    if not fast:
+        return [*network, *ngrams, *answer_part(many=artifact.many, summed=True)], constants
+    assert artifact.fast is not None
+    cascade, fast_constants = fast_part(network, artifact.fast, artifact.thresholds)
+    return [*ngrams, *cascade], constants | fast_constants
+
+
+def _network(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
+    """From `ids` and `lengths` to its logits."""
     settings, weights, node = artifact.config.model, artifact.weights, helper.make_node
     directions, pooled = 2 if settings.bidirectional else 1, settings.pooling != "final"
     attributes: dict[str, Any] = {"linear_before_reset": 1} if settings.cell == "gru" else {}  # as torch defines the GRU
@@ -229,22 +250,12 @@ def _core(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, NDArray[A
         node("Gemm", ["summary", "classifier", "classifier_bias"], ["network_logits" if settings.ngram_slots else "logits"]),
     ]
     bias = weights["classifier.bias"]
-    if settings.ngram_slots:
-        ngram_nodes, ngram_constants = _ngrams(weights)
-        if "ngrams.scale" not in weights:  # as it was in older models
-            bias = bias + weights["ngrams.bias"]
-        nodes, constants = nodes + ngram_nodes, constants | ngram_constants
-    nodes += [
-        node("Div", ["logits", "temperature"], ["calibrated"]),
-        node("Sigmoid", ["calibrated"], ["probabilities"])
-        if artifact.many
-        else node("Softmax", ["calibrated"], ["probabilities"], axis=-1),
-    ]
+    if settings.ngram_slots and "ngrams.scale" not in weights:  # as it was in older models
+        bias = bias + weights["ngrams.bias"]
     constants |= {
         "summary_shape": np.array([-1, weights["classifier.weight"].shape[1]]),
         "classifier": np.ascontiguousarray(weights["classifier.weight"].T),
         "classifier_bias": bias,
-        "temperature": np.array(artifact.temperature, np.float32),
     }
     return nodes, constants
 
@@ -280,65 +291,6 @@ def _pooling(pooling: str) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]
             node("Div", ["pooled_sum", "lengths_column"], ["pooled"]),
         ]
     nodes.append(node("Concat", ["final", "pooled"], ["final_and_pooled"], axis=0))
-    return nodes, constants
-
-
-def _ngrams(weights: Mapping[str, NDArray[Any]]) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
-    """From `ids` and `network_logits` to `logits`: what `textcls.model.ngrams` does, with the same numbers in the same order."""
-    node, table = helper.make_node, weights["ngrams.weight"]
-    nodes = [
-        node("Greater", ["ids", "unk_id"], ["known"]),
-        node("Mul", ["ids", "word_factor"], ["hashed"]),
-        node("Mod", ["hashed", "ngram_divisor"], ["hashed_word"]),
-        node("Slice", ["ids", "ngram_0", "ngram_but_last", "ngram_1"], ["first_ids"]),
-        node("Slice", ["known", "ngram_0", "ngram_but_last", "ngram_1"], ["first_known"]),
-        node("Slice", ["hashed", "ngram_1", "ngram_end", "ngram_1"], ["second_hashed"]),
-        node("Slice", ["known", "ngram_1", "ngram_end", "ngram_1"], ["second_known"]),
-        node("Mul", ["first_ids", "first_factor"], ["first_hashed"]),
-        node("Add", ["first_hashed", "second_hashed"], ["hashed_sum"]),
-        node("Mod", ["hashed_sum", "ngram_divisor"], ["hashed_pair"]),
-        node("And", ["first_known", "second_known"], ["known_pair"]),
-        # (texts, 2 * longest - 1), for the last word has no next
-        node("Concat", ["hashed_word", "hashed_pair"], ["hashed_ngram"], axis=1),
-        node("Concat", ["known", "known_pair"], ["known_ngram"], axis=1),
-        node("Add", ["hashed_ngram", "ngram_1"], ["known_slot"]),
-        node("Where", ["known_ngram", "known_slot", "ngram_0"], ["slots"]),
-        node("Cast", ["known_ngram"], ["known_float"], to=TensorProto.FLOAT),
-        node("ReduceSum", ["known_float", "ngram_1"], ["ngram_count"], keepdims=1),
-        node("Max", ["ngram_count", "fewest_ngrams"], ["ngram_number"]),
-        node("Sqrt", ["ngram_number"], ["ngram_root"]),
-    ]
-    constants = {
-        "ngrams": table,
-        "unk_id": np.array(UNK),
-        "word_factor": np.array(WORD_FACTOR),
-        "first_factor": np.array(FIRST_FACTOR),
-        "ngram_divisor": np.array(len(table) - 1),
-        "ngram_0": np.array([0]),
-        "ngram_1": np.array([1]),
-        "ngram_but_last": np.array([-1]),
-        "ngram_end": np.array([np.iinfo(np.int64).max]),
-        "fewest_ngrams": np.array(1, np.float32),
-    }
-    if "ngrams.scale" in weights:
-        constants |= {"ngram_scale": weights["ngrams.scale"], "ngram_bias": weights["ngrams.bias"]}
-        nodes += [
-            node("Cast", ["ngrams"], ["ngrams_int32"], to=TensorProto.INT32),  # ONNX Runtime does it once, as it loads the file
-            node("Transpose", ["slots"], ["slots_by_place"], perm=[1, 0]),  # it sums whole numbers faster over the first axis
-            node("Gather", ["ngrams_int32", "slots_by_place"], ["ngram_scores"]),  # (2 * longest - 1, texts, classes)
-            node("ReduceSum", ["ngram_scores", "ngram_0"], ["ngram_whole_sums"], keepdims=0),
-            node("Cast", ["ngram_whole_sums"], ["ngram_float_sums"], to=TensorProto.FLOAT),
-            node("Mul", ["ngram_float_sums", "ngram_scale"], ["ngram_sums"]),
-            node("Div", ["ngram_sums", "ngram_root"], ["ngram_shares"]),
-            node("Add", ["ngram_shares", "ngram_bias"], ["ngram_logits"]),
-        ]
-    else:
-        nodes += [
-            node("Gather", ["ngrams", "slots"], ["ngram_scores"]),  # (texts, 2 * longest - 1, classes)
-            node("ReduceSum", ["ngram_scores", "ngram_1"], ["ngram_sums"], keepdims=0),
-            node("Div", ["ngram_sums", "ngram_root"], ["ngram_logits"]),
-        ]
-    nodes.append(node("Add", ["network_logits", "ngram_logits"], ["logits"]))
     return nodes, constants
 
 
@@ -382,9 +334,14 @@ def _selected_part(artifact: Artifact) -> tuple[list[onnx.NodeProto], dict[str, 
 
 
 def numeric_core(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the part between ids and probabilities of a graph that `build_graph` made; the model itself is taken apart."""
+    """Return the part between ids and probabilities of a graph that `build_graph` made, of the whole model where that is fast.
+
+    The model itself is taken apart.
+    """
     graph = model.graph
     nodes = [node for node in graph.node if not node.name.startswith((TEXT_PART, LABEL_PART))]
+    if is_fast(model):
+        nodes = whole_again(nodes)
     used = {name for node in nodes for name in node.input}
     core = helper.make_graph(
         nodes,

@@ -36,6 +36,9 @@ class ClassifyOptions:
         all_scores: Give the probability of every label.
         min_confidence: Give `unsure_label` to rows whose most probable label is less probable than this.
         unsure_label: The label of such rows.
+        fast: Let n-grams answer alone where they are sure, and the network the other rows, for a model whose training settled when
+            they are.
+        by: Say of each row who answered it, `linear` or `network`; with `fast` alone, or of a file that was exported so.
         rejects: A file (`.jsonl`, `.csv`, `.tsv`) for the rows that could not be read, as far as they were, with `error`; what
             that could not be taken apart stands in `raw`. Not on Ray.
         strict: Stop at the first row that cannot be read; on Ray at any.
@@ -60,6 +63,8 @@ class ClassifyOptions:
     all_scores: bool = False
     min_confidence: float | None = None
     unsure_label: str = "unsure"
+    fast: bool = False
+    by: bool = False
     rejects: str | Path | None = None
     strict: bool = False
     follow: bool = False
@@ -76,13 +81,24 @@ class ClassifyOptions:
         """What differs from its default of that which the local engine alone has."""
         return [field.name for field in fields(self) if field.name in _LOCAL and getattr(self, field.name) != field.default]
 
+    def way(self, predictor: SomePredictor) -> SomePredictor:
+        """Return what classifies: the predictor, or where that is asked for its fast way.
+
+        Raises:
+            ModelError: It has none.
+        """
+        if not self.fast:
+            return predictor
+        faster: SomePredictor = getattr(predictor, "fast")()  # noqa: B009  # other predictors than ours need not have it
+        return faster
+
     def answers(self, predictor: SomePredictor) -> Answers:
         """Return what gives the columns of answers.
 
         Raises:
             InputError: An option is out of its range.
         """
-        return Answers(predictor, self.top_k, self.all_scores, self.min_confidence, self.unsure_label)
+        return Answers(predictor, self.top_k, self.all_scores, self.min_confidence, self.unsure_label, self.by)
 
     def reading(self, predictor: SomePredictor, block_rows: int) -> Reading:
         """Return how the inputs are read, in blocks of at most so many rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,17 +14,27 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from textcls.artifact import FORMAT_VERSION, GRAPH_FILE, Artifact, read_artifact, saved_settings
+from textcls.artifact import FORMAT_VERSION, GRAPH_FILE, Artifact, read_artifact
 from textcls.config import TextSettings
 from textcls.data.labels import Label
 from textcls.errors import ModelError, is_out_of_memory
+from textcls.fast import Cascade, FastWay
 from textcls.files import replacing
 from textcls.inference.engine import OnnxEngine
 from textcls.inference.graph import build_graph, subwords_of, vocabulary_of
+from textcls.inference.graph_fast import is_fast
+from textcls.inference.graph_ngrams import linear_half
+from textcls.saved_settings import saved_settings
 from textcls.text import Encoded, Encoder, Vocabulary
 
 if TYPE_CHECKING:
     from textcls.inference.options import ClassifyOptions
+
+
+NO_FAST_WAY = (
+    "has no fast way: it takes n-grams, and 500 validation rows or more that settle when these may answer alone; "
+    "train it again with this version of textcls"
+)
 
 
 class Engine(Protocol):
@@ -48,11 +59,13 @@ class Predictions:
         probabilities: Calibrated, float32 [n_texts, classes].
         empty: Texts without a token; they get the model's answer for one `<pad>`, bool [n_texts].
         truncated: Texts cut at `text.max_tokens`, bool [n_texts].
+        linear: Texts that n-grams answered alone, bool [n_texts]; None where they were not asked.
     """
 
     probabilities: NDArray[np.float32]
     empty: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    linear: NDArray[np.bool_] | None = None
 
 
 class Predictor:
@@ -64,10 +77,12 @@ class Predictor:
         labels: Its classes by index.
         engine: What scores encoded texts.
         record: What the model says of itself: metrics, provenance, versions.
+        cascade: Answers the fast way; None where the model has none.
 
     Attributes:
         thresholds: With many labels a text, the probability from which each label is given, float32 [classes]; else None.
         path: The folder or file that it was loaded from; None where it was not.
+        is_fast: Whether n-grams answer alone where they are sure: after `fast`, and of a file that was exported so.
     """
 
     path: Path | None = None
@@ -79,6 +94,7 @@ class Predictor:
         labels: tuple[Label, ...],
         engine: Engine,
         record: Mapping[str, Any],
+        cascade: Cascade | None = None,
     ) -> None:
         self.settings = settings
         self.vocabulary = vocabulary
@@ -88,6 +104,8 @@ class Predictor:
         cuts = record.get("thresholds")
         self.thresholds: NDArray[np.float32] | None = None if cuts is None else np.array(cuts, np.float32)
         self.encoder = Encoder.from_settings(settings, vocabulary)
+        self.cascade = cascade
+        self.is_fast = False
 
     @property
     def many(self) -> bool:
@@ -135,7 +153,24 @@ class Predictor:
         record = saved_settings(json.loads(properties["textcls"]))
         vocabulary = Vocabulary(vocabulary_of(model), subwords_of(model))
         settings = TextSettings.model_validate(record["text"])
-        return cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record)
+        way, half = FastWay.of(record.get("fast")), linear_half(model)
+        cuts = None if record.get("thresholds") is None else np.array(record["thresholds"], np.float32)
+        cascade, fast = None if way is None or half is None else Cascade(half, way, cuts), is_fast(model)
+        predictor = cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record, cascade)
+        predictor.is_fast = fast
+        return predictor
+
+    def fast(self) -> Predictor:
+        """Return the same predictor the fast way: texts of which n-grams alone are sure never reach the network.
+
+        Raises:
+            ModelError: Nothing settled when they are.
+        """
+        if self.cascade is None:
+            raise ModelError(f"{self.path or 'this model'}: {NO_FAST_WAY}")
+        other = copy(self)
+        other.is_fast = True
+        return other
 
     def predict(self, texts: Sequence[str]) -> Predictions:
         """Classify texts.
@@ -173,6 +208,9 @@ class Predictor:
 
     def score(self, encoded: Encoded) -> Predictions:
         """Classify encoded texts."""
+        if self.is_fast and self.cascade is not None:
+            found, linear = self.cascade.score(self.engine, encoded.ids, encoded.offsets)
+            return Predictions(found, encoded.empty, encoded.truncated, linear)
         return Predictions(self.engine(encoded.ids, encoded.offsets), encoded.empty, encoded.truncated)
 
 

@@ -85,7 +85,7 @@ def classify_with_ray(
     started = time.perf_counter()
     options = ClassifyOptions.of(options, given)
     _check(options, inputs)
-    predictor = Predictor.load(model, threads=1)
+    predictor = options.way(Predictor.load(model, threads=1))
     answers = options.answers(predictor)
     portable = _portable(Path(model), gpu_engine is not None)
     reading = options.reading(predictor, answers.block_rows)
@@ -204,7 +204,7 @@ class _Worker:
         import ray
 
         model, self._options, gpu_engine, self._renamed = ray.get(shared)
-        self._predictor = _load(model, gpu_engine)
+        self._predictor = self._options.way(_load(model, gpu_engine))
         self._answers = self._options.answers(self._predictor)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
@@ -216,7 +216,7 @@ class _Worker:
             names, summary = Names(self._answers.names), Summary()
             names.renamed |= self._renamed
             columns = dict(zip(names.in_output(block.columns), block.columns.values(), strict=True))
-            columns |= self._answers.columns(self._predictor.predict(block.texts), block, summary)
+            columns |= self._answers.columns(self._predictor.score(self._predictor.encode(block.texts)), block, summary)
             summary.notes = names.notes
             yield _table(
                 number=[row["number"]],
@@ -278,5 +278,7 @@ def _add(summary: Summary, other: Summary) -> None:
     """Add what happened to other rows."""
     for name in ("rows", "unsure", "unlabelled", "errors", "empty", "truncated", "replaced"):
         setattr(summary, name, getattr(summary, name) + getattr(other, name))
+    if other.linear is not None:
+        summary.linear = (summary.linear or 0) + other.linear
     summary.counts.update(other.counts)
     summary.notes = tuple(dict.fromkeys(summary.notes + other.notes))

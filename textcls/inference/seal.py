@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import onnx
 
-from textcls.artifact import GRAPH_FILE, INT8_FILE, MODEL_FILES, SUMS, Artifact, changed_files, read_artifact, saved_settings
+from textcls.artifact import GRAPH_FILE, INT8_FILE, MODEL_FILES, SUMS, Artifact, changed_files, read_artifact
 from textcls.errors import ModelError
 from textcls.files import file_sha256
+from textcls.saved_settings import saved_settings
 
 _SEAL = "textcls.sha256"
 _MODEL_FOLDER = (*MODEL_FILES, GRAPH_FILE, INT8_FILE, SUMS)  # all that textcls keeps in one
@@ -173,7 +174,9 @@ def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
     told = saved_settings(json.loads(next(entry.value for entry in graph.metadata_props if entry.key == "textcls")))
     own = json.loads(metadata(artifact)["textcls"])
     same_settings = all(own[part].get(name, value) == value for part in ("text", "model") for name, value in told[part].items())
-    same_facts = all(told.get(name) == own[name] for name in ("weights_sha256", "labels", "many", "temperature", "thresholds"))
+    same_facts = all(
+        told.get(name) == own[name] for name in ("weights_sha256", "labels", "many", "temperature", "thresholds", "fast")
+    )
     return same_settings and same_facts and vocabulary_of(graph) == artifact.vocabulary.tokens
 
 

@@ -23,10 +23,12 @@ from textcls.evaluation import (
     fit_temperature_multi,
     probabilities_of,
 )
+from textcls.fast import FastWay, LinearHalf
 from textcls.model import Network
 from textcls.storage import row_blocks
 from textcls.training.batches import LabelledSplit
 from textcls.training.events import Event, Note
+from textcls.training.fast import BothHalves, cost, settle, told
 from textcls.training.loop import best_thresholds, score
 from textcls.training.ngrams import Linear, Linears, examples, fit_linear, rows_to_fit, settled_slots
 
@@ -95,6 +97,7 @@ class Finished:
         baselines: What the test rows are compared with too.
         refitted: Rows that the linear classifier was fitted to in the end, where it was fitted again.
         failure: What kept n-grams from being fitted.
+        fast: When n-grams answer a text alone, as it was settled before the refit.
     """
 
     temperature: float
@@ -104,6 +107,7 @@ class Finished:
     baselines: Baselines
     refitted: int = 0
     failure: TrainingError | None = None
+    fast: FastWay | None = None
 
 
 def finish(
@@ -152,6 +156,12 @@ def finish(
     baselines = _baselines(half, train)
     metrics = report_of(probabilities, validation, thresholds) | baselines.report(validation)
     done = Finished(temperature, thresholds, probabilities, metrics, baselines, failure=failure)
+    if half is not None and len(train.labels) >= 2 - train.many:
+        both = halves(network, validation, probabilities, thresholds)
+        if (way := (yield from settle(both, config.model.fast_agreement))) is not None:
+            metrics["fast"] = cost(both, way)
+            yield told(metrics["fast"], len(probabilities))
+            done = replace(done, fast=way)
     if half is None or not refit:
         return done
     try:
@@ -162,6 +172,16 @@ def finish(
     _place(network, linear, half.mixture, config.text.max_tokens)
     yield Note(f"n-grams: fitted once more, to {rows:,} rows of train and validation; what is reported comes from before")
     return replace(done, refitted=rows)
+
+
+def halves(
+    network: Network, split: LabelledSplit, probabilities: NDArray[np.float64], thresholds: NDArray[np.float32] | None
+) -> BothHalves:
+    """Return a split beside what both halves of a network say of it; the arguments are those of `BothHalves`."""
+    assert network.ngrams is not None
+    assert network.ngrams.scale is not None
+    arrays = (tensor.cpu().numpy() for tensor in (network.ngrams.weight, network.ngrams.scale, network.ngrams.bias))
+    return BothHalves(split, LinearHalf(*arrays), probabilities, thresholds)
 
 
 def unsettled(train: LabelledSplit) -> Finished:

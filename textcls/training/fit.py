@@ -30,7 +30,8 @@ from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import ALONE, World
 from textcls.training.events import Event, Note
 from textcls.training.failures import SMALLER_NETWORK, memory_for
-from textcls.training.finish import Baselines, finish, report_of, unsettled
+from textcls.training.fast import cost
+from textcls.training.finish import Baselines, finish, halves, report_of, unsettled
 from textcls.training.loop import kept_epoch, score, training_loop
 from textcls.training.prepare import Prepared, labelled_split, prepare, vectors_as_before
 
@@ -183,6 +184,7 @@ def fit(
         temperature=done.temperature,
         many=train.many,
         thresholds=None if done.thresholds is None else tuple(done.thresholds.tolist()),
+        fast=done.fast,
         metrics={} if validation_split is None else {"validation": done.metrics},
         provenance=provenance,
     )
@@ -199,7 +201,10 @@ def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[n
     model = fitted.artifact
     probabilities = probabilities_of(score(fitted.network, split.encoded), model.temperature, many=model.many)
     thresholds = None if model.thresholds is None else np.array(model.thresholds, np.float32)
-    return report_of(probabilities, split, thresholds) | fitted.baselines.report(split), probabilities, split.targets
+    report = report_of(probabilities, split, thresholds) | fitted.baselines.report(split)
+    if model.fast is not None:
+        report["fast"] = cost(halves(fitted.network, split, probabilities, thresholds), model.fast)
+    return report, probabilities, split.targets
 
 
 @contextmanager
