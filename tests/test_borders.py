@@ -55,7 +55,7 @@ ROOMS["exports"] = {*ROOMS}
 ROOMS["parameters"] = {"text", "model"}  # whether there are such vectors, such a device
 ROOMS["untrained"] = set()
 ROOMS["estimator"] = {"parameters"}
-ROOMS["scoring"] = {"data", "artifact", "inference", "evaluation"}
+ROOMS["scoring"] = {"data", "artifact", "inference", "evaluation", "fast"}
 ROOMS["classifier"] = {*ROOMS}
 ROOMS["cli"] = {*ROOMS}
 

@@ -9,6 +9,7 @@ import pytest
 from test_inference_files import ByLength
 
 from textcls.data.blocks import Reading
+from textcls.errors import InputError
 from textcls.inference.answers import Answers
 from textcls.inference.options import ClassifyOptions
 
@@ -22,8 +23,17 @@ READ: dict[str, tuple[Any, Any]] = {
     "max_row_bytes": (100, 100),
     "follow": (True, True),
 }
-ANSWERED: dict[str, Any] = {"top_k": 2, "all_scores": True, "min_confidence": 0.5, "unsure_label": "look"}
-ELSEWHERE = {"format", "input_format", "glob", "rejects", "strict", "force", "resume"}  # used by their names, not handed on
+ANSWERED: dict[str, Any] = {"top_k": 2, "all_scores": True, "min_confidence": 0.5, "unsure_label": "look", "by": True}
+ELSEWHERE = {
+    "format",
+    "input_format",
+    "glob",
+    "fast",
+    "rejects",
+    "strict",
+    "force",
+    "resume",
+}  # used by their names, not handed on
 
 
 def test_each_option_is_known_here() -> None:
@@ -44,6 +54,18 @@ def test_answers_have_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Answers, "__init__", lambda _self, _predictor, *given: asked.extend(given))
     ClassifyOptions(**ANSWERED).answers(ByLength())
     assert asked == list(ANSWERED.values())
+
+
+def test_the_fast_way_is_taken_where_it_is_asked_for() -> None:
+    class Fast(ByLength):
+        def fast(self) -> str:
+            return "the fast way"
+
+    predictor = Fast()
+    assert ClassifyOptions().way(predictor) is predictor
+    assert ClassifyOptions(fast=True).way(predictor) == "the fast way"  # type: ignore[comparison-overlap]
+    with pytest.raises(InputError, match="ByLength has no fast way"):
+        ClassifyOptions(fast=True).way(ByLength())
 
 
 def test_options_by_name_stand_over_those_of_an_object() -> None:

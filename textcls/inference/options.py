@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from textcls.data.blocks import Reading
+from textcls.errors import InputError
 from textcls.inference.answers import Answers, SomePredictor
 
 _LOCAL = ("input_format", "rejects", "follow", "resume")  # what Ray does not have
@@ -85,11 +86,13 @@ class ClassifyOptions:
         """Return what classifies: the predictor, or where that is asked for its fast way.
 
         Raises:
-            ModelError: It has none.
+            InputError: It has none.
         """
         if not self.fast:
             return predictor
-        faster: SomePredictor = getattr(predictor, "fast")()  # noqa: B009  # other predictors than ours need not have it
+        if (fast := getattr(predictor, "fast", None)) is None:
+            raise InputError(f"{type(predictor).__name__} has no fast way")
+        faster: SomePredictor = fast()
         return faster
 
     def answers(self, predictor: SomePredictor) -> Answers:
