@@ -81,10 +81,32 @@ def test_few_texts_have_fewer_parts_than_wanted() -> None:
     assert len(train_subwords(TEXTS, 8000).pieces) < 200
 
 
-@pytest.mark.parametrize(("texts", "size"), [([], 8000), ([" ", ""], 8000), (TEXTS, 5)])
-def test_what_cannot_be_learnt_from_is_one_line(texts: list[str], size: int) -> None:
-    with pytest.raises(ConfigError, match=rf"^text\.bpe_size {size}: subwords cannot be learnt from these texts \(.+\)$"):
+@pytest.mark.parametrize(
+    ("texts", "size", "said"),
+    [
+        ([], 8000, r"there is no letter in the training texts"),
+        ([" ", ""], 8000, r"there is no letter in the training texts"),
+        (
+            TEXTS,
+            5,
+            r"^text\.bpe_size 5: subwords cannot be learnt from these texts \(they have 2\d different letters.+: give more\)$",
+        ),
+        (TEXTS, 2, r"different letters"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_one_line(texts: list[str], size: int, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
         train_subwords(texts, size)
+
+
+def test_a_long_text_is_learnt_from_like_many_short_ones() -> None:
+    assert train_subwords([" ".join(TEXTS * 2000)], 70).pieces & {"▁film", "▁films"}
+    assert train_subwords(["手机很好" * 50_000], 70).pieces >= {"手", "机"}
+
+
+def test_no_more_parts_are_asked_for_than_there_can_be() -> None:
+    with pytest.raises(ValueError, match="bpe_size"):
+        TextSettings(bpe_size=2**31)
 
 
 def test_settings_say_what_a_word_is_before_it_is_split(subwords: Subwords) -> None:
@@ -219,6 +241,42 @@ class TestBpemb:
         vectors_file.with_name("en.wiki.bpe.vs70.model").unlink()
         with pytest.raises(ConfigError, match=r"put en\.wiki\.bpe\.vs70\.model beside it"):
             with_bpemb(TextSettings(vectors=str(vectors_file)))
+
+    def test_a_model_that_is_named_comes_first(self, vectors_file: Path, tmp_path: Path) -> None:
+        (tmp_path / "other").mkdir()
+        named = shutil.copy(vectors_file.with_name("en.wiki.bpe.vs70.model"), tmp_path / "other" / "en.wiki.bpe.vs70.model")
+        given = TextSettings(vectors=str(vectors_file), tokenizer="bpe", bpe_model=str(named))
+        assert with_bpemb(given).bpe_model == str(named)
+        vectors_file.with_name("en.wiki.bpe.vs70.model").unlink()
+        assert with_bpemb(given).bpe_model == str(named)
+
+    def test_files_of_ones_own_belong_together_by_name(self, vectors_file: Path) -> None:
+        own = vectors_file.rename(vectors_file.with_name("mine.w2v.bin.tar.gz"))
+        assert find_bpemb(str(own)) is None  # words, without a .model of its name
+        model = vectors_file.with_name("en.wiki.bpe.vs70.model").rename(own.with_name("mine.model"))
+        assert with_bpemb(TextSettings(vectors=str(own))).bpe_model == str(model)
+
+    def test_vectors_that_are_not_what_they_are_called_are_one_line(self, vectors_file: Path, tmp_path: Path) -> None:
+        other = vectors_file.rename(vectors_file.with_name("en.wiki.bpe.vs70.d5.w2v.bin.tar.gz"))
+        model = TextClassifier({**FEW, "model": {"hidden_size": 8}, "text": {"vectors": str(other)}})
+        with pytest.raises(ConfigError, match="the file has 3 dimensions, its name says 5"):
+            model.fit(TEXTS, LABELS)
+        foreign = train_subwords(["手机很好 不错"] * 20, 70)
+        other.with_name("en.wiki.bpe.vs70.model").write_bytes(foreign.model)
+        other.rename(vectors_file)
+        model = TextClassifier({**FEW, "model": {"hidden_size": 8}, "text": {"vectors": str(vectors_file)}})
+        with pytest.raises(ConfigError, match=r"25% of the parts of words have a vector, so they are of other parts"):
+            model.fit(["手机很好", "不错"] * 10, ["a", "b"] * 10)
+
+    def test_a_bit_that_changed_in_an_archive_is_found(self, vectors_file: Path) -> None:
+        whole = vectors_file.read_bytes()
+        for place in range(300, len(whole), 7):
+            vectors_file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(DataError):
+                load_vectors(str(vectors_file), ["▁film"])
+        vectors_file.write_bytes(whole[:-8])
+        with pytest.raises(DataError, match="damaged or cut short"):
+            load_vectors(str(vectors_file), ["▁film"])
 
     def test_damaged_archives(self, vectors_file: Path) -> None:
         whole = vectors_file.read_bytes()

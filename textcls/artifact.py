@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textcls.config import Config, ModelSettings
-from textcls.errors import ConfigError, DataError, InputError, ModelError, named
+from textcls.errors import ConfigError, DataError, InputError, MissingPackageError, ModelError, named
 from textcls.fast import FastWay, LinearHalf
 from textcls.files import file_sha256, is_torn, replacing_folder
 from textcls.saved_settings import load_saved_config
@@ -289,7 +290,8 @@ def _read_vocabulary(path: Path) -> Vocabulary:
 
 def _read_subwords(path: Path) -> Subwords:
     subwords = Subwords(path.read_bytes())
-    subwords.split("")  # now, or a damaged model would be found by who classifies
+    with suppress(MissingPackageError):  # which whoever splits a text is told
+        subwords.split("")  # now, or a damaged model would be found by who classifies
     return subwords
 
 

@@ -145,7 +145,7 @@ class TextSettings(Settings):
     split_unspaced: bool = True
     """Take each letter of a script that has no spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) for a token of
     `unicode`, with its marks; `max_tokens` then counts letters."""
-    bpe_size: int = Field(8000, ge=2)
+    bpe_size: int = Field(8000, ge=2, le=1_000_000)
     """With the tokenizer `bpe`: how many parts of words are learnt from the training split, at most."""
     bpe_model: str | None = None
     """With the tokenizer `bpe`: a `.model` file of SentencePiece that knows the parts of words, so that none are learnt."""

@@ -25,7 +25,14 @@ def doubt_of_tokens(once: float, settings: TextSettings) -> str | None:
     """
     if once <= _MOST_ONCE:
         return None
-    advice = "" if settings.tokenizer == "bpe" else "; text.tokenizer=bpe learns parts of words"
+    advice = "; text.tokenizer=bpe learns parts of words"
+    if settings.tokenizer == "bpe":
+        given = settings.bpe_model is not None
+        advice = (
+            "; take a .model of the language, or leave it out to learn one"
+            if given
+            else "; text.bpe_size=1000 makes shorter ones"
+        )
     return (
         f"tokens that occur only once: {once:.0%} of all different ones; there are too few texts, or text.tokenizer "
         f"{settings.tokenizer} does not fit the language{advice}"

@@ -12,8 +12,9 @@ from typing import Any
 
 from textcls.errors import ConfigError, DataError, MissingPackageError
 
-_MOST_CHARACTERS = 50_000_000  # of the training texts, that the parts are learnt from: some minutes, some gigabytes
-_LONGEST_PIECE = 16 * 4192  # bytes of a text that SentencePiece would else leave out
+MOST_CHARACTERS = 50_000_000  # of the training texts, that the parts are learnt from: some minutes, some gigabytes
+_LONGEST_LINE = 1 << 14  # characters: SentencePiece leaves out what is longer than it was told
+_BYTES = 4  # of a character, at most
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ def read_subwords(path: str | Path) -> Subwords:
         DataError: It cannot be read, or is no model of SentencePiece.
         MissingPackageError: SentencePiece is not installed.
     """
-    path = Path(path).expanduser()
+    given, path = path, Path(path).expanduser()
     if not path.is_file():
-        raise ConfigError(f"text.bpe_model: no such file: {path}")
+        raise ConfigError(
+            f"text.bpe_model: {'is a folder' if path.is_dir() and str(given) else 'no such file'}: {given or repr('')}"
+        )
     try:
         subwords = Subwords(path.read_bytes())
     except OSError as error:
@@ -102,32 +105,41 @@ def train_subwords(texts: Iterable[str], size: int) -> Subwords:
         MissingPackageError: SentencePiece is not installed.
     """
     trainer, out = _sentencepiece().SentencePieceTrainer, io.BytesIO()
+    letters: set[str] = set()
     try:
         trainer.Train(
-            sentence_iterator=_limited(texts),
+            sentence_iterator=_limited(texts, letters),
             model_writer=out,
             model_type="bpe",
             vocab_size=size,
             hard_vocab_limit=False,
             character_coverage=1.0 - 1e-5,
-            max_sentence_length=_LONGEST_PIECE,
+            max_sentence_length=_BYTES * _LONGEST_LINE,
             num_threads=1,
             minloglevel=2,
         )
     except RuntimeError as error:
+        if not letters:
+            raise ConfigError(
+                "text.tokenizer bpe: there is no letter in the training texts to learn parts of words from"
+            ) from error
         reason = str(error).strip().splitlines()[-1]
+        if size <= 2 * len(letters):
+            reason = f"they have {len(letters):,} different letters, each a part of its own: give more"
         raise ConfigError(f"text.bpe_size {size}: subwords cannot be learnt from these texts ({reason})") from error
     return Subwords(out.getvalue())
 
 
-def _limited(texts: Iterable[str]) -> Iterator[str]:
+def _limited(texts: Iterable[str], letters: set[str]) -> Iterator[str]:
+    """Yield lines that SentencePiece takes, as many as are learnt from, and note the letters in them."""
     seen = 0
     for text in texts:
         for line in text.splitlines():
             if line.strip():
-                yield line
+                letters.update(line)
+                yield from (line[start : start + _LONGEST_LINE] for start in range(0, len(line), _LONGEST_LINE))
         seen += len(text)
-        if seen > _MOST_CHARACTERS:
+        if seen > MOST_CHARACTERS:
             return
 
 

@@ -103,7 +103,7 @@ def read_vector_file(path: Path, selection: Selection, member: str | None = None
             while stream.read(_BLOCK):  # new lines after the last row of a binary file belong to the digest
                 pass
     except (gzip.BadGzipFile, tarfile.TarError, *_BAD_MEMBER) as error:
-        kind = "zip" if member else "gzip"
+        kind = "zip" if member else "tar" if isinstance(error, tarfile.TarError) else "gzip"
         raise DataError(f"{shown}: the {kind} data is damaged or cut short ({error}): get the file again") from error
     except OSError as error:
         raise DataError(f"{shown}: cannot be read: {error.strerror or error}") from error
@@ -363,20 +363,23 @@ def _opened(path: Path, member: str | None) -> Iterator[tuple[BinaryIO, _Digest]
             stream = stack.enter_context(_open_member(path, raw, member))
         if member is None and path.name.endswith(".tar.gz"):
             digest = hashlib.file_digest(raw, "sha256")
-            stream = stack.enter_context(_open_packed(path))
+            raw.seek(0)
+            stream = stack.enter_context(_open_packed(path, raw))
         elif (member or path.name).endswith(".gz"):
             stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
         yield stream, digest
 
 
 @contextmanager
-def _open_packed(path: Path) -> Iterator[BinaryIO]:
-    """Open the first vectors file in a `.tar.gz`, as BPEmb's are published."""
-    with tarfile.open(path, "r|gz") as packed:
+def _open_packed(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
+    """Open the first vectors file in a `.tar.gz`, as BPEmb's are published; in the end its checksum is compared."""
+    with gzip.GzipFile(fileobj=raw, mode="rb") as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as packed:
         for entry in packed:
             name = PurePosixPath(entry.name).name
             if entry.isfile() and not _is_hidden(name) and _is_vectors(name) and (stream := packed.extractfile(entry)):
                 yield cast(BinaryIO, stream)
+                while unpacked.read(_BLOCK):
+                    pass
                 return
     raise DataError(f"{path}: no file in it ends in .txt, .vec or .bin")
 

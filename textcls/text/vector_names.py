@@ -145,7 +145,10 @@ def _catalogued(source: str) -> Place:
     names = sorted({*GLOVE_NAMES, *others})
     near = difflib.get_close_matches(source, names, 1)
     hint = f"did you mean {near[0]}? The names are" if near else "give a path, or one of"
-    raise ConfigError(f"text.vectors: no such file or name: {source}: {hint} {', '.join(names)}")
+    raise ConfigError(
+        f"text.vectors: no such file or name: {source}: {hint} {', '.join(names)}, and bpemb.LANGUAGE.DIMENSIONSd.SIZE "
+        "such as bpemb.en.50d.10000"
+    )
 
 
 def _then(cache: Path | None) -> str:

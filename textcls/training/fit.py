@@ -127,7 +127,12 @@ def fit(
         config = _without_ngrams(config)
     config = vectors_as_before(config, checkpoints)
     if start_from is None:
-        config = config.model_copy(update={"text": with_bpemb(config.text)})
+        text = with_bpemb(config.text)
+        if text != config.text:
+            yield Note(
+                "BPEmb's vectors: texts are split into its parts of words (text.tokenizer bpe), lower-cased, each digit a 0"
+            )
+        config = config.model_copy(update={"text": text})
     if not world.first:
         config = _without_ngrams(config)  # the first process alone keeps the model
     device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins

@@ -15,11 +15,11 @@ from textcls.data.labels import require_known
 from textcls.data.weights import summable
 from textcls.errors import ConfigError, DataError, quoted
 from textcls.text import UNK, Encoded, Encoder, Vocabulary
-from textcls.text.bpemb import with_bpemb
+from textcls.text.bpemb import check_fit, find_bpemb, with_bpemb
 from textcls.text.cache import EncodingCache
 from textcls.text.doubts import doubt_of_script, doubt_of_tokens
 from textcls.text.encoding import replace_surrogates
-from textcls.text.subwords import Subwords, read_subwords, train_subwords
+from textcls.text.subwords import MOST_CHARACTERS, Subwords, read_subwords, train_subwords
 from textcls.text.tokenizers import plain_word
 from textcls.text.vector_names import on_this_machine
 from textcls.text.vectors import PretrainedVectors, load_vectors
@@ -121,7 +121,10 @@ def _subwords(settings: TextSettings, texts: Sequence[str]) -> Generator[Event, 
     lower, zero = settings.lowercase, settings.zero_digits
     words = (" ".join(plain_word(word, lower, zero) for word in text.split()) for text in replace_surrogates(texts))
     subwords = train_subwords(words, settings.bpe_size)
-    yield Note(f"subwords: {len(subwords.pieces):,} parts of words, learnt from the training texts")
+    learnt_from = "the training texts"
+    if sum(map(len, texts)) > MOST_CHARACTERS:
+        learnt_from = f"the first {MOST_CHARACTERS:,} characters of the training texts"
+    yield Note(f"subwords: {len(subwords.pieces):,} parts of words, learnt from {learnt_from}")
     return subwords
 
 
@@ -160,6 +163,8 @@ def _load_vectors(
         extend=config.text.words_beside,
         accept=encoder.yields,
     )
+    if find_bpemb(source):
+        check_fit(source, vectors.dimension, vectors.coverage(counts)[0])
     covered = vectors.coverage(counts)[1]
     if auto and covered < _COVERED:
         yield Note(f"vectors: {vectors.name} is here, and not used: it covers {covered:.1%} of the tokens")
