@@ -141,8 +141,8 @@ def tfidf(train: Labelled) -> Classify:
     return run
 
 
-def fasttext_predict(train: Labelled, folder: Path) -> Classify:
-    """Classify with fastText and pairs of words, its defaults otherwise."""
+def fasttext_predict(train: Labelled, folder: Path, **settings: Any) -> Classify:
+    """Classify with fastText and pairs of words, its defaults where settings do not say otherwise."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fasttext = importlib.import_module("fasttext")
@@ -150,7 +150,7 @@ def fasttext_predict(train: Labelled, folder: Path) -> Classify:
     path = folder / "fasttext.txt"
     lines = (f"__label__{label} {' '.join(text.split())}\n" for text, label in zip(*train, strict=True))
     path.write_text("".join(lines), encoding="utf-8")
-    model = fasttext.train_supervised(str(path), wordNgrams=2, verbose=0)
+    model = fasttext.train_supervised(str(path), wordNgrams=2, verbose=0, **settings)
 
     def run(source: Path, out: Path) -> None:
         texts = read_texts(source)

@@ -2,6 +2,7 @@
 
     TEXTCLS_DATA=folder python scripts/benchmark.py classify                              200,000 short and 5,000 long texts
     TEXTCLS_DATA=folder python scripts/benchmark.py classify --rows 20000 --long-rows 500 --json speed.json
+    TEXTCLS_DATA=folder python scripts/benchmark.py classify --fast --rows 100000 --rounds 3   n-grams alone where they are sure
     TEXTCLS_DATA=folder python scripts/benchmark.py train --json training.json            on the sentences of sst2
     TEXTCLS_DATA=folder python scripts/benchmark.py encode                                200,000 short texts to ids
     TEXTCLS_DATA=folder python scripts/benchmark.py grow                                  200,000 rows, then 2,000,000
@@ -37,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import _encoding_race
+import _fast_race
 import _growth
 import _training_race
 import numpy as np
@@ -67,6 +69,7 @@ def main() -> None:
     classify.add_argument("--hidden", type=int, default=128, help="units of one direction")
     classify.add_argument("--only", action="append", metavar="NAME", help="one of the classifiers; may be repeated")
     classify.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    _fast_race.add_arguments(classify)
     _training_race.add_arguments(commands.add_parser("train", help="train on the same rows"))
     _encoding_race.add_arguments(commands.add_parser("encode", help="texts to ids, beside spaCy's tokenizer"))
     _growth.add_arguments(commands.add_parser("grow", help="what ten times the rows cost in time and memory"))
@@ -80,7 +83,8 @@ def main() -> None:
         module = _encoding_race if arguments.command == "encode" else _growth
         module.main(arguments, short_texts(Path(os.environ["TEXTCLS_DATA"])))
         return
-    result = compare(arguments, Path(os.environ["TEXTCLS_DATA"]))
+    race_of = _fast_race.main if arguments.fast else compare
+    result = race_of(arguments, Path(os.environ["TEXTCLS_DATA"]))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

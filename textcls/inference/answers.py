@@ -139,7 +139,7 @@ class Answers:
     def columns(self, predictions: SomePredictions, block: Block, summary: Summary) -> dict[str, list[Any]]:
         """Return the columns for a block and count its rows; `note` and `error` are there where a row has one."""
         probabilities = np.round(predictions.probabilities.astype(np.float64), _DIGITS)
-        order = np.argsort(-predictions.probabilities, axis=1, kind="stable")  # of equals the first
+        order = self._order(predictions.probabilities)
         selected = self._selected(predictions.probabilities)
         columns = self._lists(selected, order, probabilities)
         for rank, (label, confidence) in enumerate(zip(self.label_names[::2], self.label_names[1::2], strict=True)):
@@ -177,6 +177,12 @@ class Answers:
         summary.empty += int(empty.sum())
         summary.truncated += int(truncated.sum())
         return columns
+
+    def _order(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the labels of each row, the most probable first and of equals the first, int64 [n, as many as are asked for]."""
+        if self.list_names or len(self.label_names) > 2:
+            return np.argsort(-probabilities, axis=1, kind="stable")
+        return probabilities.argmax(axis=1)[:, None]  # a tenth of the time, with many labels
 
     def _selected(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return whether each row gets each label, bool [n, classes]: the most probable one, or all that reach their threshold."""
