@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clients import model_for, node, npm_install, some_texts, well_formed
+from helpers import with_fast_way
 
+from textcls.artifact import write_artifact
 from textcls.exports import export
-from textcls.exports.parity import expected_probabilities
+from textcls.exports.parity import expected_fast, expected_probabilities
 from textcls.exports.texts import HARD_TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,14 +46,18 @@ def texts_of_all_kinds() -> list[str]:
 
 
 @pytest.mark.node
-def test_node_gives_the_same_labels_and_probabilities(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fast", [False, True])
+def test_node_gives_the_same_labels_and_probabilities(fast: bool, tmp_path: Path) -> None:
     npm_install(tmp_path, ONNXRUNTIME_NODE)
     texts = texts_of_all_kinds()
     artifact = model_for(texts, tmp_path / "model")
-    export(tmp_path / "model", tmp_path / "model.onnx")
+    if fast:
+        artifact = with_fast_way(artifact, texts)
+        write_artifact(artifact, tmp_path / "model", "")
+    export(tmp_path / "model", tmp_path / "model.onnx", fast=fast)
     (tmp_path / "client.cjs").write_text(CLIENT, encoding="utf-8")
     answers = node(tmp_path / "client.cjs", {"texts": texts})
-    expected = expected_probabilities(artifact, texts)
+    expected = expected_fast(artifact, texts)[0] if fast else expected_probabilities(artifact, texts)
     assert answers["labels"] == [artifact.labels[best] for best in expected.argmax(axis=1)]
     assert len(set(answers["labels"])) > 1
     np.testing.assert_allclose(np.reshape(answers["probabilities"], expected.shape), expected, atol=1e-5)

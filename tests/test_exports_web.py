@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 import pytest
 from clients import model_for, node, npm_install, program, some_texts, well_formed
-from helpers import tiny_artifact
+from helpers import tiny_artifact, with_fast_way
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -399,8 +399,10 @@ def serve() -> Iterator[Any]:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("many", [False, True])
-def test_the_page_gives_what_python_gives(many: bool, right_runtime: list[Path], tmp_path: Path, serve: Any) -> None:
+@pytest.mark.parametrize(("many", "fast"), [(False, False), (True, False), (False, True)])
+def test_the_page_gives_what_python_gives(
+    many: bool, fast: bool, right_runtime: list[Path], tmp_path: Path, serve: Any
+) -> None:
     """One visit in a real browser: type, read, drop files, download; nobody complains and nothing leaves this machine."""
     chromium = program("chromium", "chromium-browser", "google-chrome")
     npm_install(tmp_path, PLAYWRIGHT, AXE)
@@ -410,7 +412,9 @@ def test_the_page_gives_what_python_gives(many: bool, right_runtime: list[Path],
     artifact = model_for(texts, tmp_path / "model")
     if many:
         write_artifact(with_two_labels_of_three(artifact, typed), tmp_path / "model", "")
-    report = export(tmp_path / "model", tmp_path / "page", to="web")
+    if fast:
+        write_artifact(with_fast_way(artifact, texts), tmp_path / "model", "")
+    report = export(tmp_path / "model", tmp_path / "page", to="web", fast=fast)
     assert report.source.endswith("(in WebAssembly too)")
     shutil.copyfile(Path(__file__).parent / "web_client.cjs", tmp_path / "client.cjs")
 
@@ -432,6 +436,7 @@ def test_the_page_gives_what_python_gives(many: bool, right_runtime: list[Path],
     assert seen["violations"] == []
     assert seen["focus"] == ["skip", "text", "file"]
     predictor = Predictor.load(tmp_path / "model")
+    predictor = predictor.fast() if fast else predictor
     check_typed(seen, predictor, typed)
     check_table(seen, predictor, texts)
     assert [row["text"] for row in csv.DictReader(io.StringIO(seen["lines"]["text"]))] == ["one line", "another line"]

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers import tiny_artifact
+from helpers import tiny_artifact, with_fast_way
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -32,23 +32,10 @@ ALL, SOME, NONE = 0.0, -1.0, 1e9  # margins at which n-grams answer so many text
 
 def model(margin: float, *, many: bool = False, classes: int = 3, **changes: Any) -> Artifact:
     labels = tuple(f"label {index}" for index in range(classes))
-    artifact = tiny_artifact(TEXTS, labels=labels, ngram_slots=512, **changes)
-    draw = np.random.default_rng(7)
-    table = draw.integers(-9000, 9000, (512, classes)).astype(np.int16)
-    table[0] = 0
-    weights = dict(artifact.weights)
-    weights |= {
-        "ngrams.weight": table,
-        "ngrams.scale": draw.uniform(1e-5, 1e-4, classes).astype(np.float32),
-        "ngrams.bias": draw.normal(size=classes).astype(np.float32),
-    }
     cuts = tuple(np.linspace(0.2, 0.7, classes).astype(np.float32).tolist()) if many else None
-    artifact = replace(artifact, weights=weights, many=many, thresholds=cuts)
-    if margin == SOME:
-        encoded = Predictor.from_artifact(artifact).encode(TEXTS)
-        found = leads(half_of(artifact)(encoded.ids, encoded.offsets), np.array(cuts, np.float32) if cuts else None, 0.7)
-        margin = float(np.median(found))
-    return replace(artifact, fast=FastWay(margin, 0.7))
+    artifact = replace(tiny_artifact(TEXTS, labels=labels, **changes), many=many, thresholds=cuts)
+    artifact = with_fast_way(artifact, TEXTS)
+    return artifact if margin == SOME else replace(artifact, fast=FastWay(margin, 0.7))
 
 
 def half_of(artifact: Artifact) -> LinearHalf:

@@ -181,8 +181,8 @@ class Answers:
     def _order(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the labels of each row, the most probable first and of equals the first, int64 [n, as many as are asked for]."""
         if self.list_names or len(self.label_names) > 2:
-            return np.argsort(-probabilities, axis=1, kind="stable")
-        return probabilities.argmax(axis=1)[:, None]  # a tenth of the time, with many labels
+            return np.asarray(np.argsort(-probabilities, axis=1, kind="stable"))
+        return np.asarray(probabilities.argmax(axis=1)[:, None])  # a tenth of the time, with many labels
 
     def _selected(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return whether each row gets each label, bool [n, classes]: the most probable one, or all that reach their threshold."""

@@ -92,7 +92,7 @@ def _explained(predictor: Predictor, text: str, whole: NDArray[np.float32], chos
     if len(tokens) > 1:
         kept = ~np.eye(len(ids), dtype=bool)
         shortened = np.broadcast_to(ids, kept.shape)[kept]  # every text without one of its tokens, one after the other
-        without = predictor.engine(shortened, np.arange(len(ids) + 1) * (len(ids) - 1))
+        without, _ = predictor.answers(shortened, np.arange(len(ids) + 1) * (len(ids) - 1))
     else:
         without = np.repeat(predictor.predict([""]).probabilities, len(tokens), axis=0)
     found = []

@@ -208,10 +208,21 @@ class Predictor:
 
     def score(self, encoded: Encoded) -> Predictions:
         """Classify encoded texts."""
+        probabilities, linear = self.answers(encoded.ids, encoded.offsets)
+        return Predictions(probabilities, encoded.empty, encoded.truncated, linear)
+
+    def answers(
+        self, ids: NDArray[np.int32], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Return the probabilities of encoded texts, and which of them n-grams answered alone; None where they were not asked.
+
+        Args:
+            ids: Token ids of all texts, int32 [n_tokens].
+            offsets: Where each text starts, and the end, int64 [n_texts + 1].
+        """
         if self.is_fast and self.cascade is not None:
-            found, linear = self.cascade.score(self.engine, encoded.ids, encoded.offsets)
-            return Predictions(found, encoded.empty, encoded.truncated, linear)
-        return Predictions(self.engine(encoded.ids, encoded.offsets), encoded.empty, encoded.truncated)
+            return self.cascade.score(self.engine, ids, offsets)
+        return self.engine(ids, offsets), None
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
