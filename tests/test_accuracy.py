@@ -110,16 +110,17 @@ def test_the_table_holds_each_contestants_last_reading(accuracy: Any, tmp_path: 
 
     (tmp_path / "README.md").write_text(readme("old", "older\nthan old"), encoding="utf-8")
     readings = [
-        {"row": "trec", "metric": "accuracy", "ours": {"test": [0.9, 0.92]}, "seconds": [1], "majority": {"test": 0.2}},
-        {"row": "goemotions", "metric": "macro_f1", "TF-IDF + LR": {"test": [0.5]}, "ours": {"test": [0.4]}},
-        {"row": "trec", "metric": "accuracy", "ours": {"test": [0.94, 0.96]}},
-        {"row": "trec", "metric": "accuracy", "first_seed": 2, "ours": {"test": [0.98]}},
+        {"row": "trec", "metric": "accuracy", "hand-written": {"test": [0.9, 0.92]}, "seconds": [1], "majority": {"test": 0.2}},
+        {"row": "goemotions", "metric": "macro_f1", "TF-IDF + LR": {"test": [0.5]}, "hand-written": {"test": [0.4]}},
+        {"row": "trec", "metric": "accuracy", "hand-written": {"test": [0.94, 0.96]}},
+        {"row": "trec", "metric": "accuracy", "first_seed": 2, "hand-written": {"test": [0.98]}},
+        {"row": "trec", "metric": "accuracy", "ours": {"test": [0.99]}},  # not of this version: not told
         {"row": "trec, 60 rows", "metric": "accuracy", "nothing set": {"test": [0.5]}, "TF-IDF + SVM": {"test": [0.6]}},
     ]
     accuracy.RESULTS.write_text(json.dumps(readings), encoding="utf-8")
     accuracy.write_readme()
     large = [
-        "| data set | majority | TF-IDF + LR | textcls, configs |",
+        "| data set | majority | TF-IDF + LR | hand-written BiLSTM |",
         "|---|---:|---:|---:|",
         "| trec | 20.0 | – | **96.0 (94.0–98.0)** |",
         "| goemotions (macro-F1) | – | **50.0** | 40.0 |",
