@@ -218,7 +218,7 @@ def test_settings_and_models_that_are_nested_too_deeply_are_named(
 def test_no_memory_leaves_nothing_half_written(
     tiny_run: TinyRun, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
     model, train, test = str(tiny_run.model), str(tiny_run.train), str(tiny_run.test)

@@ -307,6 +307,8 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "all_scores": (["--all-scores"], True),
     "min_confidence": (["--min-confidence", "0.5"], 0.5),
     "unsure_label": (["--unsure-label", "look"], "look"),
+    "fast": (["--fast"], True),
+    "by": (["--by"], True),
     "rejects": (["--rejects", "bad.csv"], Path("bad.csv")),
     "strict": (["--strict"], True),
     "follow": (["--follow"], True),

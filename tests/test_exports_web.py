@@ -51,7 +51,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textcls.exports.texts.MOST_TEXTS", 20)
     monkeypatch.setattr(drawn_texts, "__defaults__", (20,))
     monkeypatch.setattr(onnx_file, "LONG_TEXT_TOKENS", 1200)
-    monkeypatch.setattr(web_proof, "prove", lambda *_: None)
+    monkeypatch.setattr(web_proof, "prove", lambda *_, **__: None)
     monkeypatch.setattr(web_runtime, "FILES", {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()})
 
 

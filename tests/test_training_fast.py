@@ -182,6 +182,8 @@ def test_a_run_settles_it_before_the_refit_and_says_so(trained: Path) -> None:
     assert {"share", "changed", "changed_at_most", "accuracy", "macro_f1", "log_loss", "expected_calibration_error"} == {
         *told
     } - {"agreement"}
+    card = (trained / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    assert "- `textcls classify --fast`: n-grams alone answer the texts of which they are sure" in card
     write_artifact(artifact, trained / "again", "")
     assert read_artifact(trained / "again").fast == artifact.fast
 
