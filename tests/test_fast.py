@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,14 +17,20 @@ from helpers import tiny_artifact, with_fast_way
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
-from textcls.artifact import Artifact
+from textcls.artifact import Artifact, write_artifact
+from textcls.cli import app
+from textcls.errors import ModelError
 from textcls.exports.quantized import quantize
 from textcls.exports.texts import HARD_TEXTS
 from textcls.fast import Cascade, FastWay, LinearHalf, leads, logits_of, select
-from textcls.inference.graph import build_graph
+from textcls.inference.graph import add_to_record, build_graph
+from textcls.inference.graph_fast import is_fast
 from textcls.inference.predictor import Predictor
+from textcls.inference.seal import verify
 from textcls.model.network import trained_network
+from textcls.scoring import evaluate
 from textcls.text.encoding import replace_surrogates
 
 TEXTS = [*replace_surrogates(HARD_TEXTS), "", "a b c", "unheard of words", "yes yes yes no", "a"]
@@ -163,8 +170,70 @@ def test_select_keeps_the_tokens_of_some_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [{"margin": -1, "temperature": 1}, {"margin": 1, "temperature": 0}, {"margin": float("nan"), "temperature": 1}]
+    "record",
+    [
+        {"margin": -1, "temperature": 1},
+        {"margin": 1, "temperature": 0},
+        {"margin": float("nan"), "temperature": 1},
+        {"margin": 10**400, "temperature": 1},
+        {"margin": 0, "temperature": 1e-300},
+        {"margin": 1e308, "temperature": 1},
+        {"margin": "1.5", "temperature": 1},
+        {"margin": True, "temperature": 1},
+        {"margin": 1},
+        [1, 2],
+        "fast",
+        5,
+    ],
 )
-def test_a_damaged_record_is_refused(record: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="fast way"):
+def test_a_damaged_record_is_refused(record: Any) -> None:
+    with pytest.raises(ValueError, match="the fast way is not a margin and a temperature"):
         FastWay.of(record)
+
+
+@pytest.mark.parametrize("number", [1, 3, 9, 30])
+def test_few_texts_are_summed_like_many(number: int) -> None:
+    predictor = Predictor.from_artifact(model(SOME))
+    assert predictor.cascade is not None
+    encoded = predictor.encode(TEXTS * 2)
+    whole = predictor.cascade.half(encoded.ids, encoded.offsets)
+    some = predictor.encode((TEXTS * 2)[:number])
+    np.testing.assert_array_equal(predictor.cascade.half(some.ids, some.offsets), whole[:number])
+    assert predictor.cascade.half(np.array([], np.int32), np.array([0])).shape == (0, 3)
+
+
+def test_a_fast_file_that_forgot_its_margin_is_damaged(tmp_path: Path) -> None:
+    graph = build_graph(model(SOME), fast=True)
+    add_to_record(graph, fast=None)
+    onnx.save(graph, tmp_path / "fast.onnx")
+    with pytest.raises(ModelError, match="is damaged: it goes the fast way, and does not say when"):
+        Predictor.load(tmp_path / "fast.onnx")
+
+
+def test_a_graph_of_another_kind_is_no_folders_own(tmp_path: Path) -> None:
+    artifact = model(SOME)
+    write_artifact(artifact, tmp_path / "model", "")
+    for other in (build_graph(artifact, fast=True), quantize(build_graph(artifact))):
+        if not is_fast(other):  # as `write_int8` marks it
+            add_to_record(other, quantized={"kind": "int8"})
+        onnx.save(other, tmp_path / "model" / "model.onnx")
+        assert verify(tmp_path / "model") != []
+        found = Predictor.load(tmp_path / "model")
+        assert not found.is_fast
+        np.testing.assert_array_equal(
+            found.predict(TEXTS).probabilities, Predictor.from_artifact(artifact).predict(TEXTS).probabilities
+        )
+
+
+def test_a_fast_file_says_what_it_is(tmp_path: Path) -> None:
+    artifact = model(SOME)
+    for name, fast in (("whole", False), ("fast", True)):
+        onnx.save(build_graph(artifact, fast=fast), tmp_path / f"{name}.onnx")
+    told = {name: CliRunner().invoke(app, ["info", str(tmp_path / f"{name}.onnx")]).stdout for name in ("whole", "fast")}
+    assert "where it is asked for (--fast): n-grams alone from a lead of" in told["whole"]
+    assert "always: n-grams alone from a lead of" in told["fast"]
+    (tmp_path / "rows.csv").write_text("text,label\na b c,label 1\nyes,label 0\n")
+    notes = evaluate(tmp_path / "fast.onnx", str(tmp_path / "rows.csv")).notes
+    assert any(note.startswith("this file goes the fast way") for note in notes)
+    records = [Predictor.load(tmp_path / f"{name}.onnx").record for name in ("whole", "fast")]
+    assert records[0] != records[1]  # which is how --resume tells them apart

@@ -263,6 +263,8 @@ def test_a_model_without_a_fast_way_says_how_to_get_one(tmp_path: Path) -> None:
         assert "train it again" in result.output
     with pytest.raises(ModelError, match="has no fast way"):
         TextClassifier.load(tmp_path / "model").predict(["a"], fast=True)
+    with pytest.raises(InputError, match="fast is 'no': give True or False"):
+        TextClassifier.load(tmp_path / "model").predict(["a"], fast="no")  # type: ignore[arg-type]
 
 
 def test_a_folder_with_a_fast_way_and_no_n_grams_is_damaged(tmp_path: Path) -> None:

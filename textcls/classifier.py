@@ -16,7 +16,7 @@ from textcls.artifact import Artifact, check_gives_way, read_artifact, write_art
 from textcls.config import Config, DataSettings, parse_config
 from textcls.data import Label, Rows
 from textcls.data.memory import Given, rows_from_memory, rows_to_fit, texts_from_memory
-from textcls.errors import DataError, ModelError
+from textcls.errors import DataError, InputError, ModelError
 from textcls.estimator import Estimator
 from textcls.inference.explain import explain, explain_given
 from textcls.inference.hub import PREFIX, fetch_model
@@ -382,6 +382,8 @@ class TextClassifier(Estimator):
         return self._predictor
 
     def _way(self, fast: bool) -> Predictor:
+        if not isinstance(fast, bool):
+            raise InputError(f"fast is {fast!r}: give True or False")
         return self._trained().fast() if fast else self._trained()
 
     def _folder_model(self) -> Artifact:

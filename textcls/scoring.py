@@ -23,6 +23,8 @@ from textcls.inference.own_columns import with_own_columns
 from textcls.inference.predictor import Predictor
 from textcls.storage import row_blocks
 
+ALL_FAST = "this file goes the fast way: n-grams answer alone where they are sure; --fast compares with the whole model"
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -93,6 +95,7 @@ def evaluate(
     spelt = spelt_otherwise(rows.labels.distinct, LabelSet(predictor.labels))
     notes = for_none({one.kind for one in sources}, settings, parse_config({"data": usual}, "the model").data)
     notes += [
+        *([ALL_FAST] if predictor.is_fast and not fast else []),
         *_learned_from(predictor.record, sources),
         *rows.notes,
         *([f"labels that the model knows otherwise spelt: {spelt}"] if spelt else []),

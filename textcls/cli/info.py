@@ -85,7 +85,8 @@ def _rows(made: Mapping[str, Any]) -> str:
 def _fast(record: Mapping[str, Any]) -> str:
     """Say when n-grams may answer alone, and what that meant on validation rows."""
     way, found = record["fast"], record["metrics"].get("validation", {}).get("fast")
-    said = f"n-grams alone from a lead of {way['margin']:.4f}, temperature {way['temperature']:.4f}"
+    said = "always" if record.get("always_fast") else "where it is asked for (--fast)"
+    said += f": n-grams alone from a lead of {way['margin']:.4f}, temperature {way['temperature']:.4f}"
     if found:
         said += f"; {found['share']:.1%} of the validation rows, {found['agreement']:.2%} with the whole model's labels"
     return said
@@ -118,6 +119,8 @@ def describe(model: Path) -> dict[str, Any]:
     import json
 
     from textcls.artifact import read_artifact
+    from textcls.errors import ModelError
+    from textcls.fast import FastWay
     from textcls.inference.graph import VOCABULARY, metadata, vocabulary_of
     from textcls.inference.predictor import read_graph
     from textcls.inference.program import read_program
@@ -135,6 +138,10 @@ def describe(model: Path) -> dict[str, Any]:
         artifact = read_artifact(model)
         properties, vocabulary = metadata(artifact), len(artifact.vocabulary)
     record = saved_settings(json.loads(properties["textcls"]))
+    try:
+        FastWay.of(record.get("fast"))
+    except ValueError as error:
+        raise ModelError(f"{model}: its textcls metadata is damaged: {error}; export the model again") from error
     return record | {"vocabulary_size": vocabulary, "bytes": _bytes(model)}
 
 

@@ -240,7 +240,8 @@ def _accuracies(artifact: Artifact, path: Path, rows: Rows) -> tuple[float, floa
         report = evaluate(probabilities, rows.targets(together), together.texts, predictor.thresholds)
         return float(report["accuracy"])
 
-    return accuracy(Predictor.from_artifact(artifact)), accuracy(Predictor.load(path))
+    model, file = Predictor.from_artifact(artifact), Predictor.load(path)
+    return accuracy(model.fast() if file.is_fast else model), accuracy(file)
 
 
 def prove(artifact: Artifact, run: Run, real: Sequence[str], bound: Bound = EXACT, *, fast: bool = False) -> Parity:

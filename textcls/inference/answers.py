@@ -116,6 +116,8 @@ class Answers:
         if not isinstance(all_scores, bool):
             raise InputError(f"all_scores is {all_scores!r}: give True or False")
         _check(top_k, min_confidence, unsure_label, self.label_texts, many=thresholds is not None)
+        if not isinstance(by, bool):
+            raise InputError(f"by is {by!r}: give True or False")
         if by and not getattr(predictor, "is_fast", False):
             raise InputError("who answered each row is told where n-grams may answer alone: ask for fast too")
         self._least, self._unsure = min_confidence, unsure_label

@@ -45,6 +45,7 @@ _READING = {
     "encoding_errors",
 }
 TEXT_PART, LABEL_PART = "text/", "label/"
+ALWAYS_FAST = "always_fast"
 VOCABULARY, SUBWORDS = "textcls.vocabulary", "textcls.subwords"
 
 
@@ -90,7 +91,7 @@ def build_graph(artifact: Artifact, *, locale: str = "C.UTF-8", fast: bool = Fal
         ir_version=IR_VERSION,
         producer_name="textcls",
     )
-    helper.set_model_props(model, metadata(artifact))
+    helper.set_model_props(model, metadata(artifact, fast=fast))
     seal(model)
     return model
 
@@ -101,8 +102,8 @@ def core_inputs() -> list[onnx.ValueInfoProto]:
     return [value("ids", TensorProto.INT64, ["texts", "longest"]), value("lengths", TensorProto.INT32, ["texts"])]
 
 
-def metadata(artifact: Artifact) -> dict[str, str]:
-    """Return what travels in the file: everything that classifying raw text needs, and where the model came from."""
+def metadata(artifact: Artifact, *, fast: bool = False) -> dict[str, str]:
+    """Return what travels in the file: everything that classifying raw text needs, where the model came from, and if it goes fast."""
     record = {
         "format_version": FORMAT_VERSION,
         "text": artifact.config.text.model_dump(mode="json"),
@@ -113,6 +114,7 @@ def metadata(artifact: Artifact) -> dict[str, str]:
         "temperature": artifact.temperature,
         "thresholds": artifact.thresholds,
         "fast": None if artifact.fast is None else artifact.fast.record(),
+        ALWAYS_FAST: fast,
         "fingerprint": artifact.fingerprint,
         "weights_sha256": weights_sha256(artifact.weights),
         "metrics": dict(artifact.metrics),

@@ -88,6 +88,8 @@ class ClassifyOptions:
         Raises:
             InputError: It has none.
         """
+        if not isinstance(self.fast, bool):
+            raise InputError(f"fast is {self.fast!r}: give True or False")
         if not self.fast:
             return predictor
         if (fast := getattr(predictor, "fast", None)) is None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NO_FAST_WAY = (
     "has no fast way: it takes n-grams, and 500 validation rows or more that settle when these may answer alone; "
-    "train it again with this version of textcls"
+    "train it again with both, by this version of textcls"
 )
 
 
@@ -156,6 +156,8 @@ class Predictor:
         way, half = FastWay.of(record.get("fast")), linear_half(model)
         cuts = None if record.get("thresholds") is None else np.array(record["thresholds"], np.float32)
         cascade, fast = None if way is None or half is None else Cascade(half, way, cuts), is_fast(model)
+        if fast and cascade is None:
+            raise ValueError("it goes the fast way, and does not say when n-grams answer alone")
         predictor = cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record, cascade)
         predictor.is_fast = fast
         return predictor
@@ -266,7 +268,7 @@ def _kept_graph(artifact: Artifact, folder: Path) -> onnx.ModelProto:
     with suppress(ModelError):
         model = read_graph(path)
         record = json.loads(next(entry.value for entry in model.metadata_props if entry.key == "textcls"))
-        if record.get("fingerprint") == artifact.fingerprint:
+        if record.get("fingerprint") == artifact.fingerprint and not is_fast(model) and "quantized" not in record:
             return model
     model = build_graph(artifact)
     with suppress(OSError), replacing(path) as neighbour:  # a read-only folder: the graph is built at each load

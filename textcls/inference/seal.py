@@ -164,12 +164,15 @@ def _verify_kept(path: Path) -> list[str]:
             return [wrong]
     except ModelError:  # of any kind: the folder itself is what textcls wrote
         return [wrong]
-    return [] if _answers_as(onnx.load(path), read_artifact(path.parent)) else [wrong]
+    return [] if _answers_as(onnx.load(path), read_artifact(path.parent), path.name) else [wrong]
 
 
-def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
-    """Whether a graph says that it was made of a model. Its fingerprint does not serve: a new setting of textcls changes that."""
-    from textcls.inference.graph import metadata, vocabulary_of
+def _answers_as(graph: onnx.ModelProto, artifact: Artifact, name: str) -> bool:
+    """Whether a graph says that it was made of a model, to be kept under a name.
+
+    Its fingerprint does not serve: a new setting of textcls changes that.
+    """
+    from textcls.inference.graph import ALWAYS_FAST, metadata, vocabulary_of
 
     told = saved_settings(json.loads(next(entry.value for entry in graph.metadata_props if entry.key == "textcls")))
     own = json.loads(metadata(artifact)["textcls"])
@@ -177,6 +180,7 @@ def _answers_as(graph: onnx.ModelProto, artifact: Artifact) -> bool:
     same_facts = all(
         told.get(name) == own[name] for name in ("weights_sha256", "labels", "many", "temperature", "thresholds", "fast")
     )
+    same_facts &= not told.get(ALWAYS_FAST) and ("quantized" in told) == (name == INT8_FILE)
     return same_settings and same_facts and vocabulary_of(graph) == artifact.vocabulary.tokens
 
 

@@ -138,8 +138,8 @@ def cost(both: BothHalves, way: FastWay) -> dict[str, Any]:
 
     Returns:
         `share` of the rows that n-grams answer, how many rows `changed` their labels, `agreement`, `changed_at_most` (their share
-        in rows like these, with 95 % confidence: Clopper and Pearson, 1934), and accuracy, macro-F1, log loss and calibration
-        error of these answers.
+        with 95 % confidence: Clopper and Pearson, 1934; a little too low on the rows that settled the margin), and accuracy,
+        macro-F1, log loss and calibration error of these answers.
     """
     from scipy.special import betaincinv
 
