@@ -16,13 +16,13 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from _contestants import Classify, fasttext_predict, ours, spacy_textcat, tfidf, void
-from _peers import Task, finish
+from _contestants import Classify, Labelled, fasttext_predict, ours, spacy_textcat, tfidf, void
+from _peers import FASTTEXT_CHOICES, Task, finish
 from accuracy import ROWS, glove_at_hand, tasks_of
 
 from textcls.artifact import Artifact, read_artifact, write_artifact
 from textcls.config import Config
-from textcls.data import label_text
+from textcls.data import Rows, label_text
 from textcls.exports.quantized import quantize
 from textcls.inference import Predictor, classify_files
 from textcls.inference.graph import build_graph
@@ -30,7 +30,6 @@ from textcls.training import fit
 
 SETS = ("ag_news_20k", "banking77", "sms_spam", "bbc", "sst2")
 WHOLE, FAST, SPACY = "whole", "fast", "spaCy textcat"
-FASTTEXT = {"lr": 0.5, "epoch": 25}  # what validation prefers on most of these sets
 Figures = dict[str, dict[str, float]]
 
 
@@ -75,11 +74,10 @@ def model_of(task: Task, name: str, seed: int, arguments: argparse.Namespace) ->
 def compare(task: Task, models: Sequence[Artifact], arguments: argparse.Namespace, folder: Path) -> Figures:
     """Let everyone classify the test rows, repeated, in turns; return the figures of each."""
     test = task.scored["test"]
-    texts, truth = list(test.texts), [label_text(label) for label in test.labels]
+    texts, truth = labelled(test)
     words = statistics.mean(len(text.split()) for text in texts)
     rows = max(len(texts), min(arguments.rows, int(arguments.words / words)))
-    train = list(task.train.texts), [label_text(label) for label in task.train.labels]
-    runs = contestants(models[0], train, folder, arguments.only)
+    runs = contestants(models[0], labelled(task.train), labelled(task.scored["validation"]), folder, arguments.only)
     source = write_rows(folder / "texts.csv", list(islice(cycle(texts), rows)))
     once, out = write_rows(folder / "once.csv", texts), folder / "out.csv"
     found: Figures = {name: {} for name in runs}
@@ -130,7 +128,7 @@ def both_ways(models: Sequence[Artifact], texts: list[str], truth: list[str]) ->
 
 
 def contestants(
-    model: Artifact, train: tuple[list[str], list[str]], folder: Path, only: Sequence[str] | None
+    model: Artifact, train: Labelled, validation: Labelled, folder: Path, only: Sequence[str] | None
 ) -> dict[str, Classify]:
     """Return the classifiers by name, loaded or trained; the fast ones where the model has a fast way."""
     makers: dict[str, Callable[[], Classify]] = {WHOLE: lambda: ours(build_graph(model), folder / "whole.onnx")}
@@ -140,8 +138,24 @@ def contestants(
     makers["TF-IDF + LR"] = lambda: tfidf(train)
     makers[SPACY] = lambda: spacy_textcat(train)
     if importlib.util.find_spec("fasttext"):
-        makers["fastText"] = lambda: fasttext_predict(train, folder, **FASTTEXT)
+        makers["fastText"] = lambda: best_fasttext(train, validation, folder)
     return {name: make() for name, make in makers.items() if not only or name in only}
+
+
+def best_fasttext(train: Labelled, validation: Labelled, folder: Path) -> Classify:
+    """Return fastText with the settings, of four, that validation prefers."""
+    source, out = write_rows(folder / "validation.csv", validation[0]), folder / "validation_out.csv"
+
+    def quality(run: Classify) -> float:
+        run(source, out)
+        return share(labels_of(out), validation[1])
+
+    return max((fasttext_predict(train, folder, **choice) for choice in FASTTEXT_CHOICES), key=quality)
+
+
+def labelled(rows: Rows) -> Labelled:
+    """Return texts and labels."""
+    return list(rows.texts), [label_text(label) for label in rows.labels]
 
 
 def fast(model: Artifact) -> Classify:

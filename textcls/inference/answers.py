@@ -140,22 +140,21 @@ class Answers:
 
     def columns(self, predictions: SomePredictions, block: Block, summary: Summary) -> dict[str, list[Any]]:
         """Return the columns for a block and count its rows; `note` and `error` are there where a row has one."""
-        probabilities = np.round(predictions.probabilities.astype(np.float64), _DIGITS)
-        order = self._order(predictions.probabilities)
-        selected = self._selected(predictions.probabilities)
+        probabilities = predictions.probabilities
+        order, selected = self._order(probabilities), self._selected(probabilities)
         columns = self._lists(selected, order, probabilities)
         for rank, (label, confidence) in enumerate(zip(self.label_names[::2], self.label_names[1::2], strict=True)):
             best = order[:, rank]
             columns[label] = [self.labels[index] for index in best.tolist()]
-            columns[confidence] = np.take_along_axis(probabilities, best[:, None], axis=1)[:, 0].tolist()
-        columns |= {name: probabilities[:, index].tolist() for index, name in enumerate(self._score_names)}
+            columns[confidence] = _rounded(np.take_along_axis(probabilities, best[:, None], axis=1)[:, 0]).tolist()
+        columns |= {name: _rounded(probabilities[:, index]).tolist() for index, name in enumerate(self._score_names)}
         linear: NDArray[np.bool_] | None = getattr(predictions, "linear", None)
         if linear is not None:
             columns |= {name: np.where(linear, LINEAR, NETWORK).tolist() for name in self._by_names}
         failed = np.zeros(len(block), bool)
         failed[block.failed] = True
         if self._least is not None:
-            unsure = probabilities.max(axis=1) < self._least  # rounded, as the user sees them
+            unsure = _rounded(probabilities.max(axis=1)) < self._least  # rounded, as the user sees them
             columns["label"] = np.where(unsure, self._unsure, np.array(columns["label"], object)).tolist()
             selected[unsure] = False
             summary.unsure += int((unsure & ~failed).sum())
@@ -193,17 +192,22 @@ class Answers:
         return np.asarray(probabilities.argmax(axis=1)[:, None] == np.arange(len(self.labels)))
 
     def _lists(
-        self, selected: NDArray[np.bool_], order: NDArray[np.int64], probabilities: NDArray[Any]
+        self, selected: NDArray[np.bool_], order: NDArray[np.int64], probabilities: NDArray[np.float32]
     ) -> dict[str, list[Any]]:
         """Return the columns of lists, where rows may have many labels."""
         if not self.list_names:
             return {}
         rows, ranks = np.take_along_axis(selected, order, axis=1).nonzero()  # by row, the most probable first
         chosen = order[rows, ranks]
-        labels, confidences = [self.labels[index] for index in chosen.tolist()], probabilities[rows, chosen].tolist()
+        labels, confidences = [self.labels[index] for index in chosen.tolist()], _rounded(probabilities[rows, chosen]).tolist()
         bounds = list(pairwise(np.searchsorted(rows, np.arange(len(order) + 1)).tolist()))
         lists = ([values[start:end] for start, end in bounds] for values in (labels, confidences))
         return dict(zip(self.list_names, lists, strict=True))
+
+
+def _rounded(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return probabilities as they are written."""
+    return np.asarray(np.round(probabilities.astype(np.float64), _DIGITS), np.float64)
 
 
 def _check(top_k: int, min_confidence: float | None, unsure_label: str, labels: Sequence[str], *, many: bool) -> None:
