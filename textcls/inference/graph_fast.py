@@ -1,7 +1,8 @@
 """The fast way in a graph: n-grams first, and the network for those texts alone of which they are not sure.
 
-ids, lengths → n-grams' logits → sure? → the other texts → network → both halves' answers, put together
-and one token, for no recurrent operator bears an empty batch
+    ids, lengths → scores of the n-grams → sure? → ids of the others → network → answers of both, put together
+
+To the others comes one token of the first text, dropped afterwards: no recurrent operator bears an empty batch.
 """
 
 from __future__ import annotations
