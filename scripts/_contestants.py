@@ -166,6 +166,13 @@ def read_texts(source: Path) -> list[str]:
         return [row["text"] for row in csv.DictReader(file)]
 
 
+def write_texts(path: Path, texts: Sequence[str]) -> Path:
+    """Write texts as a table with the column `text`."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in texts)])
+    return path
+
+
 def write_labels(out: Path, texts: Sequence[str], labels: Any) -> None:
     """Write texts with their labels."""
     with out.open("w", encoding="utf-8", newline="") as file:

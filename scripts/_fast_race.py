@@ -16,7 +16,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from _contestants import Classify, Labelled, fasttext_predict, ours, spacy_textcat, tfidf, void
+from _contestants import Classify, Labelled, fasttext_predict, ours, spacy_textcat, tfidf, void, write_texts
 from _peers import FASTTEXT_CHOICES, Task, finish
 from accuracy import ROWS, glove_at_hand, tasks_of
 
@@ -78,8 +78,8 @@ def compare(task: Task, models: Sequence[Artifact], arguments: argparse.Namespac
     words = statistics.mean(len(text.split()) for text in texts)
     rows = max(len(texts), min(arguments.rows, int(arguments.words / words)))
     runs = contestants(models[0], labelled(task.train), labelled(task.scored["validation"]), folder, arguments.only)
-    source = write_rows(folder / "texts.csv", list(islice(cycle(texts), rows)))
-    once, out = write_rows(folder / "once.csv", texts), folder / "out.csv"
+    source = write_texts(folder / "texts.csv", list(islice(cycle(texts), rows)))
+    once, out = write_texts(folder / "once.csv", texts), folder / "out.csv"
     found: Figures = {name: {} for name in runs}
     for name, run in runs.items():
         run(once, out)  # also to warm it up
@@ -144,7 +144,7 @@ def contestants(
 
 def best_fasttext(train: Labelled, validation: Labelled, folder: Path) -> Classify:
     """Return fastText with the settings, of four, that validation prefers."""
-    source, out = write_rows(folder / "validation.csv", validation[0]), folder / "validation_out.csv"
+    source, out = write_texts(folder / "validation.csv", validation[0]), folder / "validation_out.csv"
 
     def quality(run: Classify) -> float:
         run(source, out)
@@ -162,13 +162,6 @@ def fast(model: Artifact) -> Classify:
     """Classify as `textcls classify MODEL texts.csv --fast -o out.csv` does."""
     predictor = Predictor.from_artifact(model).fast()
     return lambda source, out: void(classify_files(predictor, [source], out, force=True))
-
-
-def write_rows(path: Path, texts: Sequence[str]) -> Path:
-    """Write texts as a table with the column `text`."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    return path
 
 
 def labels_of(out: Path) -> list[str]:

@@ -42,7 +42,7 @@ import _fast_race
 import _growth
 import _training_race
 import numpy as np
-from _contestants import Classify, contestants
+from _contestants import Classify, contestants, write_texts
 
 from textcls.artifact import Artifact
 from textcls.config import Config, available_cores
@@ -189,13 +189,6 @@ def race(runs: dict[str, Classify], texts: Sequence[str], rounds: int, folder: P
             if found != list(some):
                 sys.exit(f"{name} lost or changed rows")
     return (seconds, floors), (cpu_seconds, cpu_floors)
-
-
-def write_texts(path: Path, texts: Sequence[str]) -> Path:
-    """Write texts as a table with the column `text`."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    return path
 
 
 def multiply_adds(artifact: Artifact, encoder: Encoder, texts: Sequence[str]) -> float:

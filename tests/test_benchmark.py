@@ -41,6 +41,33 @@ def test_classify_compares_short_and_long_texts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif("TEXTCLS_DATA" not in os.environ, reason="TEXTCLS_DATA names no folder with data sets")
+def test_the_fast_way_is_compared_on_test_rows(tmp_path: Path) -> None:
+    figures, kept = tmp_path / "fast.json", tmp_path / "models"
+    kept.mkdir()
+    sizes = ["--sets", "sms_spam", "--epochs", "1", "--rows", "300", "--rounds", "1", "--models", str(kept)]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "classify",
+        "--fast",
+        *sizes,
+        "--only",
+        "whole",
+        "--only",
+        "fast",
+        "--json",
+        str(figures),
+    ]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(figures.read_text())["sms_spam"]
+    assert found["fast"]["ratio"] > 0
+    assert abs(found["fast"]["accuracy"] - found["whole"]["accuracy"]) <= found["fast"]["changed"] + 1e-9
+    assert 0 < found["fast"]["share"] <= 1
+    assert [path.name for path in kept.iterdir()] == ["sms_spam-0"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TEXTCLS_DATA" not in os.environ, reason="TEXTCLS_DATA names no folder with data sets")
 def test_encode_compares_with_spacy(tmp_path: Path) -> None:
     figures = tmp_path / "encoding.json"
     command = [sys.executable, str(SCRIPT), "encode", "--rows", "300", "--rounds", "1", "--json", str(figures)]

@@ -77,15 +77,17 @@ class Predictor:
         labels: Its classes by index.
         engine: What scores encoded texts.
         record: What the model says of itself: metrics, provenance, versions.
-        cascade: Answers the fast way; None where the model has none.
 
     Attributes:
         thresholds: With many labels a text, the probability from which each label is given, float32 [classes]; else None.
         path: The folder or file that it was loaded from; None where it was not.
+        cascade: Answers the fast way; None where the model has none.
         is_fast: Whether n-grams answer alone where they are sure: after `fast`, and of a file that was exported so.
     """
 
     path: Path | None = None
+    cascade: Cascade | None = None
+    is_fast = False
 
     def __init__(
         self,
@@ -94,7 +96,6 @@ class Predictor:
         labels: tuple[Label, ...],
         engine: Engine,
         record: Mapping[str, Any],
-        cascade: Cascade | None = None,
     ) -> None:
         self.settings = settings
         self.vocabulary = vocabulary
@@ -104,8 +105,6 @@ class Predictor:
         cuts = record.get("thresholds")
         self.thresholds: NDArray[np.float32] | None = None if cuts is None else np.array(cuts, np.float32)
         self.encoder = Encoder.from_settings(settings, vocabulary)
-        self.cascade = cascade
-        self.is_fast = False
 
     @property
     def many(self) -> bool:
@@ -153,12 +152,11 @@ class Predictor:
         record = saved_settings(json.loads(properties["textcls"]))
         vocabulary = Vocabulary(vocabulary_of(model), subwords_of(model))
         settings = TextSettings.model_validate(record["text"])
-        way, half = FastWay.of(record.get("fast")), linear_half(model)
-        cuts = None if record.get("thresholds") is None else np.array(record["thresholds"], np.float32)
-        cascade, fast = None if way is None or half is None else Cascade(half, way, cuts), is_fast(model)
-        if fast and cascade is None:
+        way, half, fast = FastWay.of(record.get("fast")), linear_half(model), is_fast(model)
+        if fast and (way is None or half is None):
             raise ValueError("it goes the fast way, and does not say when n-grams answer alone")
-        predictor = cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record, cascade)
+        predictor = cls(settings, vocabulary, tuple(record["labels"]), OnnxEngine(model, threads), record)
+        predictor.cascade = None if way is None or half is None else Cascade(half, way, predictor.thresholds)
         predictor.is_fast = fast
         return predictor
 
