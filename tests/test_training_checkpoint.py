@@ -127,6 +127,35 @@ def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(data: Path, tmp_
     assert not list((tmp_path / "run").glob(".*"))
 
 
+@pytest.mark.parametrize("left", ["all but the checkpoint", "half a checkpoint", "half the settings"])
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(left: str, data: Path, tmp_path: Path) -> None:
+    train(config(data), tmp_path / "whole")
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    if left == "half the settings":
+        (folder / "checkpoints").rmdir()
+        (folder / ".config.yaml.0123abcd.part.yaml").write_bytes(b"half")
+    else:
+        for name in ("config.yaml", "splits.json", "log.jsonl"):
+            (folder / name).write_bytes((tmp_path / "whole" / name).read_bytes()[:30])
+    if left == "half a checkpoint":
+        (folder / "checkpoints" / ".000001-000000001.pt.0123abcd.part.pt").write_bytes(b"half")
+    events: list[Event] = []
+    train(config(data), folder, resume=True, report=events.append)
+    assert events[0] == Note("the run that was here had no checkpoint yet: training starts from the beginning")
+    assert model_of(folder) == model_of(tmp_path / "whole")
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+
+
+@pytest.mark.parametrize("kept", ["mine.txt", "model", "metrics.json", "checkpoints/mine.txt"])
+def test_a_folder_that_holds_something_else_is_no_run_to_start_again(kept: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / kept).write_text("mine")
+    with pytest.raises(InputError, match=r"holds no checkpoint to go on from; train anew, with --force"):
+        train(config(data), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / kept).read_text() == "mine"
+
+
 def test_checkpoints_execute_nothing(data: Path, tmp_path: Path) -> None:
     """A pickle that would run code counts as damaged."""
 
@@ -424,7 +453,7 @@ def test_killed_twenty_times_it_ends_with_the_same_weights(data: Path, tmp_path:
 
     for number in range(KILLS):
         torn = int(draw.integers(1, 9)) if number % 4 == 1 else 0
-        process, said = started("killed", (tmp_path / "killed").exists(), torn)
+        process, said = started("killed", any((tmp_path / "killed").glob("*")), torn)
         after = int(draw.integers(1, 25))
         for seen, what in enumerate(events(said), start=1):
             if what == b"t" or (not torn and seen == after):

@@ -12,12 +12,13 @@ from textcls.artifact import HASHED_FILES
 from textcls.config import Config
 from textcls.data.sources import local_files
 from textcls.errors import InputError, TextclsError
-from textcls.files import check_not_read
+from textcls.files import check_not_read, is_torn
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.pictures import FILES
 
 CHECKPOINTS = "checkpoints"  # there as long as the run can go on
 WRITTEN = ("config.yaml", "splits.json", "log.jsonl", "metrics.json", *FILES, "model", CHECKPOINTS)  # by a run
+_AT_THE_START = {"config.yaml", "splits.json", "log.jsonl", "tensorboard", CHECKPOINTS}  # what a run writes before its first checkpoint
 
 
 def check_folder(folder: Path, force: bool, begun: str = CHECKPOINTS) -> None:
@@ -57,6 +58,14 @@ def files_read(config: Config, *, test: bool = True) -> list[Path]:
         vectors = Path(config.text.vectors)
         found += [path for path in (vectors, *vectors.parents) if path.is_file()]
     return found
+
+
+def only_begun(folder: Path) -> bool:
+    """Whether a run was killed here before its first checkpoint: it can start again from the beginning, and nothing is lost."""
+    there = list(folder.iterdir()) if folder.is_dir() else []
+    checkpoints = folder / CHECKPOINTS
+    kept = checkpoints.is_dir() and not all(map(is_torn, checkpoints.iterdir()))
+    return bool(there) and not kept and all(is_torn(path) or path.name in _AT_THE_START for path in there)
 
 
 def clear(folder: Path) -> None:

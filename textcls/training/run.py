@@ -21,7 +21,7 @@ from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
-from textcls.training.folder import CHECKPOINTS, WRITTEN, check_folder, check_spares, clear, files_read
+from textcls.training.folder import CHECKPOINTS, WRITTEN, check_folder, check_spares, clear, files_read, only_begun
 from textcls.training.interrupt import interruptible
 from textcls.training.pictures import FILES, draw_curves, draw_predictions
 from textcls.training.prepare import check_labels
@@ -30,6 +30,7 @@ from textcls.training.results import Results
 Report = Callable[[Event], None]
 RESULTS = ("model", RECORD, *FILES)  # written at the end
 _BLOCK = 8192  # row numbers written at once
+_RESTARTS = "the run that was here had no checkpoint yet: training starts from the beginning"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def train(
         config: The settings.
         folder: The run folder: new, empty, or with `force` one whose files give way once the first step is done.
         force: Write into a folder that is not empty.
-        resume: Go on with the run in the folder, from its last checkpoint; settings and data must be the same.
+        resume: Go on with the run in the folder, from its last checkpoint; settings and data must be the same. A run that was
+            killed before its first checkpoint starts again.
         start_from: A model folder whose weights and vocabulary to start from.
         report: Called with each event: notes, progress, the end of each epoch.
 
@@ -77,6 +79,8 @@ def train(
     """
     folder = Path(folder)
     with joined() as world, ExitStack() as stack:
+        restart = resume and only_begun(folder)
+        resume, force = resume and not restart, force or restart
         if world.first and not resume:
             check_folder(folder, force)
             check_gives_way(folder / "model")
@@ -101,7 +105,7 @@ def train(
                 log.write(event)
                 report(event)
 
-        notes = [*(["going on from the last checkpoint"] if resume else []), *splits.notes]
+        notes = [*(["going on from the last checkpoint"] if resume else []), *([_RESTARTS] if restart else []), *splits.notes]
         if started is not None and _knows_held_out_rows(started, splits, config):
             notes.append(
                 "the model that training starts from learned from these files: some rows held out now may be known to it"
