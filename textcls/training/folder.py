@@ -18,7 +18,7 @@ from textcls.training.pictures import FILES
 
 CHECKPOINTS = "checkpoints"  # there as long as the run can go on
 WRITTEN = ("config.yaml", "splits.json", "log.jsonl", "metrics.json", *FILES, "model", CHECKPOINTS)  # by a run
-_AT_THE_START = {"config.yaml", "splits.json", "log.jsonl", "tensorboard", CHECKPOINTS}  # what a run writes before its first checkpoint
+_AT_THE_START = {"config.yaml", "splits.json", "log.jsonl", "tensorboard", CHECKPOINTS}  # before the first checkpoint
 
 
 def check_folder(folder: Path, force: bool, begun: str = CHECKPOINTS) -> None:
