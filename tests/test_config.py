@@ -264,7 +264,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
         optional={
             "data.train": names | st.lists(names, min_size=1, max_size=3).map(tuple),
             "data.text": names,
-            "text.vectors": names,
+            "text.vectors": names.filter(lambda name: name.strip() not in {"none", "auto"}),  # of a meaning of their own
             "training.class_weights": st.dictionaries(names, st.floats(0.01, 100)),
             "training.learning_rate": st.floats(1e-12, 1e3),
             "model.embedding_size": st.none() | st.integers(1, 10**6),
