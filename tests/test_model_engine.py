@@ -118,7 +118,7 @@ def test_mps_is_compared_with_the_cpu(broken: bool, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(Network, "forward", played)
     monkeypatch.setattr(Network, "to", lambda self, _device: self)
-    monkeypatch.setattr("textcls.model.packing.PackedBatch.to", lambda self, _device: self)
+    monkeypatch.setattr("textcls.model.packing.Batch.to", lambda self, _device: self)
     if broken:
         with pytest.raises(ConfigError, match="its packed lstm gives other results than the CPU"):
             resolve_device("mps", ModelSettings(hidden_size=4))

@@ -360,7 +360,7 @@ def test_consistency_weighs_how_far_passes_with_dropout_disagree() -> None:
         torch.manual_seed(0)
         model, settings, train = network(embedding_dropout=0.5), plain_settings(consistency=consistency), split()
         batch = make_batch(train, np.arange(4), settings, ALONE, 1, 0)
-        assert (len(batch.packed), batch.tokens) == (8, train.encoded.lengths[:4].sum())
+        assert (len(batch.texts), batch.tokens) == (8, train.encoded.lengths[:4].sum())
         weights = loop.class_weights(settings, train)
         losses.append(loop.train_step(model, train, batch, Optimizer(model, settings), weights, settings).item())
     assert losses[0] < losses[1]

@@ -2,6 +2,6 @@
 
 from textcls.model.network import Encoder, Network, trained_network
 from textcls.model.ngrams import Ngrams
-from textcls.model.packing import PackedBatch, pack
+from textcls.model.packing import Batch, pack
 
-__all__ = ["Encoder", "Network", "Ngrams", "PackedBatch", "pack", "trained_network"]
+__all__ = ["Batch", "Encoder", "Network", "Ngrams", "pack", "trained_network"]

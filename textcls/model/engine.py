@@ -12,9 +12,9 @@ from torch import Tensor
 from textcls.artifact import Artifact
 from textcls.model.device import full_precision, resolve_device
 from textcls.model.network import trained_network
-from textcls.model.packing import PackedBatch, batches_of_tokens, pack
+from textcls.model.packing import Batch, batches_of_tokens, pack
 
-_BATCH_TOKENS = 262_144  # of packed tokens; enough to fill a GPU, little enough for its memory
+_BATCH_TOKENS = 262_144  # places of a grid; enough to fill a GPU, little enough for its memory
 
 
 class TorchEngine:
@@ -55,13 +55,13 @@ class TorchEngine:
         """Return what feeds the classifier layer, float32 [n_texts, width]; the arguments are those of scoring."""
         return self._run(self._network.summary, self.width, ids, offsets)
 
-    def _probabilities(self, batch: PackedBatch) -> Tensor:
+    def _probabilities(self, batch: Batch) -> Tensor:
         logits: Tensor = self._network(batch) / self.temperature
         return logits.sigmoid() if self.many else logits.softmax(dim=1)
 
     @torch.inference_mode()
     def _run(
-        self, compute: Callable[[PackedBatch], Tensor], width: int, ids: NDArray[np.int32], offsets: NDArray[np.int64]
+        self, compute: Callable[[Batch], Tensor], width: int, ids: NDArray[np.int32], offsets: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return what is computed of each text, float32 [n_texts, width]."""
         lengths = np.diff(offsets)

@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from textcls.artifact import Artifact
 from textcls.config import ModelSettings
 from textcls.model.ngrams import Ngrams
-from textcls.model.packing import PackedBatch
-from textcls.model.recurrence import Grid, PackedLSTMLayer
+from textcls.model.packing import Batch
+from textcls.model.recurrence import Grid, Turned, run_layer
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -29,11 +29,12 @@ class Encoder(nn.Module):
         settings: Cell, layers, directions, sizes, biases, pooling, dropouts on recurrent weights and between layers.
 
     Attributes:
-        parallel: Whether the two directions of an LSTM each have a thread on the CPU; the results are the same.
+        parallel: Whether the two directions each have a thread when they are trained on the CPU; the results are the same.
     """
 
     def __init__(self, input_size: int, settings: ModelSettings) -> None:
         super().__init__()
+        self._cell = settings.cell
         self.rnn = _CELLS[settings.cell](
             input_size,
             settings.hidden_size,
@@ -63,58 +64,79 @@ class Encoder(nn.Module):
             As `torch.nn.LSTM`: the last layer's outputs, packed, (tokens, directions * hidden_size); and the final hidden states,
             (layers * directions, batch, hidden_size), in the order of the rows, for each layer the forward one first.
         """
-        if self._fused(packed):
-            return self._packed_lstm(packed)
-        if self.training and self.recurrent_dropout:
-            output, state = torch.func.functional_call(self.rnn, self._dropped(), (packed,))
-        else:
-            output, state = self.rnn(packed)
-        return output, state[0] if isinstance(state, tuple) else state
+        data, lengths = pad_packed_sequence(packed)
+        grid = Grid(lengths.to(data.device), len(data))
+        last, finals = self._run(data, grid)
+        outputs, order = _side_by_side(last, grid), packed.sorted_indices
+        if order is not None:
+            outputs, lengths = outputs.index_select(1, order), lengths[order.cpu()]
+        sequences = pack_padded_sequence(outputs, lengths)
+        return PackedSequence(sequences.data, packed.batch_sizes, order, packed.unsorted_indices), torch.stack(finals)
 
     def final_states(self, packed: PackedSequence) -> Tensor:
         """Return the last layer's final forward state and final backward state, concatenated, (batch, directions * hidden_size)."""
-        states = self._packed_lstm(packed, whole=False)[1] if self._fused(packed) else self(packed)[1]
-        return torch.cat(list(states[-self.directions :]), dim=1)
+        data, lengths = pad_packed_sequence(packed)
+        return self._final_states(self._run(data, Grid(lengths.to(data.device), len(data)))[1])
 
-    def summary(self, packed: PackedSequence) -> Tensor:
-        """Return what the classifier sees of each text: the final states, and what is pooled beside them, (batch, output_size)."""
+    def summary(self, data: Tensor, lengths: Tensor) -> Tensor:
+        """Return what the classifier sees of each text: the final states, and what is pooled beside them, (texts, output_size).
+
+        Args:
+            data: Texts in a grid that pads behind each, (steps, texts, input_size).
+            lengths: Tokens of each text, int64 (texts,), on the same device.
+        """
+        grid = Grid(lengths, len(data))
+        last, finals = self._run(data, grid)
+        final = self._final_states(finals)
         if self.pooling == "final":
-            return self.final_states(packed)
-        outputs, states = self(packed)
-        padded, lengths = pad_packed_sequence(outputs)  # (longest, batch, directions * hidden_size)
-        real = (torch.arange(len(padded))[:, None] < lengths)[..., None].to(padded.device)  # (longest, batch, 1)
-        return torch.cat([*states[-self.directions :], pool(padded, real, self.pooling)], dim=1)
+            return final
+        return torch.cat([final, *(pool(states, grid.real[..., None], self.pooling) for states in last)], dim=1)
 
-    def _fused(self, packed: PackedSequence) -> bool:
-        """Whether the layer for training on the CPU serves; without gradients torch's own is as fast."""
-        return isinstance(self.rnn, nn.LSTM) and packed.data.device.type == "cpu" and torch.is_grad_enabled()
+    def _run(self, data: Tensor, grid: Grid) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Run all layers over a grid.
 
-    def _packed_lstm(self, packed: PackedSequence, *, whole: bool = True) -> tuple[PackedSequence, Tensor]:
-        grid, data, finals = Grid(packed.batch_sizes, self.parallel), packed.data, []
+        Returns:
+            The last layer's states, for each direction (steps, texts, hidden_size) in the order of its reading; and the final
+            states of all layers' directions, each (texts, hidden_size).
+        """
         dropped = self._dropped() if self.training and self.recurrent_dropout else {}
+        states: tuple[Tensor, ...] = ()
+        finals = []
         for layer in range(self.rnn.num_layers):
             if layer > 0:
-                data = dropout(data, self.rnn.dropout if self.training else 0.0)
-            passed_on = whole or layer < self.rnn.num_layers - 1
-            weights = self._weights(layer, dropped)
-            data, final = PackedLSTMLayer.apply(data, grid, passed_on, *weights)  # type: ignore[no-untyped-call]
-            finals.append(final)
-        states = torch.cat(finals)  # (layers * directions, batch, hidden), texts by falling length
-        if packed.unsorted_indices is not None:
-            states = states.index_select(1, packed.unsorted_indices)
-        return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), states
+                data = dropout(_side_by_side(states, grid), self.rnn.dropout if self.training else 0.0)
+            states = run_layer(self._cell, data, grid, self._weights(layer, dropped), parallel=self.parallel)
+            finals += [own.flatten(0, 1).index_select(0, grid.last) for own in states]
+        return states, finals
+
+    def _final_states(self, finals: list[Tensor]) -> Tensor:
+        return torch.cat(finals[-self.directions :], dim=1)
 
     def _dropped(self) -> dict[str, Tensor]:
         """Return the recurrent weights with a share of them dropped (DropConnect: Merity et al. 2018), by name."""
         recurrent = ((name, p) for name, p in self.rnn.named_parameters() if name.startswith("weight_hh"))
         return {name: dropout(p, self.recurrent_dropout) for name, p in recurrent}
 
-    def _weights(self, layer: int, dropped: Mapping[str, Tensor]) -> list[Tensor | None]:
-        """Weights of one layer, four for each direction; those in `dropped` from there."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        suffixes = ("", "_reverse")[: self.directions]
-        wanted = [f"{name}_l{layer}{suffix}" for suffix in suffixes for name in names]
-        return [dropped[name] if name in dropped else getattr(self.rnn, name, None) for name in wanted]
+    def _weights(self, layer: int, dropped: Mapping[str, Tensor]) -> list[list[Tensor]]:
+        """Return the weights of one layer, four for each direction, those in `dropped` from there; biases are zeros without any."""
+
+        def weight(name: str) -> Tensor:
+            return dropped[name] if name in dropped else cast(Tensor, getattr(self.rnn, name))
+
+        found = []
+        for suffix in (f"_l{layer}", f"_l{layer}_reverse")[: self.directions]:
+            own = [weight("weight_ih" + suffix), weight("weight_hh" + suffix)]
+            biases = ("bias_ih", "bias_hh") if self.rnn.bias else ()
+            found.append([*own, *(weight(name + suffix) for name in biases)])
+            if not biases:
+                found[-1] += [own[0].new_zeros(len(own[0]))] * 2
+        return found
+
+
+def _side_by_side(states: tuple[Tensor, ...], grid: Grid) -> Tensor:
+    """Return both directions' states of each token, (steps, texts, directions * hidden_size)."""
+    forward, *backward = states
+    return torch.cat([forward, *(Turned.apply(own, grid.turned) for own in backward)], dim=2)  # type: ignore[no-untyped-call]
 
 
 def pool(outputs: Tensor, real: Tensor, pooling: str) -> Tensor:
@@ -151,7 +173,7 @@ class Network(nn.Module):
         self.embedding_dropout = settings.embedding_dropout
         self.output_dropout = settings.output_dropout
 
-    def forward(self, batch: PackedBatch, vectors: Tensor | None = None) -> Tensor:
+    def forward(self, batch: Batch, vectors: Tensor | None = None) -> Tensor:
         """Return logits, (batch, classes), in the order of the rows.
 
         Args:
@@ -161,16 +183,16 @@ class Network(nn.Module):
         """
         summary = self.summary(batch, vectors)
         logits = cast(Tensor, self.classifier(dropout(summary, self.output_dropout if self.training else 0.0)))
-        return logits if self.ngrams is None else logits + self.ngrams(batch.padded_ids())
+        return logits if self.ngrams is None else logits + self.ngrams(batch.ids.T)
 
-    def summary(self, batch: PackedBatch, vectors: Tensor | None = None) -> Tensor:
+    def summary(self, batch: Batch, vectors: Tensor | None = None) -> Tensor:
         """Return what the classifier sees of each text, (batch, output_size); the arguments are those of `forward`."""
         table = self.embedding.weight if vectors is None else vectors
         if self.training and self.type_dropout:  # (Gal and Ghahramani 2016)
             table = table * dropout(table.new_ones(len(table), 1), self.type_dropout)
-        embedded = nn.functional.embedding(batch.ids, table, 0 if vectors is None else None)  # (tokens, embedding)
+        embedded = nn.functional.embedding(batch.ids, table, 0 if vectors is None else None)  # (steps, texts, embedding)
         embedded = dropout(embedded, self.embedding_dropout if self.training else 0.0)
-        return self.encoder.summary(batch.sequence(embedded))
+        return self.encoder.summary(embedded, batch.lengths)
 
 
 def trained_network(artifact: Artifact) -> Network:

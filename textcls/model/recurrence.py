@@ -1,18 +1,18 @@
-"""The packed LSTM layer as it is trained on the CPU: each direction is one call of torch's fused LSTM, in a thread of its own.
+"""The packed recurrent layers: texts in a grid that pads behind each, both directions reading from its start.
 
-`torch.nn.LSTM` on a packed sequence is the slowest way to train on a CPU: it records each small operation of each step. Its fused
-kernel (oneDNN's, where torch has it) takes a padded batch of one direction, so the tokens are laid out on such a grid for its
-length. The backward direction reads each text from its end: its tokens are put in that order first, so that padding stands behind
-every text and reaches no state of a real token, nor any gradient. Equal to `torch.nn.LSTM` up to rounding, gradients too.
+What `torch.nn.utils.rnn.pack_padded_sequence` is for, that no padding reaches a state, comes from where the padding stands: behind
+the text also for the backward direction, which reads each text reversed. So each direction is a plain run over the grid, for which
+torch has fused kernels; packed input makes it record each small operation of each step on the CPU, and makes cuDNN take its slow
+algorithm. Equal to a packed bidirectional module up to rounding, gradients too.
 
-The two directions know nothing of each other, and a call this long holds no lock of Python's: each can have a thread. They meet
-once a layer, where threads inside the operations would meet at each of them. The results do not depend on it, bit for bit.
+On the CPU each direction can have a thread: they know nothing of each other, and a call this long holds no lock of Python's. They
+meet once a layer, where threads inside the operations would meet at each of them. The results do not depend on it, bit for bit.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -38,107 +38,133 @@ if hasattr(os, "register_at_fork"):  # a forked child inherits the pool but none
 
 
 class Grid:
-    """Where packed tokens stand in a padded batch, one row a step, for each direction of reading.
+    """Where the tokens of a batch stand, one text a column, one token a step.
 
     Args:
-        batch_sizes: Texts that have a first, second, … token, int64 (longest,), on the CPU.
-        parallel: Whether the second direction runs in a thread of its own.
+        lengths: Tokens of each text, int64 (texts,).
+        steps: At least as many as the longest text has tokens.
 
     Attributes:
-        steps: Rows; a few more than the longest text has tokens, so that there are few shapes to compile for.
-        texts: Columns, by falling length.
-        places: For each direction the place of each packed token, int64 (tokens,), in the order of reading.
-        last: The place of each text's last token in that order, int64 (texts,); the same for both directions.
+        real: Which places hold tokens, bool (steps, texts).
+        last: The place of each text's last token, int64 (texts,), counted row by row.
+        turned: The place whose token comes to each place where every text is reversed, int64 (steps * texts,); the way back too.
     """
 
-    def __init__(self, batch_sizes: Tensor, parallel: bool = False) -> None:
-        self.parallel = parallel
-        longest, self.texts = len(batch_sizes), int(batch_sizes[0])
-        unit = 1 << max(0, longest.bit_length() - 5)
-        self.steps = -(-longest // unit) * unit
-        texts = torch.arange(self.texts)
-        lengths = longest - torch.searchsorted(batch_sizes.flip(0), texts, right=True)  # steps with more texts than this rank
-        step = torch.repeat_interleave(batch_sizes)  # of each token
-        rank = torch.arange(len(step)) - (batch_sizes.cumsum(0) - batch_sizes)[step]  # of its text
-        self.places = (step * self.texts + rank, (lengths[rank] - 1 - step) * self.texts + rank)
-        self.last = (lengths - 1) * self.texts + texts
+    def __init__(self, lengths: Tensor, steps: int) -> None:
+        step = torch.arange(steps, device=lengths.device)[:, None]
+        column = torch.arange(len(lengths), device=lengths.device)
+        self.real = step < lengths
+        self.last = (lengths - 1) * len(lengths) + column
+        self.turned = (torch.where(self.real, lengths - 1 - step, step) * len(lengths) + column).flatten()
 
 
-class PackedLSTMLayer(torch.autograd.Function):
-    """One LSTM layer, all its directions, over packed tokens (Hochreiter and Schmidhuber, 1997, with forget gates)."""
+class Turned(torch.autograd.Function):
+    """Each text of a grid reversed; twice is as before."""
 
     @staticmethod
-    def forward(ctx: Any, data: Tensor, grid: Grid, whole: bool, *weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Run the layer.
-
-        Args:
-            ctx: Where autograd keeps what the backward pass needs.
-            data: Input of each token, packed by step, (tokens, inputs).
-            grid: Where the tokens stand.
-            whole: Whether the hidden states of all tokens are wanted, and not the final ones alone.
-            weights: For each direction `weight_ih` (4 * hidden, inputs), `weight_hh` (4 * hidden, hidden), and `bias_ih` and
-                `bias_hh` (4 * hidden,) or None; gates in torch's order i, f, g, o.
-
-        Returns:
-            Hidden states of all tokens, (tokens, directions * hidden), of none where they are not wanted; and the final ones,
-            (directions, batch, hidden), packed order.
-        """
-
-        def run(direction: int) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-            own = [weight for weight in weights[4 * direction : 4 * direction + 4] if weight is not None]
-            leaves = [tensor.detach().requires_grad_() for tensor in (data, *own)]
-            return leaves, _read(leaves[0], leaves[1:], grid, direction, whole)
-
-        ctx.save_for_backward(data, *weights)  # so that autograd sees one of them changed in place in between
-        ctx.runs = _each_direction(run, len(weights) // 4, grid.parallel)
-        ctx.grid = grid
-        ctx.set_materialize_grads(False)
-        outputs, finals = zip(*(states for _, states in ctx.runs), strict=True)
-        return torch.cat([output.detach() for output in outputs], dim=1), torch.stack([final.detach() for final in finals])
+    def forward(ctx: Any, data: Tensor, turned: Tensor) -> Tensor:
+        """Return the grid, (steps, texts, features), with its tokens in the order that `Grid.turned` tells."""
+        ctx.save_for_backward(turned)
+        return _in_order(data, turned)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_outputs: Tensor | None, grad_finals: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the data and of each direction's weights."""
-        _, *weights = ctx.saved_tensors
-        if grad_outputs is None and grad_finals is None:
-            return None, None, None, *(None for _ in weights)
-
-        def run(direction: int) -> list[Tensor | None]:
-            leaves, (outputs, final) = ctx.runs[direction]
-            hidden = final.shape[1]
-            own = None if grad_outputs is None else grad_outputs[:, direction * hidden : (direction + 1) * hidden]
-            given = [(outputs, own), (final, None if grad_finals is None else grad_finals[direction])]
-            states, gradients = zip(*((state, grad) for state, grad in given if grad is not None), strict=True)
-            found = iter(torch.autograd.grad(states, leaves, gradients, retain_graph=True))
-            return [next(found), *(None if weight is None else next(found) for weight in weights[4 * direction :][:4])]
-
-        parts = _each_direction(run, len(ctx.runs), ctx.grid.parallel)
-        grad_data: Tensor | None = sum(part.pop(0) for part in parts)  # type: ignore[misc, assignment]
-        return grad_data, None, None, *(gradient for part in parts for gradient in part)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient in the order of before."""
+        (turned,) = ctx.saved_tensors
+        return _in_order(gradient, turned), None
 
 
-def _read(data: Tensor, weights: list[Tensor], grid: Grid, direction: int, whole: bool) -> tuple[Tensor, Tensor]:
-    """Run one direction.
+def _in_order(data: Tensor, turned: Tensor) -> Tensor:
+    return data.reshape(-1, data.shape[2]).index_select(0, turned).view(data.shape)
+
+
+def run_layer(
+    cell: str, data: Tensor, grid: Grid, weights: Sequence[Sequence[Tensor]], *, parallel: bool
+) -> tuple[Tensor, ...]:
+    """Run one layer, all its directions.
 
     Args:
-        data: Input of each token, packed by step, (tokens, inputs).
-        weights: `weight_ih`, `weight_hh`, and `bias_ih` and `bias_hh` where there are any.
+        cell: `lstm` (Hochreiter and Schmidhuber, 1997, with forget gates), `gru` (Cho et al., 2014) or `rnn` (Elman, 1990).
+        data: Input of each place, (steps, texts, inputs).
         grid: Where the tokens stand.
-        direction: 0 reads forward, 1 backward.
-        whole: Whether the hidden states of all tokens are wanted.
+        weights: For each direction `weight_ih` (gates * hidden, inputs), `weight_hh` (gates * hidden, hidden), `bias_ih` and
+            `bias_hh` (gates * hidden,), gates in torch's order.
+        parallel: Whether the second direction runs in a thread of its own, on the CPU.
 
     Returns:
-        Hidden states of all tokens, (tokens, hidden), packed by step, or of none; and each text's final one, (batch, hidden).
+        Hidden states of each direction, (steps, texts, hidden), in the order of its reading: those of the backward one stand
+        where `Grid.turned` puts them. What stands behind a text's end means nothing.
     """
-    place, hidden = grid.places[direction], weights[1].shape[1]
-    laid_out = data.new_zeros(grid.steps * grid.texts, data.shape[1]).index_copy(0, place, data)
-    nothing = data.new_zeros(1, grid.texts, hidden)
-    states, _, _ = torch.lstm(
-        laid_out.view(grid.steps, grid.texts, -1), (nothing, nothing), weights, len(weights) == 4, 1, 0.0, True, False, False
-    )  # one layer, no dropout, training, one direction, steps first
-    states = states.reshape(-1, hidden)
-    return states.index_select(0, place if whole else place[:0]), states.index_select(0, grid.last)
+    if data.device.type == "cpu" and torch.is_grad_enabled():
+        flat = [tensor for own in weights for tensor in own]
+        return LayerOnCPU.apply(cell, data, grid.turned, parallel, *flat)  # type: ignore[no-untyped-call, no-any-return]
+    inputs = [data, Turned.apply(data, grid.turned)] if len(weights) > 1 else [data]  # type: ignore[no-untyped-call]
+    return tuple(_read(cell, given, own) for given, own in zip(inputs, weights, strict=True))
+
+
+class LayerOnCPU(torch.autograd.Function):
+    """One layer as it is trained on the CPU: also the backward pass has a thread for each direction."""
+
+    @staticmethod
+    def forward(ctx: Any, cell: str, data: Tensor, turned: Tensor, parallel: bool, *weights: Tensor) -> tuple[Tensor, ...]:
+        """Run the layer; the arguments are those of `run_layer`, the weights of all directions one after the other."""
+
+        def run(direction: int) -> tuple[list[Tensor], Tensor]:
+            given = _in_order(data, turned) if direction else data
+            leaves = [tensor.detach().requires_grad_() for tensor in (given, *weights[4 * direction :][:4])]
+            return leaves, _read(cell, leaves[0], leaves[1:])
+
+        ctx.save_for_backward(data, turned, *weights)  # so that autograd sees one of them changed in place in between
+        ctx.runs = _each_direction(run, len(weights) // 4, parallel)
+        ctx.parallel = parallel
+        ctx.set_materialize_grads(False)
+        return tuple(states.detach() for _, states in ctx.runs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the data and of each direction's weights."""
+        turned = ctx.saved_tensors[1]
+
+        def run(direction: int) -> tuple[Tensor | None, ...]:
+            leaves, states = ctx.runs[direction]
+            if gradients[direction] is None:
+                return (None,) * len(leaves)
+            data, *own = torch.autograd.grad(states, leaves, gradients[direction], retain_graph=True)
+            return (_in_order(data, turned) if direction else data), *own
+
+        parts = _each_direction(run, len(ctx.runs), ctx.parallel)
+        of_data = [part[0] for part in parts if part[0] is not None]
+        own = (gradient for part in parts for gradient in part[1:])
+        return None, sum(of_data[1:], of_data[0]) if of_data else None, None, None, *own
+
+
+def _read(cell: str, data: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Run one direction over a grid, (steps, texts, inputs); return its hidden states, (steps, texts, hidden)."""
+    if data.device.type == "cuda":
+        weights = _contiguous(weights)
+    nothing = data.new_zeros(1, data.shape[1], weights[1].shape[1])
+    plain = (
+        list(weights),
+        True,
+        1,
+        0.0,
+        torch.is_grad_enabled(),
+        False,
+        False,
+    )  # one layer, no dropout, one direction, steps first
+    if cell == "lstm":
+        return torch.lstm(data, (nothing, nothing), *plain)[0]
+    run = torch.gru if cell == "gru" else torch.rnn_tanh
+    return run(data, nothing, *plain)[0]
+
+
+def _contiguous(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return copies of the weights in one piece of memory, in the order that cuDNN wants; it would warn, and copy them, itself."""
+    flat = torch.cat([weight.flatten() for weight in weights])
+    parts = torch.split(flat, [weight.numel() for weight in weights])
+    return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
 
 
 def _each_direction(run: Callable[[int], _Result], directions: int, parallel: bool) -> list[_Result]:

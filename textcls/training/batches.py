@@ -14,9 +14,9 @@ from torch import Tensor
 
 from textcls.config import TrainingSettings
 from textcls.evaluation import Targets
-from textcls.model import PackedBatch, pack
+from textcls.model import Batch, pack
 from textcls.model.packing import moved
-from textcls.text import UNK, Encoded
+from textcls.text import PAD, UNK, Encoded
 from textcls.training.distributed import World
 
 _USUAL_BATCH, _SMALLEST_BATCH, _FEWEST_BATCHES = 64, 8, 16  # texts a step, and steps a pass, where the batch size is `auto`
@@ -54,16 +54,17 @@ class TrainingBatch:
     """One step's share of one process.
 
     Attributes:
-        packed: Its texts, all of them twice for `training.consistency`; their ids count in `types`.
-        types: Every token of the whole batch once, and `<unk>`, ascending ids, int64 (types,): the rows of the embedding table in use.
-        targets: As in `LabelledSplit`, of the packed texts.
+        texts: Its texts, all of them twice for `training.consistency`; their ids count in `types`.
+        types: Every token of the whole batch once, `<pad>` and `<unk>`, ascending ids, int64 (types,): the rows of the embedding
+            table in use.
+        targets: As in `LabelledSplit`, of its texts.
         own: Whether the share has rows: a process without one learns nothing from the row that stands in.
         rows: Rows of the whole batch.
         tokens: Tokens of the whole batch.
-        weights: What the packed texts weigh, float32 (texts,); None where all weigh the same.
+        weights: What its texts weigh, float32 (texts,); None where all weigh the same.
     """
 
-    packed: PackedBatch
+    texts: Batch
     types: Tensor
     targets: Tensor
     own: bool
@@ -77,7 +78,7 @@ class TrainingBatch:
             return self
         types, targets = moved(self.types, device), moved(self.targets, device)
         weights = None if self.weights is None else moved(self.weights, device)
-        return replace(self, packed=self.packed.to(device), types=types, targets=targets, weights=weights)
+        return replace(self, texts=self.texts.to(device), types=types, targets=targets, weights=weights)
 
 
 def make_batch(
@@ -97,16 +98,16 @@ def make_batch(
     part = own if len(own) else rows[:1]  # a process without a row of its own learns nothing, but must take part
     if settings.consistency:
         part = np.tile(part, 2)  # so that both passes are one, each with dropouts of its own
-    packed = pack(encoded.ids, encoded.offsets, part)
-    ids = packed.ids.numpy()
+    texts = pack(encoded.ids, encoded.offsets, part)
+    ids = texts.ids.numpy()
     whole = ids if world.size == 1 else pack(encoded.ids, encoded.offsets, rows).ids.numpy()
-    types = np.unique(np.append(whole, UNK))
+    types = np.unique(np.append(whole, (PAD, UNK)))
     if settings.word_dropout:
         draw = np.random.default_rng([settings.seed, world.rank, epoch, step])
         ids = drop_words(ids, settings.word_dropout, draw)
     local = torch.from_numpy(np.searchsorted(types, ids))
     return TrainingBatch(
-        replace(packed, ids=local),
+        replace(texts, ids=local),
         torch.from_numpy(types),
         torch.from_numpy(split.targets[part]),
         bool(len(own)),
@@ -118,7 +119,7 @@ def make_batch(
 
 def drop_words(ids: NDArray[np.int64], share: float, draw: np.random.Generator) -> NDArray[np.int64]:
     """Replace a random share of the tokens by `<unk>`, so that the network learns to do without any one word."""
-    return np.where((draw.random(len(ids), np.float32) < share) & (ids > 0), UNK, ids)
+    return np.where((draw.random(ids.shape, np.float32) < share) & (ids > 0), UNK, ids)
 
 
 def texts_a_step(settings: TrainingSettings, rows: int) -> int:

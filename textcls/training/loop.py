@@ -198,7 +198,7 @@ def train_step(
     """Learn from one batch, or from this process's share of it; return the loss, (), whose mean over the processes is the batch's."""
     vectors = optimizer.vectors(batch.types)  # (types, embedding)
     with autocast(weights.device, settings.precision):
-        logits = network(batch.packed, vectors).to(weights.dtype)  # (batch, classes)
+        logits = network(batch.texts, vectors).to(weights.dtype)  # (batch, classes)
     passes = 2 if settings.consistency else 1
     if world.size == 1:
         loss = loss_of(logits, batch.targets, weights, settings.label_smoothing, of_row=batch.weights)

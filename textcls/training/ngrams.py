@@ -196,7 +196,7 @@ def counts_of(encoded: Encoded, rows: NDArray[np.int64], slots: int) -> Any:
 
     places, columns = [], []
     for some in batches_of_tokens(encoded.lengths[rows], _BLOCK_TOKENS):
-        found = slots_of(pack(encoded.ids, encoded.offsets, rows[some]).padded_ids(), slots).numpy()
+        found = slots_of(pack(encoded.ids, encoded.offsets, rows[some]).ids.T, slots).numpy()
         place, column = np.nonzero(found)
         places.append(some[place].astype(np.int32))
         columns.append(found[place, column].astype(np.int32))

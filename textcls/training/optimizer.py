@@ -113,9 +113,12 @@ class Optimizer:
         if self.table is not None:
             self.table.restore(state["table"])
 
+    @torch.no_grad()
     def _swap(self) -> None:
-        for weight, average in zip(self._weights, self._average, strict=True):
-            weight.data, average.data = average.data, weight.data
+        """Exchange weights and average in place: nobody who holds a weight's memory need know."""
+        kept = [weight.clone() for weight in self._weights]
+        torch._foreach_copy_(self._weights, self._average)
+        torch._foreach_copy_(self._average, kept)
         if self.table is not None:
             self.table.catch_up()
             self.table.swap()
