@@ -41,8 +41,8 @@ from textcls.model import Encoder
 from textcls.text import UNK
 from textcls.training import EpochEnd, Fitted, fit
 from textcls.training.fit import evaluate_rows
-from textcls.training.loop import score
 from textcls.training.prepare import Prepared, prepare
+from textcls.training.scoring import score
 
 Scores = dict[str, float]
 """The row's metric by split."""

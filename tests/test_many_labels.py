@@ -41,11 +41,11 @@ from textcls.inference.graph import build_graph
 from textcls.model import Network
 from textcls.model.engine import TorchEngine
 from textcls.text import Encoded
-from textcls.training import Fitted, Note, fit, loop
+from textcls.training import Fitted, Note, fit, losses, scoring
 from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE
 from textcls.training.fit import evaluate_rows
-from textcls.training.optimizer import Optimizer
+from textcls.training.step import Step
 
 LABELS = ("red", "round", "sweet")
 FRUITS = ("apple", "berry", "cherry", "melon", "plum", "fig", "lime", "pear")
@@ -110,19 +110,20 @@ def test_the_loss_of_a_step_is_the_binary_cross_entropy(smoothing: float, weight
         6,
         2,
     )
-    settings = TrainingSettings(word_dropout=0, label_smoothing=smoothing, learning_rate=0.1)
-    p = sigmoid(loop.score(network, FOUR.encoded)[[2, 0, 1]])
+    given = dict(zip("ab", weights, strict=True))
+    settings = TrainingSettings(word_dropout=0, label_smoothing=smoothing, learning_rate=0.1, class_weights=given)
+    p = sigmoid(scoring.score(network, FOUR.encoded)[[2, 0, 1]])
     t = FOUR.targets[[2, 0, 1]] * (1 - smoothing) + smoothing / 2
     expected = -(np.where(FOUR.targets[[2, 0, 1]], weights, 1) * (t * np.log(p) + (1 - t) * np.log(1 - p))).mean()
-    optimizer, batch = Optimizer(network, settings), make_batch(FOUR, np.array([2, 0, 1]), settings, ALONE, 1, 0)
-    losses = [loop.train_step(network, FOUR, batch, optimizer, torch.tensor(weights), settings) for _ in range(2)]
+    step, batch = Step(network, FOUR, settings), make_batch(FOUR, np.array([2, 0, 1]), settings, ALONE, 1, 0)
+    losses = [step(batch, settings.learning_rate) for _ in range(2)]
     assert losses[0].item() == pytest.approx(expected, rel=1e-5)
     assert losses[1] < losses[0]
 
 
 def test_weights_of_having_a_label() -> None:
     def weights(class_weights: Any, train: LabelledSplit = FOUR) -> list[float]:
-        return loop.class_weights(TrainingSettings(class_weights=class_weights), train).tolist()
+        return losses.class_weights(TrainingSettings(class_weights=class_weights), train).tolist()
 
     assert weights("none") == [1, 1]
     assert weights("balanced") == pytest.approx([1 / 3, 3])

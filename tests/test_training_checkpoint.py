@@ -21,7 +21,8 @@ import torch
 from textcls.artifact import read_artifact
 from textcls.config import Config
 from textcls.errors import InputError, TextclsError, TrainingError
-from textcls.training import EpochEnd, Event, Note, Progress, clock, loop, optimizer, train
+from textcls.training import EpochEnd, Event, Note, Progress, clock, optimizer, train
+from textcls.training.step import Step
 
 WORDS = tuple(f"word{number}" for number in range(30))
 
@@ -327,7 +328,7 @@ def test_a_failure_is_one_line_and_keeps_the_best_model(
     message: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config(data, **{"training.metric": "log_loss"})
-    error, real, steps = FAILURES[message], loop.train_step, iter(range(1, 999))
+    error, real, steps = FAILURES[message], Step.__call__, iter(range(1, 999))
 
     def fails(*arguments: Any) -> torch.Tensor:
         loss = real(*arguments)
@@ -338,7 +339,7 @@ def test_a_failure_is_one_line_and_keeps_the_best_model(
         raise error
 
     ends: list[EpochEnd] = []
-    monkeypatch.setattr(loop, "train_step", fails)
+    monkeypatch.setattr(Step, "__call__", fails)
     with pytest.raises(TrainingError, match=f"^{message}.*; the best model so far is in .*model$") as caught:
         train(settings, tmp_path / "run", report=lambda event: ends.append(event) if isinstance(event, EpochEnd) else None)
     assert caught.value.exit_code == 1
@@ -390,7 +391,7 @@ def test_another_error_is_not_explained_away(data: Path, tmp_path: Path, monkeyp
     def broken(*_arguments: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(loop, "train_step", broken)
+    monkeypatch.setattr(Step, "__call__", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(config(data), tmp_path / "run")
 

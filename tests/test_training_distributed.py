@@ -20,10 +20,9 @@ from textcls.config import Config, ModelSettings, TrainingSettings
 from textcls.errors import ConfigError
 from textcls.model import Network
 from textcls.text import Encoded
-from textcls.training import loop
-from textcls.training.batches import LabelledSplit, make_batch
+from textcls.training.batches import LabelledSplit
 from textcls.training.distributed import ALONE, World
-from textcls.training.optimizer import Optimizer
+from textcls.training.step import Step
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="two processes meet on the loopback interface of Linux"),
@@ -73,14 +72,13 @@ def gradients(world: World, case: dict[str, Any]) -> dict[str, np.ndarray[Any, A
         consistency=case.get("consistency", 0),
     )
     train = split(case.get("many", False), case.get("weights"))
-    optimizer, model = Optimizer(network, settings), world.parallel(network)
-    train, weights = loop.to_mean_one(train, loop.class_weights(settings, train))
-    batch = make_batch(train, np.array(case["rows"]), settings, world, 1, 0)
+    step = Step(network, train, settings, world)
+    (batch,) = step.batches([np.array(case["rows"])], epoch=1)
     assert batch.tokens == train.encoded.lengths[case["rows"]].sum()
     handed: list[torch.Tensor] = []
-    hand_out = optimizer.vectors
-    optimizer.vectors = lambda types: handed.append(hand_out(types)) or handed[0]  # type: ignore[method-assign, func-returns-value]
-    loss = loop.train_step(model, train, batch, optimizer, weights, settings, world)
+    hand_out = step.optimizer.vectors
+    step.optimizer.vectors = lambda types: handed.append(hand_out(types)) or handed[0]  # type: ignore[method-assign, func-returns-value]
+    loss = step(batch, settings.learning_rate)
     found = {name: p.grad.numpy().copy() for name, p in network.named_parameters() if p.grad is not None}
     if handed[0].grad is not None:
         found["embedding.weight"] = handed[0].grad.numpy().copy()
@@ -142,10 +140,11 @@ def test_more_processes_than_gpus_is_one_line(monkeypatch: pytest.MonkeyPatch) -
 SCRIPT = """
 import os, signal, sys
 from textcls.config import load_config
-from textcls.training import clock, loop, train
+from textcls.training import clock, train
+from textcls.training.step import Step
 
 clock._REPORT_SECONDS = 0
-real, steps = loop.train_step, iter(range(1, 10_000))
+real, steps = Step.__call__, iter(range(1, 10_000))
 
 def step(*arguments):
     if os.environ["RANK"] == "1" and next(steps) == int(sys.argv[3]):
@@ -153,7 +152,7 @@ def step(*arguments):
     return real(*arguments)
 
 if __name__ == "__main__":
-    loop.train_step = step
+    Step.__call__ = step
     train(load_config(sys.argv[1]), sys.argv[2], resume=sys.argv[3] == "0", report=lambda event: print(type(event).__name__))
 """
 

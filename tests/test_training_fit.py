@@ -19,7 +19,7 @@ from textcls.evaluation import evaluate_single, fit_temperature, softmax
 from textcls.inference.predictor import Predictor
 from textcls.training import EpochEnd, Event, Fitted, Note, fit
 from textcls.training.fit import evaluate_rows
-from textcls.training.loop import score
+from textcls.training.scoring import score
 
 
 def rows(texts: Sequence[str], labels: Sequence[Label]) -> Rows:

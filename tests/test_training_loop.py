@@ -18,11 +18,12 @@ from textcls.config import ModelSettings, TrainingSettings
 from textcls.errors import ConfigError, TrainingError
 from textcls.model import Network, pack
 from textcls.text import Encoded
-from textcls.training import loop
+from textcls.training import loop, losses, scoring
 from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE
 from textcls.training.events import EpochEnd, Event, Note, Progress
-from textcls.training.optimizer import Optimizer
+from textcls.training.loop import Context
+from textcls.training.step import Step
 
 VOCABULARY, CLASSES = 12, 3
 
@@ -85,7 +86,7 @@ def labelled(texts: list[Any], targets: Any) -> LabelledSplit:
 
 
 def run(model: Network, settings: TrainingSettings, validation: LabelledSplit | None = None, stop: Any = bool) -> list[Event]:
-    return list(loop.training_loop(model, split(), validation, settings, stop))
+    return list(loop.training_loop(model, split(), validation, settings, Context(should_stop=stop)))
 
 
 def epochs(events: list[Event]) -> list[EpochEnd]:
@@ -95,11 +96,11 @@ def epochs(events: list[Event]) -> list[EpochEnd]:
 def test_learns_what_can_be_learnt() -> None:
     model = network()
     settings = plain_settings(epochs=12, learning_rate=0.03, schedule="cosine", average=0.5, patience=99)
-    ends = epochs(list(loop.training_loop(model, split(120), split(30, seed=1), settings, bool)))
+    ends = epochs(list(loop.training_loop(model, split(120), split(30, seed=1), settings)))
     assert ends[-1].metrics["accuracy"] == 1.0
     assert ends[-1].train_loss < ends[0].train_loss / 5
     unseen = split(60, seed=2)
-    assert (loop.score(model, unseen.encoded).argmax(1) == unseen.targets).all()
+    assert (scoring.score(model, unseen.encoded).argmax(1) == unseen.targets).all()
 
 
 def test_says_where_training_stands() -> None:
@@ -216,9 +217,9 @@ def test_one_step_equals_one_by_hand() -> None:
     texts, targets = [[2, 5, 6], [3], [4, 7, 7, 8], [0]], [0, 1, 2, 1]
     settings = plain_settings(label_smoothing=0.2, weight_decay=0.3, clip=0.01, class_weights={"a": 1, "b": 5, "c": 0.5})
     train = labelled(texts, targets)
-    weights = loop.class_weights(settings, train).double()
+    weights = losses.class_weights(settings, train).double()
     batch = make_batch(train, np.arange(4), settings, ALONE, 1, 0)
-    loop.train_step(model, train, batch, Optimizer(model, settings), weights, settings)
+    Step(model, train, settings)(batch, settings.learning_rate)
     by_hand(reference, texts, targets, weights, settings)
     for (name, ours), theirs in zip(model.named_parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, msg=name, rtol=1e-6, atol=1e-9)
@@ -234,8 +235,8 @@ def test_a_text_weighs_what_its_class_weighs_and_the_smoothing_is_not_weighted(s
         shares = [smoothing / 3 + (1 - smoothing) * (number == target) for number in range(3)]
         total -= weights[target] * sum(share * log_p[number].item() for number, share in enumerate(shares))
     given = logits, torch.tensor(targets), torch.tensor(weights), smoothing
-    assert loop.loss_of(*given, "sum").item() == pytest.approx(total, rel=1e-6)
-    assert loop.loss_of(*given).item() == pytest.approx(total / (0.5 + 0.5 + 40 + 40), rel=1e-6)
+    assert losses.loss_of(*given, "sum").item() == pytest.approx(total, rel=1e-6)
+    assert losses.loss_of(*given).item() == pytest.approx(total / (0.5 + 0.5 + 40 + 40), rel=1e-6)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
@@ -249,15 +250,15 @@ def test_an_entry_weighs_what_having_its_label_weighs_where_the_text_has_it(smoo
             entry = -share * np.log(p) - (1 - share) * np.log(1 - p)
             total += entry * (weights[label] if has[row, label] else 1)
     given = logits, has, torch.tensor(weights), smoothing
-    assert loop.loss_of(*given, "sum").item() == pytest.approx(total, rel=1e-5)
-    assert loop.loss_of(*given).item() == pytest.approx(total / 12, rel=1e-5)
+    assert losses.loss_of(*given, "sum").item() == pytest.approx(total, rel=1e-5)
+    assert losses.loss_of(*given).item() == pytest.approx(total / 12, rel=1e-5)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.05])
 def test_without_class_weights_the_loss_and_its_gradient_are_torchs_to_the_bit(smoothing: float, reduction: Any) -> None:
     logits, targets = torch.randn(37, CLASSES, requires_grad=True), torch.arange(37) % CLASSES
-    ours = loop.loss_of(logits, targets, torch.ones(CLASSES), smoothing, reduction)
+    ours = losses.loss_of(logits, targets, torch.ones(CLASSES), smoothing, reduction)
     theirs = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction=reduction)
     assert torch.equal(ours, theirs)
     assert torch.equal(*(torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)))
@@ -265,7 +266,7 @@ def test_without_class_weights_the_loss_and_its_gradient_are_torchs_to_the_bit(s
 
 def test_a_batch_that_weighs_nothing_teaches_nothing() -> None:
     logits = torch.randn(2, CLASSES, requires_grad=True)
-    loss = loop.loss_of(logits, torch.tensor([1, 1]), torch.tensor([1.0, 0.0, 1.0]), 0.1)
+    loss = losses.loss_of(logits, torch.tensor([1, 1]), torch.tensor([1.0, 0.0, 1.0]), 0.1)
     assert loss.item() == 0
     assert not torch.autograd.grad(loss, logits)[0].any()
     model = network()
@@ -273,7 +274,7 @@ def test_a_batch_that_weighs_nothing_teaches_nothing() -> None:
     ends = epochs(run(model, plain_settings(batch_size=1, epochs=4, class_weights=weights, label_smoothing=0.1)))
     assert ends[-1].train_loss < ends[0].train_loss
     unseen = split(60, seed=2)
-    assert not (loop.score(model, unseen.encoded).argmax(1) == 1).any()
+    assert not (scoring.score(model, unseen.encoded).argmax(1) == 1).any()
 
 
 def test_a_scaled_loss_learns_the_same() -> None:
@@ -283,7 +284,7 @@ def test_a_scaled_loss_learns_the_same() -> None:
         model, settings = network(), plain_settings(precision=precision, clip=0.01)
         batch = make_batch(split(), np.arange(4), settings, ALONE, 1, 0)
         torch.manual_seed(0)
-        loop.train_step(model, split(), batch, Optimizer(model, settings), torch.ones(3), settings)
+        Step(model, split(), settings)(batch, settings.learning_rate)
         after.append([p.detach().clone() for p in model.parameters()])
     for one, other in zip(*after, strict=True):
         torch.testing.assert_close(one, other)
@@ -303,7 +304,7 @@ def test_the_embedding_table_may_learn_more_slowly() -> None:
         torch.manual_seed(0)
         model = network()
         before = copy.deepcopy(model)
-        list(loop.training_loop(model, split(8), None, plain_settings(embedding_rate=rate, weight_decay=0), bool))  # one step
+        list(loop.training_loop(model, split(8), None, plain_settings(embedding_rate=rate, weight_decay=0)))  # one step
         moved[rate] = {name: p - q for (name, p), q in zip(model.named_parameters(), before.parameters(), strict=True)}
     for name, whole in moved[1.0].items():
         share = 0.25 if name.startswith("embedding") else 1.0
@@ -341,7 +342,7 @@ def test_disagreement_is_half_the_divergences_both_ways(many: bool) -> None:
     else:
         p, q = one.softmax(1), other.softmax(1)
         expected = (p * (p / q).log() + q * (q / p).log()).sum(1) / 2
-    torch.testing.assert_close(loop.disagreement(torch.cat([one, other]), many), expected)
+    torch.testing.assert_close(losses.disagreement(torch.cat([one, other]), many), expected)
 
 
 def test_passes_that_agree_learn_as_one() -> None:
@@ -355,31 +356,30 @@ def test_passes_that_agree_learn_as_one() -> None:
 
 
 def test_consistency_weighs_how_far_passes_with_dropout_disagree() -> None:
-    losses = []
+    found = []
     for consistency in (1e-9, 1.0, 2.0):
         torch.manual_seed(0)
         model, settings, train = network(embedding_dropout=0.5), plain_settings(consistency=consistency), split()
         batch = make_batch(train, np.arange(4), settings, ALONE, 1, 0)
         assert (len(batch.texts), batch.tokens) == (8, train.encoded.lengths[:4].sum())
-        weights = loop.class_weights(settings, train)
-        losses.append(loop.train_step(model, train, batch, Optimizer(model, settings), weights, settings).item())
-    assert losses[0] < losses[1]
-    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)
+        found.append(Step(model, train, settings)(batch, settings.learning_rate).item())
+    assert found[0] < found[1]
+    assert found[2] - found[1] == pytest.approx(found[1] - found[0], rel=1e-3)
 
 
 def test_class_weights() -> None:
     train = labelled([[2]] * 6, [0, 0, 0, 1, 1, 2])
-    assert loop.class_weights(plain_settings(), train).tolist() == [1, 1, 1]
-    balanced = loop.class_weights(plain_settings(class_weights="balanced"), train)
+    assert losses.class_weights(plain_settings(), train).tolist() == [1, 1, 1]
+    balanced = losses.class_weights(plain_settings(class_weights="balanced"), train)
     np.testing.assert_allclose(balanced, compute_class_weight("balanced", classes=np.arange(3), y=train.targets), rtol=1e-6)
-    given = loop.class_weights(plain_settings(class_weights={"c": 3, "a": 1, "b": 2}), train)
+    given = losses.class_weights(plain_settings(class_weights={"c": 3, "a": 1, "b": 2}), train)
     assert given.tolist() == [1, 2, 3]
     assert given.dtype == balanced.dtype == torch.float32
 
 
 @pytest.mark.parametrize(("given", "odd"), [({"a": 1, "b": 1}, "c"), ({"a": 1, "b": 1, "c": 1, "d": 1}, "d")])
 def test_class_weights_of_other_labels_are_refused_before_the_first_step(given: dict[str, float], odd: str) -> None:
-    events = loop.training_loop(network(), split(), None, plain_settings(class_weights=given), bool)
+    events = loop.training_loop(network(), split(), None, plain_settings(class_weights=given))
     with pytest.raises(ConfigError, match=f"training.class_weights must name each label.*check {odd}$"):
         next(events)
 
@@ -392,15 +392,15 @@ def test_class_weights_that_are_all_0_are_refused(many: bool) -> None:
     with pytest.raises(
         ConfigError, match=r"^training.class_weights are all 0, so no label would be learnt: give some of them more$"
     ):
-        next(loop.training_loop(network(), train, None, settings, bool))
+        next(loop.training_loop(network(), train, None, settings))
 
 
 def test_scores_without_dropout_in_any_batching(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(layers=2, embedding_dropout=0.9, layer_dropout=0.9, output_dropout=0.9).train()
     texts = split(20).encoded
-    scores = loop.score(model, texts)
-    assert np.array_equal(loop.score(model, texts), scores)
+    scores = scoring.score(model, texts)
+    assert np.array_equal(scoring.score(model, texts), scores)
     with torch.no_grad():
         np.testing.assert_allclose(scores, model.eval()(pack(texts.ids, texts.offsets)).numpy(), atol=1e-6)
-    monkeypatch.setattr(loop, "_SCORE_TOKENS", 7)
-    np.testing.assert_allclose(loop.score(model, texts), scores, atol=1e-6)
+    monkeypatch.setattr(scoring, "_SCORE_TOKENS", 7)
+    np.testing.assert_allclose(scoring.score(model, texts), scores, atol=1e-6)

@@ -21,6 +21,7 @@ from textcls.training import Event, Fitted, Note, fit, ngrams
 from textcls.training.batches import LabelledSplit
 from textcls.training.distributed import World
 from textcls.training.fit import TrainingStoppedError, evaluate_rows
+from textcls.training.loop import Context
 from textcls.training.ngrams import FEWEST_SLOTS, counts_of, distinct, examples, fit_linear, settled_slots
 from textcls.training.run import lasting
 
@@ -316,7 +317,9 @@ def test_many_texts_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_of_processes_that_train_together_the_first_alone_fits_them() -> None:
-    assert fitted(config(), ordered(60), ordered(20), world=World(rank=1)).artifact.config.model.ngram_slots == 0
+    assert (
+        fitted(config(), ordered(60), ordered(20), context=Context(world=World(rank=1))).artifact.config.model.ngram_slots == 0
+    )
 
 
 def test_a_run_goes_on_with_another_number_of_slots_but_with_no_other_network() -> None:

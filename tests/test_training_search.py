@@ -25,6 +25,7 @@ from textcls.errors import ConfigError, InputError, MissingPackageError, Trainin
 from textcls.training import EpochEnd, Event, Note, Progress, Search, SearchEvent, TrialEnd, TrialStart, fit, train, tune
 from textcls.training import search as search_module
 from textcls.training.fit import Fitted, TrainingStoppedError
+from textcls.training.loop import Context
 from textcls.training.ngrams import Linear, fit_linear
 from textcls.training.prepare import Prepared, prepare
 from textcls.training.search import table
@@ -263,7 +264,7 @@ def test_what_a_stopped_trial_reached_is_a_whole_model(data: Path, tmp_path: Pat
     assert (end.ending, end.epochs) == ("stopped", 1)
     splits = load_splits(given.data, test=False)
     stops = iter([False] * 3 + [True] * 9)
-    fitted = finished(fit(given, splits.train, splits.validation, should_stop=lambda: next(stops)))
+    fitted = finished(fit(given, splits.train, splits.validation, context=Context(should_stop=lambda: next(stops))))
     assert end.metrics["log_loss"] < 0.3  # which the network alone cannot have learnt at this rate
     assert fitted.artifact.metrics["validation"]["log_loss"] == pytest.approx(end.metrics["log_loss"], rel=0.05)
 
@@ -344,11 +345,11 @@ def test_vectors_that_auto_found_are_named_in_the_best_settings(
 def stub(draw: random.Random) -> Callable[..., Generator[Event, None, Any]]:
     """A trainer whose figures are drawn, and which fails now and then."""
 
-    def training(settings: Config, *_rows: Any, should_stop: Callable[[], bool], **_: Any) -> Generator[Event, None, Any]:
+    def training(settings: Config, *_rows: Any, context: Context, **_: Any) -> Generator[Event, None, Any]:
         for epoch in range(1, settings.training.epochs + 1):
             yield Progress(epoch, settings.training.epochs, 1, 1, 0.5, 1.0, 1.0)
             yield EpochEnd(epoch, 0.5, {"macro_f1": draw.random(), "log_loss": 0.5}, 0.1, 1.0, 1.0, epoch == 1)
-            if should_stop():
+            if context.should_stop():
                 break
         whole = {"validation": {"macro_f1": round(draw.random(), 1), "log_loss": draw.random(), "per_class": {}}}
         fitted = SimpleNamespace(artifact=SimpleNamespace(metrics=whole))

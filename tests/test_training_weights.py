@@ -16,11 +16,11 @@ from textcls.data import Rows
 from textcls.errors import ConfigError, DataError
 from textcls.model import Network
 from textcls.text import Encoded
-from textcls.training import Fitted, fit, loop
+from textcls.training import Fitted, fit, loop, losses
 from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE
 from textcls.training.ngrams import examples, fit_linear
-from textcls.training.optimizer import Optimizer
+from textcls.training.step import Step
 
 VOCABULARY, LABELS = 12, ("a", "b", "c")
 ROWS = 9
@@ -89,7 +89,7 @@ def test_training_on_weights_is_training_on_repeated_rows(many: bool, changes: d
     models = []
     for train in (split(np.arange(ROWS), many, WEIGHTS * scale), split(REPEATED, many)):
         models.append(network())
-        list(loop.training_loop(models[-1], train, None, settings(**changes), bool))
+        list(loop.training_loop(models[-1], train, None, settings(**changes)))
     for (name, one), other in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
     assert any(not torch.equal(one, other) for one, other in zip(network().parameters(), models[0].parameters(), strict=True))
@@ -97,36 +97,35 @@ def test_training_on_weights_is_training_on_repeated_rows(many: bool, changes: d
 
 @pytest.mark.parametrize("many", [False, True])
 def test_the_loss_of_a_batch_is_that_of_repeated_rows(many: bool) -> None:
-    losses = []
+    found, balanced = [], settings(class_weights="balanced")
     for train in both(many):
-        train, weights = loop.to_mean_one(train, loop.class_weights(settings(class_weights="balanced"), train))
-        model, rows = network(), np.arange(len(train.targets))
-        batch = make_batch(train, rows, settings(), ALONE, 1, 0)
-        losses.append(loop.train_step(model, train, batch, Optimizer(model, settings()), weights, settings()).item())
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        step = Step(network(), train, balanced)
+        (batch,) = step.batches([np.arange(len(train.targets))], epoch=1)
+        found.append(step(batch, balanced.learning_rate).item())
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
 def test_a_batch_of_light_rows_teaches_less_than_one_of_heavy_rows() -> None:
-    train, weights = loop.to_mean_one(split(np.arange(ROWS), False, [1] * 8 + [9]), torch.ones(3))
-    losses = []
+    train, weights = losses.to_mean_one(split(np.arange(ROWS), False, [1] * 8 + [9]), torch.ones(3))
+    found = []
     for row in (0, 8):  # each alone in its batch
         batch = make_batch(train, np.array([row]), settings(), ALONE, 1, 0)
         logits = torch.tensor([[0.1, 0.2, 0.3]])
-        losses.append(loop.loss_of(logits, batch.targets * 0, weights, 0.0, of_row=batch.weights).item())
-    assert losses[1] == pytest.approx(9 * losses[0], rel=1e-5)
+        found.append(losses.loss_of(logits, batch.targets * 0, weights, 0.0, of_row=batch.weights).item())
+    assert found[1] == pytest.approx(9 * found[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("many", [False, True])
 def test_balanced_class_weights_count_rows_by_what_they_weigh(many: bool) -> None:
     balanced = settings(class_weights="balanced")
-    weighted, repeated = (loop.class_weights(balanced, train) for train in both(many))
+    weighted, repeated = (losses.class_weights(balanced, train) for train in both(many))
     torch.testing.assert_close(weighted, repeated)
-    assert not torch.equal(weighted, loop.class_weights(balanced, split(np.arange(ROWS), many)))
+    assert not torch.equal(weighted, losses.class_weights(balanced, split(np.arange(ROWS), many)))
 
 
 def test_a_class_whose_rows_weigh_nothing_is_not_counted() -> None:
     rows = np.arange(ROWS)
-    found = loop.class_weights(settings(class_weights="balanced"), split(rows, False, rows % 3 != 2))
+    found = losses.class_weights(settings(class_weights="balanced"), split(rows, False, rows % 3 != 2))
     assert found.tolist() == [1, 1, 0]
 
 
@@ -134,7 +133,7 @@ def test_class_weights_that_leave_nothing_to_learn_are_told() -> None:
     rows = np.arange(ROWS)
     train = split(rows, False, rows % 3 == 0)
     with pytest.raises(ConfigError, match=r"training\.class_weights are 0 for every label whose rows weigh something"):
-        list(loop.training_loop(network(), train, None, settings(class_weights={"a": 0, "b": 1, "c": 1}), bool))
+        list(loop.training_loop(network(), train, None, settings(class_weights={"a": 0, "b": 1, "c": 1})))
 
 
 @pytest.mark.parametrize(("many", "changes"), KINDS)

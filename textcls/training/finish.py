@@ -29,8 +29,8 @@ from textcls.storage import row_blocks
 from textcls.training.batches import LabelledSplit
 from textcls.training.events import Event, Note
 from textcls.training.fast import BothHalves, cost, settle, told
-from textcls.training.loop import best_thresholds, score
 from textcls.training.ngrams import Linear, Linears, examples, fit_linear, rows_to_fit, settled_slots
+from textcls.training.scoring import best_thresholds, score
 
 _MOST_JUDGES, _FEW_JUDGES = 20_000, 1_000  # validation rows that settle two or few numbers
 _MOST_SCORES = 5_000_000  # of these rows, unless they are few

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,25 +17,24 @@ import textcls
 from textcls.artifact import Artifact
 from textcls.config import Config, ModelSettings, available_cores
 from textcls.data import LabelSet, Rows
-from textcls.errors import ConfigError, InputError, TrainingError
+from textcls.errors import InputError, TrainingError
 from textcls.evaluation import Targets, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
 from textcls.text import PAD, UNK, Encoder, Vocabulary
-from textcls.text.bpemb import with_bpemb
 from textcls.text.vectors import PretrainedVectors
-from textcls.training.batches import LabelledSplit, texts_a_step
 from textcls.training.checkpoint import Checkpoints
-from textcls.training.distributed import ALONE, World
+from textcls.training.distributed import World
 from textcls.training.events import Event, Note
 from textcls.training.failures import SMALLER_NETWORK, memory_for
 from textcls.training.fast import cost
-from textcls.training.finish import Baselines, finish, halves, report_of, unsettled
-from textcls.training.loop import kept_epoch, score, training_loop
-from textcls.training.prepare import Prepared, labelled_split, prepare, vectors_as_before
+from textcls.training.finish import Baselines, Finished, finish, halves, report_of, unsettled
+from textcls.training.loop import Context, training_loop
+from textcls.training.prepare import Prepared, labelled_split, prepare
+from textcls.training.scoring import score
+from textcls.training.settled import resolved, settled, with_embedding_size, without_ngrams
 
 _RANDOM_EMBEDDING_STD = 0.1  # about the spread of a trained table; torch's own 1.0 drowns the pretrained rows
-_DEFAULT_EMBEDDING_SIZE = 100
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
@@ -85,9 +83,7 @@ def fit(
     validation_cut: bool = False,
     prepared: Prepared | None = None,
     start_from: Artifact | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    checkpoints: Checkpoints | None = None,
-    world: World = ALONE,
+    context: Context | None = None,
 ) -> Generator[Event, None, Fitted]:
     """Train a model on rows in memory.
 
@@ -99,9 +95,7 @@ def fit(
         validation_cut: Whether they were cut from the training data, so that `training.refit` may learn from them in the end.
         prepared: What `prepare` gave for the same rows, `text` settings and `start_from`, so that it need not be done again.
         start_from: A trained model whose vocabulary, text and network settings and weights to start from.
-        should_stop: Asked after each step; once true, the best weights so far are kept.
-        checkpoints: Where training goes on from, and what it leaves behind.
-        world: The processes that train together; each yields its own events.
+        context: Checkpoints, other processes, each of which yields its own events, and what may stop training.
 
     Yields:
         Notes, progress and the end of each epoch.
@@ -114,90 +108,99 @@ def fit(
         TrainingStoppedError: Training failed after its first epoch; the error holds the best model until then.
         TrainingError: It failed before: the loss is no longer a finite number, or memory or disk is full.
     """
-    started, date = time.perf_counter(), _fixed_date()
-    checkpoints = checkpoints or Checkpoints()
-    if start_from is not None:
-        yield from _setting_notes(start_from, config)
-    if config.model.ngram_slots not in {0, "auto"} and validation is None:
-        raise ConfigError("model.ngram_slots needs validation rows, which settle what it weighs, and there are none")
-    if start_from is not None:
-        config = _settings_of(start_from, config)
-    if config.model.ngram_slots and validation is None:
-        yield Note("n-grams are left out: there are no validation rows to settle what they weigh")
-        config = _without_ngrams(config)
-    config = vectors_as_before(config, checkpoints)
-    if start_from is None:
-        text = with_bpemb(config.text)
-        if text != config.text:
-            yield Note(
-                "BPEmb's vectors: texts are split into its parts of words (text.tokenizer bpe), lower-cased, each digit a 0"
-            )
-        config = config.model_copy(update={"text": text})
-    if not world.first:
-        config = _without_ngrams(config)  # the first process alone keeps the model
-    device = world.device(resolve_device(config.training.device, config.model))  # a wrong one is told before the work begins
-    threads = checkpoints.settled("threads", config.training.threads or max(1, available_cores() // world.local_size))
+    started, date, context = time.perf_counter(), _fixed_date(), context or Context()
+    config = yield from settled(config, validation, start_from, context)
+    device = context.world.device(resolve_device(config.training.device, config.model))  # told before the work begins
+    threads = context.checkpoints.settled("threads", config.training.threads or _threads(context.world))
     with torch_settings(config, threads):
         if prepared is None:
             prepared = yield from prepare(config, train, validation, start_from=start_from)
-        labels, vocabulary, encoder, vectors = prepared.labels, prepared.vocabulary, prepared.encoder, prepared.vectors
-        train_split, validation_split = prepared.train, prepared.validation
-        checkpoints.expect("text.vectors", _origin(vectors))
-        if vocabulary.subwords is not None:
-            checkpoints.expect("text.tokenizer.subwords", vocabulary.subwords.sha256)
-        config = config.model_copy(update={"model": _settle_embedding(config.model, vectors)})
-        with memory_for("the network", SMALLER_NETWORK):
-            network = Network(_without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained
-            network.encoder.parallel = threads > 1 and by_direction(config.model)
-            initialise(network, vectors, vocabulary)
-            if start_from is not None:
-                yield from _load_weights(network, start_from, labels, train.many)
-            network.to(device)
-        kind = f"{'bidirectional ' if config.model.bidirectional else ''}{config.model.cell.upper()}"
-        size = sum(p.numel() for p in network.parameters())
-        yield Note(f"network: {kind}, hidden size {config.model.hidden_size}, {size:,} weights; {device}, threads: {threads}")
-
-        failure = yield from training_loop(
-            network, train_split, validation_split, config.training, should_stop, checkpoints, world
-        )
-        stopped = should_stop()  # asked now: who stops it later finds it trained
-
-        if validation_split is None:
-            done = unsettled(train_split)
+        config = with_embedding_size(config, prepared.vectors)
+        _expect(context.checkpoints, prepared)
+        network = yield from _network(config, prepared, start_from, device, threads)
+        failure = yield from training_loop(network, prepared.train, prepared.validation, config.training, context)
+        stopped = context.should_stop()  # asked now: who stops it later finds it trained
+        if prepared.validation is None:
+            done = unsettled(prepared.train)
         else:
-            refit = validation_cut and config.training.refit
-            done = yield from finish(network, train_split, validation_split, config, refit=refit, known=prepared.linears)
+            refit, known = validation_cut and config.training.refit, prepared.linears
+            done = yield from finish(network, prepared.train, prepared.validation, config, refit=refit, known=known)
             failure = failure or done.failure
-    provenance = {
+    created, seconds = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(date)), round(time.perf_counter() - started, 1)
+    artifact = _artifact(config, network, prepared, done, start_from, created=created, seconds=seconds)
+    targets = None if prepared.validation is None else prepared.validation.targets
+    fitted = Fitted(artifact, network, prepared.labels, prepared.encoder, done.baselines, done.probabilities, targets, stopped)
+    if failure is not None:
+        raise TrainingStoppedError(str(failure), fitted)
+    return fitted
+
+
+def _threads(world: World) -> int:
+    return max(1, available_cores() // world.local_size)
+
+
+def _expect(checkpoints: Checkpoints, prepared: Prepared) -> None:
+    """Note what the rows were made numbers with; a resumed run must have the same."""
+    checkpoints.expect("text.vectors", _origin(prepared.vectors))
+    if prepared.vocabulary.subwords is not None:
+        checkpoints.expect("text.tokenizer.subwords", prepared.vocabulary.subwords.sha256)
+
+
+def _network(
+    config: Config, prepared: Prepared, start_from: Artifact | None, device: torch.device, threads: int
+) -> Generator[Event, None, Network]:
+    """Return the network before its first step, on its device, without n-grams."""
+    settings, vocabulary, labels = config.model, prepared.vocabulary, prepared.labels
+    with memory_for("the network", SMALLER_NETWORK):
+        network = Network(without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained
+        network.encoder.parallel = threads > 1 and by_direction(settings)
+        initialise(network, prepared.vectors, vocabulary)
+        if start_from is not None:
+            yield from _load_weights(network, start_from, labels, prepared.train.many)
+        network.to(device)
+    kind = f"{'bidirectional ' if settings.bidirectional else ''}{settings.cell.upper()}"
+    size = sum(p.numel() for p in network.parameters())
+    yield Note(f"network: {kind}, hidden size {settings.hidden_size}, {size:,} weights; {device}, threads: {threads}")
+    return network
+
+
+def _artifact(
+    config: Config,
+    network: Network,
+    prepared: Prepared,
+    done: Finished,
+    start_from: Artifact | None,
+    *,
+    created: str,
+    seconds: float,
+) -> Artifact:
+    """Return the trained model as plain data."""
+    held_out = prepared.validation
+    provenance: dict[str, Any] = {
         "textcls_version": textcls.__version__,
         "torch_version": torch.__version__,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(date)),
-        "train_rows": len(train),
-        "validation_rows": 0 if validation is None else len(validation),
-        "training_seconds": round(time.perf_counter() - started, 1),
-        "vectors": _origin(vectors) if start_from is None else start_from.provenance.get("vectors"),
+        "created": created,
+        "train_rows": len(prepared.train.targets),
+        "validation_rows": 0 if held_out is None else len(held_out.targets),
+        "training_seconds": seconds,
+        "vectors": _origin(prepared.vectors) if start_from is None else start_from.provenance.get("vectors"),
     }
     if start_from is not None:
         provenance["started_from"] = start_from.fingerprint
     if done.refitted:
         provenance["refit"] = {"rows": done.refitted, "splits": ["train", "validation"]}
-    artifact = Artifact(
-        config=_resolved(config, network, vectors, train_split, validation_split),
-        vocabulary=vocabulary,
-        labels=labels.labels,
+    return Artifact(
+        config=resolved(config, network, prepared),
+        vocabulary=prepared.vocabulary,
+        labels=prepared.labels.labels,
         weights={name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()},
         temperature=done.temperature,
-        many=train.many,
+        many=prepared.train.many,
         thresholds=None if done.thresholds is None else tuple(done.thresholds.tolist()),
         fast=done.fast,
-        metrics={} if validation_split is None else {"validation": done.metrics},
+        metrics={} if held_out is None else {"validation": done.metrics},
         provenance=provenance,
     )
-    targets = None if validation_split is None else validation_split.targets
-    fitted = Fitted(artifact, network, labels, encoder, done.baselines, done.probabilities, targets, stopped)
-    if failure is not None:
-        raise TrainingStoppedError(str(failure), fitted)
-    return fitted
 
 
 def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[np.float64], Targets]:
@@ -231,7 +234,7 @@ def torch_settings(config: Config, threads: int) -> Iterator[None]:
 
 def by_direction(settings: ModelSettings) -> bool:
     """Whether the network has directions that can run side by side."""
-    return settings.cell == "lstm" and settings.bidirectional
+    return settings.bidirectional
 
 
 def initialise(network: Network, vectors: PretrainedVectors | None, vocabulary: Vocabulary) -> None:
@@ -246,88 +249,6 @@ def initialise(network: Network, vectors: PretrainedVectors | None, vocabulary: 
         if len(vectors.matrix):
             table[UNK] = torch.from_numpy(vectors.matrix.mean(axis=0))
     table[PAD] = 0
-
-
-def _settle_embedding(settings: ModelSettings, vectors: PretrainedVectors | None) -> ModelSettings:
-    size = settings.embedding_size
-    if vectors is not None and size not in {None, vectors.dimension}:
-        raise ConfigError(
-            f"model.embedding_size is {size}, but {vectors.name} has {vectors.dimension} dimensions: leave it out"
-        )
-    settled = vectors.dimension if vectors is not None else size or _DEFAULT_EMBEDDING_SIZE
-    return settings.model_copy(update={"embedding_size": settled})
-
-
-def _without_ngrams(config: Config) -> Config:
-    return config.model_copy(update={"model": config.model.model_copy(update={"ngram_slots": 0})})
-
-
-def _settings_of(artifact: Artifact, config: Config) -> Config:
-    """Text settings and the network's shape come from the trained model; dropouts may change, and n-grams, which are fitted anew."""
-    changes = {name: value for name, value in config.model.model_dump().items() if name.endswith("_dropout")}
-    if config.model.ngram_slots == "auto" and not artifact.config.model.ngram_slots:
-        changes["ngram_slots"] = 0
-    else:
-        changes["ngram_slots"] = config.model.ngram_slots
-    model = artifact.config.model.model_copy(update=changes)
-    return config.model_copy(update={"text": artifact.config.text, "model": model})
-
-
-def _setting_notes(artifact: Artifact, config: Config) -> Iterator[Note]:
-    """Name the settings that were asked for and give way to those of the trained model."""
-    settled = _settings_of(artifact, config)
-    for section in ("text", "model"):
-        asked, has, default = (getattr(tree, section).model_dump() for tree in (config, settled, Config()))
-        for name in asked:
-            if asked[name] not in (has[name], default[name]):
-                want, have = ("none" if value is None else value for value in (asked[name], has[name]))
-                yield Note(f"{section}.{name} {want} is not used: the trained model has {have}")
-    if config.model.ngram_slots == "auto" and not settled.model.ngram_slots:
-        yield Note("n-grams are left out, as in the trained model: model.ngram_slots=65536 would fit some")
-
-
-def _resolved(
-    config: Config,
-    network: Network,
-    vectors: PretrainedVectors | None,
-    train: LabelledSplit,
-    validation: LabelledSplit | None,
-) -> Config:
-    """Return the settings as they turned out, for the model to keep."""
-    text = config.text
-    if text.vectors == "auto":
-        text = text.model_copy(update={"vectors": vectors and vectors.name})
-    text = text.model_copy(update={"extend": text.words_beside})
-    slots = 0 if network.ngrams is None else len(network.ngrams.weight)
-    model = config.model.model_copy(update={"ngram_slots": slots})
-    settled = {"batch_size": texts_a_step(config.training, len(train.encoded)), "keep": kept_epoch(config.training, validation)}
-    training = config.training.model_copy(update=settled)
-    whole = config.model_copy(update={"text": text, "model": model, "training": training})
-    return _without_paths(_with_label_column(whole, train.many))
-
-
-def _with_label_column(config: Config, many: bool) -> Config:
-    """Return the settings with a column for lists of labels also where rows came from memory, so that files can be evaluated."""
-    if not many or config.data.labels is not None:
-        return config
-    data = config.data.model_copy(update={"label": None, "labels": config.data.label or "labels"})
-    return config.model_copy(update={"data": data})
-
-
-def _without_paths(config: Config) -> Config:
-    """Return the settings with files by name alone: a model must not tell where it was made."""
-
-    def name(source: str) -> str:
-        return source if source.startswith(("hub:", "package:")) else Path(source).name
-
-    changes = {}
-    for split in ("train", "validation", "test"):
-        source = getattr(config.data, split)
-        changes[split] = tuple(map(name, source)) if isinstance(source, tuple) else source and name(source)
-    files = {"vectors": config.text.vectors and name(config.text.vectors), "bpe_model": config.text.bpe_model}
-    files["bpe_model"] = files["bpe_model"] and name(files["bpe_model"])
-    text = config.text.model_copy(update=files)
-    return config.model_copy(update={"data": config.data.model_copy(update=changes), "text": text})
 
 
 def _load_weights(network: Network, artifact: Artifact, labels: LabelSet, many: bool) -> Iterator[Note]:

@@ -23,6 +23,7 @@ from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
 from textcls.training.folder import CHECKPOINTS, WRITTEN, check_folder, check_spares, clear, files_read, only_begun
 from textcls.training.interrupt import interruptible
+from textcls.training.loop import Context
 from textcls.training.pictures import FILES, draw_curves, draw_predictions
 from textcls.training.prepare import check_labels
 from textcls.training.results import Results
@@ -123,9 +124,7 @@ def train(
             splits.validation,
             validation_cut="validation" in splits.cut,
             start_from=started,
-            should_stop=should_stop,
-            checkpoints=checkpoints,
-            world=world,
+            context=Context(checkpoints, world, should_stop),
         )
         stack.enter_context(closing(training))  # gives torch's random state and threads back, also after an error in `report`
         failure = None

@@ -24,7 +24,8 @@ from textcls.training.finish import linear_of
 from textcls.training.fit import Fitted, TrainingStoppedError, fit
 from textcls.training.folder import check_folder, check_spares, files_read
 from textcls.training.interrupt import interruptible
-from textcls.training.loop import class_weights
+from textcls.training.loop import Context
+from textcls.training.losses import class_weights
 from textcls.training.pictures import drawn
 from textcls.training.prepare import Prepared, prepare
 from textcls.training.results import Results
@@ -286,7 +287,7 @@ def _training(
         with suppress(MemoryError):  # which is told once the network is trained
             yield from linear_of(prepared.train, config, np.random.default_rng(config.training.seed), prepared.linears)
     try:
-        model = yield from fit(config, rows.train, rows.validation, prepared=prepared, should_stop=should_stop)
+        model = yield from fit(config, rows.train, rows.validation, prepared=prepared, context=Context(should_stop=should_stop))
     except TrainingStoppedError as error:
         fitted.append(error.fitted)
         raise
