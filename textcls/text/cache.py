@@ -170,7 +170,7 @@ def _read(entry: Path) -> _Entry | None:
             return _Entry(encoded)
         tokens = tuple(json.loads((entry / _TOKENS).read_text(encoding="utf-8")))
         return _Entry(encoded, tokens, np.load(entry / _COUNTS, allow_pickle=False))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         shutil.rmtree(entry, ignore_errors=True)
         return None
 
