@@ -129,6 +129,8 @@ def parse_config(tree: Mapping[str, Any], source: str) -> Config:
         if len(faults) > _MOST_FAULTS:
             lines[f"{source}: and {len(faults) - _MOST_FAULTS:,} more faults"] = None
         raise ConfigError("\n".join(lines)) from None
+    except ValueError:  # Python does not write such a number out, as a name or elsewhere
+        raise ConfigError(f"{source}: a number of thousands of digits, which no setting has") from None
 
 
 def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def quoted(value: object, most: int = 60) -> str:
     try:
         shown = repr(value)
     except ValueError:  # a whole number of more digits than Python writes out
-        shown = f"a {type(value).__name__} with a number of thousands of digits"
+        shown = "a number of thousands of digits"
     return shown if len(shown) <= most + 2 else f"{shown[:most]}…{shown[-1]}"
 
 
