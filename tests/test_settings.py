@@ -89,7 +89,7 @@ def test_an_extreme_value_is_refused_in_short_lines_or_finite_and_in_64_bits(dot
     for found in given_ways(dotted, value, tmp_path):
         if isinstance(found, str):
             lines = found.splitlines()
-            assert all(dotted in line or "not valid YAML: a number" in line or "thousands of digits" in line for line in lines)
+            assert all(dotted in line or "thousands of digits" in line for line in lines)
             assert max(map(len, lines)) < 400
             assert len(lines) <= 2  # of a setting that may be two things, such as `balanced` or a table, two faults
             continue

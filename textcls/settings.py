@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 MOST_THREADS = 4096  # as Linux counts cores; of many more torch's threads do not start, which ends the process
-_MOST = (1 << 63) - 1  # 64 bits, of what counts rows, tokens, epochs; seeds too
+MOST = (1 << 63) - 1  # 64 bits, of what counts rows, tokens, epochs; seeds too
 _WIDEST = 1 << 20  # dimensions and units: no memory holds such a network, and no size overflows
 _LARGEST = 1e38  # single precision
 _LONGEST_NAME, _LONGEST_FILE, _LONGEST_PATH = 10_000, 255, 4095  # characters of a column's name; bytes that a system opens
@@ -120,13 +120,13 @@ class DataSettings(_NamingSettings):
     """Of text files without a byte order mark, such as `cp1252` or `gbk`."""
     encoding_errors: Literal["strict", "replace"] = "strict"
     """What to do with bytes that cannot be decoded: `strict` stops and names the row, `replace` puts U+FFFD and counts them."""
-    max_row_bytes: int = Field(64_000_000, ge=1000, le=_MOST)
+    max_row_bytes: int = Field(64_000_000, ge=1000, le=MOST)
     """The longest row, or whole text file, that is read; a longer one is an error."""
     validation_share: float = Field(0.1, ge=0, lt=1)
     """Share of `train` held out for validation, by label, equal texts on one side; used where `validation` is not given."""
     test_share: float = Field(0.0, ge=0, lt=1)
     """Share of `train` held out for test in the same way; used where `test` is not given."""
-    split_seed: int = Field(0, ge=0, le=_MOST)
+    split_seed: int = Field(0, ge=0, le=MOST)
     """Seed of the cut, independent of `training.seed`."""
 
     @field_validator("delimiter")
@@ -186,11 +186,11 @@ class TextSettings(_NamingSettings):
     """With the tokenizer `bpe`: a `.model` file of SentencePiece that knows the parts of words, so that none are learnt."""
     zero_digits: bool = False
     """With the tokenizer `bpe`: replace each digit by 0 first, as it was done with the texts of BPEmb."""
-    min_count: int = Field(1, ge=1, le=_MOST)
+    min_count: int = Field(1, ge=1, le=MOST)
     """Keep a token when the training split holds it at least this often; the others become `<unk>`."""
-    max_vocabulary: int | None = Field(None, ge=1, le=_MOST)
+    max_vocabulary: int | None = Field(None, ge=1, le=MOST)
     """Keep at most this many of the most frequent training tokens; no limit where not given."""
-    max_tokens: int = Field(1000, ge=1, le=_MOST)
+    max_tokens: int = Field(1000, ge=1, le=MOST)
     """Cut longer texts after this many tokens, everywhere alike."""
     vectors: str | None = "auto"
     """Pretrained vectors: a GloVe, word2vec or fastText file, also in a zip (`glove.6B.zip/glove.6B.100d.txt`), or a name such as
@@ -208,7 +208,7 @@ class TextSettings(_NamingSettings):
     @field_validator("extend", mode="plain")
     @classmethod
     def _some_words(cls, value: Any) -> int | Literal["auto"]:
-        return _auto_or_whole(value, 0, _MOST)
+        return _auto_or_whole(value, 0, MOST)
 
     @field_validator("vectors")
     @classmethod
@@ -271,13 +271,13 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """The optimiser, the loop and where it runs."""
 
-    epochs: int = Field(20, ge=1, le=_MOST)
+    epochs: int = Field(20, ge=1, le=MOST)
     """Passes over the training rows, at most: early stopping may end sooner."""
     batch_size: int | Literal["auto"] = "auto"
     """Texts a step. `auto` is 64, or of few rows a sixteenth of them, but at least 8."""
     epoch_steps: int = Field(30, ge=1, le=1_000_000)
     """Steps of an epoch, at least: where the rows make fewer, it passes over them several times."""
-    batch_tokens: int | None = Field(None, ge=1, le=_MOST)
+    batch_tokens: int | None = Field(None, ge=1, le=MOST)
     """Tokens a step, at most: steps of long texts have fewer texts than `batch_size`."""
     learning_rate: float = Field(4e-3, gt=0, le=_LARGEST)
     """Peak learning rate of AdamW."""
@@ -310,11 +310,11 @@ class TrainingSettings(Settings):
     keep: Literal["auto", "best", "last"] = "auto"
     """Which epoch's weights are kept: those of the `best` by `metric`, or of the `last`. `auto` is the best, and the last where fewer
     than 100 validation rows would choose it by luck."""
-    patience: int = Field(6, ge=1, le=_MOST)
+    patience: int = Field(6, ge=1, le=MOST)
     """Where the best epoch is kept: stop after this many epochs without a better validation metric."""
     metric: Literal["macro_f1", "accuracy", "micro_f1", "weighted_f1", "log_loss"] = "log_loss"
     """The validation metric that chooses the best epoch."""
-    seed: int = Field(0, ge=0, le=_MOST)
+    seed: int = Field(0, ge=0, le=MOST)
     """Seed of the initial weights, the batches and every dropout."""
     device: str = "auto"
     """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps` (checked against the CPU first)."""

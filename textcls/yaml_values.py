@@ -78,9 +78,12 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Say where a value stands that is not what it seems or claims to be, such as the date 2020-13-45."""
+        """Say where a value stands that is not what it seems or claims to be, such as the date 2020-13-45.
+
+        A number of too many digits stays a text, which no setting takes for a number.
+        """
         if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
-            raise _fault(f"a number of more than {_LONGEST_NUMBER} characters", node.start_mark)
+            return node.value
         try:
             return super().construct_object(node, deep)
         except ValueError as error:
