@@ -47,12 +47,15 @@ def interruptible(
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def press(number: int, _frame: FrameType | None) -> None:
+    def press(number: int, frame: FrameType | None) -> None:
         put_back()
+        handler = before[signal.Signals(number)]
         if under_way():
             pressed.number = number
-        else:
-            signal.raise_signal(number)
+        elif callable(handler):  # for Ctrl-C Python's own, which raises KeyboardInterrupt
+            handler(number, frame)
+        else:  # no process is to end without taking back what is half done
+            raise KeyboardInterrupt
 
     for number in numbers:
         signal.signal(number, press)
