@@ -175,6 +175,10 @@ def test_every_reader_asks_what_was_meant(folder: Path, tmp_path: Path, monkeypa
         ({"epochs": "many", "seed": 5}, {"seed": 5}),
         ({"metric": "auc", "device": "tpu", "class_weights": {"a": -1}, "clip": float("nan")}, {}),
         ({"epochs": {"a": [1]}, 7: 8, None: None, "threads": None}, {"threads": None}),
+        (
+            {"threads": 10**6, "seed": 10**26, "epochs": 10**400, "clip": 1e308, "class_weights": {"a": 1e300}, "patience": 2},
+            {"patience": 2},
+        ),
         ("fast", {}),
         ([1, 2], {}),
         (0, {}),
@@ -186,6 +190,15 @@ def test_settings_of_training_never_keep_a_model_from_loading(training: Any, kep
     loaded = read_artifact(folder)
     assert loaded.config.training == Config().replace({f"training.{name}": value for name, value in kept.items()}).training
     assert loaded.config.model == tiny_artifact().config.model
+    assert TextClassifier.load(folder).predict(["fine"]).size == 1
+
+
+def test_limits_beyond_64_bits_still_are_none(folder: Path) -> None:
+    """As earlier versions took them."""
+    largest = 2**63 - 1
+    edit(folder, lambda tree: (tree["text"].update(max_vocabulary=10**20), tree["data"].update(split_seed=10**26)))
+    config = read_artifact(folder).config
+    assert (config.text.max_vocabulary, config.data.split_seed) == (largest, largest)
     assert TextClassifier.load(folder).predict(["fine"]).size == 1
 
 

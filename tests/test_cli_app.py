@@ -196,8 +196,8 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "deep.yaml"], "deep.yaml: not valid settings: brackets inside brackets"),
-        (["check", "data.csv", "--set", f"data.text={'[' * 2000}"], "the value is not valid YAML; quote it"),
+        (["check", "deep.yaml"], "deep.yaml, line 1: not valid YAML: more than 16 levels, one inside the other"),
+        (["check", "data.csv", "--set", f"data.text={'[' * 2000}"], "line 1: not valid YAML: more than 16 levels"),
         (["info", "model"], "damaged model folder: labels.json: "),
     ],
 )

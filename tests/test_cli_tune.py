@@ -126,10 +126,27 @@ def test_a_signal_ends_it_in_good_order(number: signal.Signals, tiny_run: TinyRu
                 process.send_signal(number)
                 break
         out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err  # 130 and 143
     assert "interrupted: the best so far is kept; --resume goes on in run" in err.splitlines()
     assert out.startswith("trial")
     assert {path.name for path in Path("run").iterdir()} == {"best.yaml", "trials.csv", "search.png", "trials.db"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_there_is_anything_to_keep(number: signal.Signals, tiny_run: TinyRun) -> None:
+    script = f"""
+import signal, sys
+from textcls.cli.app import main
+from textcls.cli.progress import SearchDisplay
+SearchDisplay.__call__ = lambda _display, _event: signal.raise_signal({int(number)})
+main(sys.argv[1:])
+"""
+    command = [sys.executable, "-c", script, "tune", str(tiny_run.train), *QUICK, "--run", "run"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (128 + number, ""), ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not Path("run").exists()
 
 
 def end(**changed: object) -> TrialEnd:

@@ -71,8 +71,8 @@ def test_all_faults_are_named_together(tmp_path: Path) -> None:
         ("1: 2", "the top level: keys should be strings, not 1"),
         ("data: {label: a, labels: b}", "data.label and data.labels exclude each other: name one of them"),
         ("data: {validation_share: 0.5, test_share: 0.5}", "data.validation_share and data.test_share leave no rows"),
-        ("text: {extend: -3}", "text.extend: must be auto, or a whole number of at least 0, not -3"),
-        ("text: {extend: some}", "text.extend: must be auto, or a whole number of at least 0, not 'some'"),
+        ("text: {extend: -3}", "text.extend: must be auto, or a whole number from 0 to 9223372036854775807, not -3"),
+        ("text: {extend: some}", "text.extend: must be auto, or a whole number from 0 to 9223372036854775807, not 'some'"),
         ("text: {tokenizer: basic_english, lowercase: false}", "text.tokenizer basic_english always lower-cases"),
         ("- 1", "expected sections data, text, model and training, found a list"),
     ],
@@ -86,7 +86,7 @@ def test_a_fault_is_one_clear_line(tmp_path: Path, text: str, expected: str) -> 
     ("content", "expected"),
     [
         (b"training:\n  epochs: [1", "settings.yaml, line 2: not valid YAML"),
-        (b"data: {train: 2020-13-45}", "settings.yaml: not valid YAML: month must be in 1..12"),
+        (b"data: {train: 2020-13-45}", "settings.yaml, line 1: not valid YAML: month must be in 1..12"),
         (b"x: \x01", "settings.yaml: not valid YAML"),
         (
             b"a: !!python/object/apply:os.system [ls]",
@@ -127,8 +127,11 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
         ("epochs=3", "--set epochs: name the section too, for example training.epochs"),
         ("training.epochs", "--set training.epochs: write it as section.name=value"),
         ("=3", "--set =3: write it as section.name=value"),
-        ("training.epochs=[", "--set training.epochs=[: the value is not valid YAML"),
-        ("data.train=2020-13-45", "--set data.train=2020-13-45: the value is not valid YAML"),
+        ("training.epochs=[", "--set training.epochs=[, line 1: not valid YAML: expected the node content, but found"),
+        (
+            "data.train=2020-13-45",
+            "--set data.train=2020-13-45, line 1: not valid YAML: month must be in 1..12; quote it if it is",
+        ),
         ("training.epoch=3", "training.epoch: unknown setting; did you mean epochs?"),
         ("a.b.c=3", "a: unknown setting"),
     ],

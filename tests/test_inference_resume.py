@@ -167,15 +167,15 @@ def test_who_deletes_the_part_starts_anew(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["in.csv", "out.jsonl"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbled", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "garbled", "deep", "missing"])
 def test_what_is_damaged_starts_anew(tmp_path: Path, damage: str) -> None:
     path, out, whole = table(tmp_path), tmp_path / "out.csv", tmp_path / "whole.csv"
     classify_files(ByLength(), [path], whole)
     stopped(path, out)
     if damage == "cut":
         os.truncate(tmp_path / ".out.csv.part", 100)
-    elif damage == "garbled":
-        (tmp_path / ".out.csv.part.json").write_text("{")
+    elif damage in {"garbled", "deep"}:
+        (tmp_path / ".out.csv.part.json").write_text("{" if damage == "garbled" else "[" * 100_000)
     else:
         (tmp_path / ".out.csv.part").unlink()
     run(path, out)

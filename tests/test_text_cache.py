@@ -95,7 +95,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut, flip, Path.unlink], ids=["cut", "flipped", "gone"])
+def deepen(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, deepen, Path.unlink], ids=["cut", "flipped", "deep", "gone"])
 @pytest.mark.parametrize("name", ["ids.npy", "offsets.npy", "counts.npy", "tokens.json", "sums.json"])
 def test_a_damaged_entry_is_made_anew(name: str, damage: Callable[[Path], None], folder: Path) -> None:
     train()

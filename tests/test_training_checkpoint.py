@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -242,6 +242,33 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2  # and nothing half-written
     train(config(data), tmp_path / "run", resume=True)
     assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("moment", ["the log", "within the first epoch", "at its end"])
+def test_a_disk_that_is_full_before_the_first_checkpoint(
+    moment: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the message advises leads to the model of a run that was never interrupted."""
+    settings = config(data, **({"training.checkpoint_minutes": 10} if moment == "at its end" else {}))
+    train(settings, tmp_path / "whole")
+    folder = tmp_path / "run"
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        if moment == "the log":
+            patch.setattr("textcls.training.run._open_log", lambda *_: Path("/dev/full").open("w"))  # noqa: SIM115
+        patch.setattr(os, "fsync", full)  # of a checkpoint
+        patch.setattr("textcls.training.run.write_files", full)  # the model of the first epoch, which is whole
+        with pytest.raises(TrainingError, match=r": No space left on device; make room, then go on with --resume$"):
+            train(settings, folder)
+    events: list[Event] = []
+    train(settings, folder, resume=True, report=events.append)
+    assert events[0] == Note("the run that was here had no checkpoint yet: training starts from the beginning")
+    assert model_of(folder) == model_of(tmp_path / "whole")
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of a process")

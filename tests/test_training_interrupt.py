@@ -37,6 +37,23 @@ def test_the_handler_is_put_back() -> None:
     assert not pressed()
 
 
+def test_the_signal_is_named_and_before_there_is_something_to_keep_does_what_it_did() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number))
+    try:
+        with interruptible(numbers=(signal.SIGINT, signal.SIGTERM)) as pressed:
+            assert (pressed(), pressed.number) == (False, 0)
+            signal.raise_signal(signal.SIGTERM)
+            assert (pressed(), pressed.number, seen) == (True, signal.SIGTERM, [])
+        with interruptible(lambda: False, (signal.SIGINT, signal.SIGTERM)) as pressed:
+            signal.raise_signal(signal.SIGTERM)
+            assert (pressed(), seen) == (False, [signal.SIGTERM])
+        with interruptible(lambda: False, (signal.SIGINT, signal.SIGTERM)), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_another_thread_leaves_the_handler_alone() -> None:
     before = signal.getsignal(signal.SIGINT)
     seen: list[Any] = []

@@ -280,12 +280,40 @@ def test_a_folder_below_a_file_is_one_line(data: str, tmp_path: Path) -> None:
 
 
 def test_tensorboard_when_asked(data: str, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    train(config(data, **{"training.tensorboard": True}), tmp_path / "run")
-    (events,) = (tmp_path / "run" / "tensorboard").iterdir()
-    content = events.read_bytes()
-    assert b"train_loss" in content
-    assert b"macro_f1" in content
+    pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    changes = {"training.tensorboard": True, "training.class_weights": {"neg": 1, "pos": 2}, "training.threads": 1}
+    run = train(config(data, **changes), tmp_path / "run")
+    (events,) = (tmp_path / "run" / "tensorboard").iterdir()  # one run, also in TensorBoard's eyes
+    board = EventAccumulator(str(events)).Reload()
+    epochs = len(board.Scalars("train_loss"))
+    assert [event.step for event in board.Scalars("macro_f1")] == list(range(1, epochs + 1))
+    for split in ("validation", "test"):
+        (final,) = board.Scalars(f"{split}/macro_f1")
+        assert final.value == pytest.approx(run.metrics[split]["macro_f1"])
+    told = board.PluginTagToContent("hparams")
+    (start,) = [
+        found.session_start_info
+        for found in map(HParamsPluginData.FromString, told.values())
+        if found.HasField("session_start_info")
+    ]
+    found = {name: value.string_value or value.number_value for name, value in start.hparams.items()}
+    assert found.keys() <= {f"{section}.{name}" for section, settings in Config() for name in type(settings).model_fields}
+    assert found["training.learning_rate"] == run.artifact.config.training.learning_rate
+    assert found["model.hidden_size"] == run.artifact.config.model.hidden_size
+    assert (found["model.cell"], found["model.bidirectional"], found["training.threads"]) == ("lstm", "true", 1)
+    assert found["training.class_weights"] == '{"neg": 1.0, "pos": 2.0}'
+    assert "data.weight" not in found  # is not given
+    (experiment,) = [
+        found.experiment for found in map(HParamsPluginData.FromString, told.values()) if found.HasField("experiment")
+    ]
+    assert {info.name.tag for info in experiment.metric_infos} >= {
+        "validation/log_loss",
+        "validation/accuracy",
+        "test/accuracy",
+    }
 
 
 def test_tensorboard_that_is_missing_is_said_before_anything_is_written(

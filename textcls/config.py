@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from textcls.errors import ConfigError
+from textcls.errors import ConfigError, quoted, shortened
 from textcls.settings import DataSettings, ModelSettings, Settings, TextSettings, TrainingSettings
+from textcls.yaml_values import read_yaml
 
 __all__ = [
     "Config",
@@ -31,6 +32,9 @@ __all__ = [
 
 # YAML takes the first ones for ends of lines; the others turn a terminal's text around.
 _ESCAPED = frozenset("\x85\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+_MOST_BYTES = 4_000_000  # of a file: some seconds to read
+_MOST_FAULTS = 20  # told at once
 
 
 class Config(Settings):
@@ -75,35 +79,19 @@ def load_config(
         ConfigError: The file cannot be read, or a setting is unknown or does not fit; every fault is named.
     """
     try:
-        tree = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        with Path(path).open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)  # not all of what has no end
+        if len(content) > _MOST_BYTES:
+            raise ConfigError(f"{path}: is longer than {_MOST_BYTES:,} bytes, so it is no settings file")
+        tree = read_yaml(content.decode("utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text, so it is no settings file") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: not valid settings: brackets inside brackets, too many for YAML to be read") from error
-    except (yaml.YAMLError, ValueError) as error:  # a ValueError: something like a date that is none, 2020-13-45
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{path}{where}: not valid YAML: {reason}") from error
+    except (OSError, ValueError) as error:  # a ValueError: its name has a NUL
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: expected sections data, text, model and training, found a {type(tree).__name__}")
     changes = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
     return parse_config(_merge(amend(tree or {}), changes), str(path))
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which would let a setting that is given twice pass."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a name that stands twice."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
-            seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -116,12 +104,14 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     for item in overrides:
         name, equals, value = item.partition("=")
         if not equals or not name.strip():
-            raise ConfigError(f"--set {item}: write it as section.name=value, for example training.epochs=3")
+            raise ConfigError(f"--set {shortened(item)}: write it as section.name=value, for example training.epochs=3")
+        if name.strip() == "data.delimiter" and len(value) == 1:
+            changes[name.strip()] = value  # as it stands: `|` starts a block of YAML, and a comma alone is none
+            continue
         try:
-            # As it stands: `|` starts a block of YAML, and a comma alone is none.
-            changes[name.strip()] = value if name.strip() == "data.delimiter" and len(value) == 1 else yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ConfigError(f"--set {item}: the value is not valid YAML; quote it") from error
+            changes[name.strip()] = read_yaml(value, f"--set {shortened(item)}")
+        except ConfigError as error:
+            raise ConfigError(f"{error}; quote it if it is text") from error
     return changes
 
 
@@ -134,8 +124,13 @@ def parse_config(tree: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(_numbers(tree))
     except ValidationError as error:
-        lines = dict.fromkeys(f"{source}: {_explain(dict(fault))}" for fault in error.errors())  # each once, in order
+        faults = error.errors(include_url=False)
+        lines = dict.fromkeys(f"{source}: {_explain(dict(fault))}" for fault in faults[:_MOST_FAULTS])  # each once, in order
+        if len(faults) > _MOST_FAULTS:
+            lines[f"{source}: and {len(faults) - _MOST_FAULTS:,} more faults"] = None
         raise ConfigError("\n".join(lines)) from None
+    except ValueError:  # Python does not write such a number out, as a name or elsewhere
+        raise ConfigError(f"{source}: a number of thousands of digits, which no setting has") from None
 
 
 def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +139,8 @@ def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     for dotted, value in changes.items():
         section, dot, name = dotted.partition(".")
         if not dot:
-            raise ConfigError(f"--set {dotted}: name the section too, for example training.{dotted}")
+            shown = shortened(dotted)
+            raise ConfigError(f"--set {shown}: name the section too, for example training.{shown}")
         inner = merged.get(section, {})
         merged[section] = {**inner, name: value} if isinstance(inner, Mapping) else inner  # which the check then names
     return merged
@@ -153,7 +149,7 @@ def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 def _numbers(value: Any, name: str = "") -> Any:
     """Read `1e-3` as a number, which YAML 1.1 takes for text; paths and names of columns are left alone."""
     if isinstance(value, Mapping):
-        return {k: v if name in {"data", "text"} else _numbers(v, str(k)) for k, v in value.items()}
+        return {k: v if name in {"data", "text"} else _numbers(v, k if isinstance(k, str) else "") for k, v in value.items()}
     if isinstance(value, str) and "e" in value.lower():
         try:
             return float(value)
@@ -165,17 +161,18 @@ def _numbers(value: Any, name: str = "") -> Any:
 def _explain(fault: dict[str, Any]) -> str:
     """One line for a pydantic fault: the dotted name, what is wrong, and the nearest name where that is the fault."""
     path = [part for part in fault["loc"] if isinstance(part, str)][:2]
-    name = ".".join(path) or "the top level"
+    name = ".".join(map(shortened, path)) or "the top level"
+    given = quoted(fault["input"])
     if fault["type"] == "model_type":
-        return f"{name}: must be a section of settings, not {fault['input']!r}"
+        return f"{name}: must be a section of settings, not {given}"
     if fault["type"] == "extra_forbidden":
         known = list(Config.model_fields if len(path) == 1 else Config.model_fields[path[0]].annotation.model_fields)  # type: ignore[union-attr]
         near = difflib.get_close_matches(path[-1], known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         return f"{name}: unknown setting; {hint}"
     if fault["type"] in {"string_type", "tuple_type"} and path[0] == "data":
-        return f"{name}: must be text or a list of texts, not {fault['input']!r}"
+        return f"{name}: must be text or a list of texts, not {given}"
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error":
-        return message if "." in message.split(" ")[0] else f"{name}: {message}, not {fault['input']!r}"
-    return f"{name}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"
+        return message if "." in message.split(" ")[0] else f"{name}: {message}, not {given}"
+    return f"{name}: {message[0].lower()}{message[1:]}, not {given}"

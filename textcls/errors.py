@@ -67,8 +67,16 @@ def quoted(value: object, most: int = 60) -> str:
         >>> quoted("a label"), quoted("0" * 100, 5)
         ("'a label'", "'0000…'")
     """
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes out
+        shown = "a number of thousands of digits"
     return shown if len(shown) <= most + 2 else f"{shown[:most]}…{shown[-1]}"
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """Return a name, or an option, as a message shows it without quotes: in one line, and where it is long, its start."""
+    return " ".join((text if len(text) <= most else f"{text[:most]}…").split())
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:

@@ -33,6 +33,11 @@ class AppearedError(InputError):
         self.kept = kept
 
 
+def from_home(path: str | Path) -> Path:
+    """Return a path with `~` as the home folder it stands for; where there is no such user, as it is: no such file is there."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  # that of Path raises an error
+
+
 @contextmanager
 def replacing(path: Path, *, force: bool = True) -> Iterator[Path]:
     """Give a temporary neighbour to write, and put it in the place of `path` when the block ends without an error.

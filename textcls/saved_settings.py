@@ -9,6 +9,7 @@ from typing import Any
 
 from textcls.config import Config, load_config, parse_config
 from textcls.errors import ConfigError
+from textcls.settings import MOST
 
 # What a setting that a saved model does not have meant when the model was written, where that is not the default of today, or is
 # not to become another one. A default that changes leaves its old value here: tests/test_artifact_settings.py knows them all.
@@ -39,8 +40,13 @@ def saved_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
         tree: Settings by section and name, of `config.yaml` or of what an exported file carries; other entries stay as they are.
     """
     sections = {name: {} if tree.get(name) is None else tree[name] for name in _BEFORE}
-    whole = {name: {**_BEFORE[name], **given} for name, given in sections.items() if isinstance(given, Mapping)}
+    whole = {name: {**_BEFORE[name], **_in_64_bits(given)} for name, given in sections.items() if isinstance(given, Mapping)}
     return {**tree, **whole}
+
+
+def _in_64_bits(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take limits beyond 64 bits, which settings once could have, for the largest ones: neither is ever reached."""
+    return {name: min(value, MOST) if type(value) is int else value for name, value in given.items()}
 
 
 def _fitting_training(given: Any) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import os
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -17,11 +19,16 @@ from pydantic import (
     model_validator,
 )
 
+MOST_THREADS = 4096  # as Linux counts cores; of many more torch's threads do not start, which ends the process
+MOST = (1 << 63) - 1  # 64 bits, of what counts rows, tokens, epochs; seeds too
+_WIDEST = 1 << 20  # dimensions and units: no memory holds such a network, and no size overflows
+_LARGEST = 1e38  # single precision
+_LONGEST_NAME, _LONGEST_FILE, _LONGEST_PATH = 10_000, 255, 4095  # characters of a column's name; bytes that a system opens
 _WHOLE = TypeAdapter(int)
 _WORDS_BESIDE = 20_000  # on trec and sst2 +.5 points of a held-out fifth in the mean of five seeds, for 4 MB at 50 dimensions
 
 
-def _auto_or_whole(value: Any, low: int, high: int | None = None) -> int | Literal["auto"]:
+def _auto_or_whole(value: Any, low: int, high: int) -> int | Literal["auto"]:
     """Check a setting that is `auto` or a whole number."""
     if value == "auto":
         return "auto"
@@ -29,8 +36,8 @@ def _auto_or_whole(value: Any, low: int, high: int | None = None) -> int | Liter
         number = -1 if isinstance(value, bool) else _WHOLE.validate_python(value)
     except ValidationError:
         number = -1
-    if number < low or (high is not None and number > high):
-        raise ValueError(f"must be auto, or a whole number {f'of at least {low}' if high is None else f'from {low} to {high}'}")
+    if not low <= number <= high:
+        raise ValueError(f"must be auto, or a whole number from {low} to {high}")
     return number
 
 
@@ -48,7 +55,35 @@ class Settings(BaseModel):
         return value
 
 
-class DataSettings(Settings):
+class _NamingSettings(Settings):
+    """What the sections share that name files and columns."""
+
+    @field_validator("*")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Refuse what is no name: it would fill every message."""
+        if any(len(name) > _LONGEST_NAME for name in _texts(value)):
+            raise ValueError(f"must not be longer than {_LONGEST_NAME:,} characters")
+        return value
+
+    @field_validator("train", "validation", "test", "vectors", "bpe_model", "language", check_fields=False)
+    @classmethod
+    def _possible(cls, value: Any) -> Any:
+        """Refuse what no file is called, where asking for it ends in an error of its own kind."""
+        for path in map(os.fsencode, _texts(value)):
+            if b"\0" in path:
+                raise ValueError("must not hold the character NUL")
+            if len(path) > _LONGEST_PATH or max(map(len, path.split(b"/"))) > _LONGEST_FILE:
+                raise ValueError(f"must not be longer than a path, {_LONGEST_PATH:,} bytes, of names of {_LONGEST_FILE}")
+        return value
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts of a setting that may be a text, several or something else."""
+    return [text for text in (value if isinstance(value, tuple) else (value,)) if isinstance(text, str)]
+
+
+class DataSettings(_NamingSettings):
     """Which rows to read, and how to split them."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)  # YAML reads the column names 0, 1, 2 as numbers
@@ -85,13 +120,13 @@ class DataSettings(Settings):
     """Of text files without a byte order mark, such as `cp1252` or `gbk`."""
     encoding_errors: Literal["strict", "replace"] = "strict"
     """What to do with bytes that cannot be decoded: `strict` stops and names the row, `replace` puts U+FFFD and counts them."""
-    max_row_bytes: int = Field(64_000_000, ge=1000)
+    max_row_bytes: int = Field(64_000_000, ge=1000, le=MOST)
     """The longest row, or whole text file, that is read; a longer one is an error."""
     validation_share: float = Field(0.1, ge=0, lt=1)
     """Share of `train` held out for validation, by label, equal texts on one side; used where `validation` is not given."""
     test_share: float = Field(0.0, ge=0, lt=1)
     """Share of `train` held out for test in the same way; used where `test` is not given."""
-    split_seed: int = Field(0, ge=0)
+    split_seed: int = Field(0, ge=0, le=MOST)
     """Seed of the cut, independent of `training.seed`."""
 
     @field_validator("delimiter")
@@ -110,7 +145,7 @@ class DataSettings(Settings):
                 return "utf-8"
             "".encode(value)  # refuses codecs of bytes, such as base64
             codecs.getincrementaldecoder(value)("surrogateescape").decode(b"")  # some codecs know no handlers of errors
-        except (LookupError, TypeError, UnicodeError):
+        except (LookupError, TypeError, ValueError):  # the latter for a NUL, too
             raise ValueError("must be an encoding that Python knows, such as utf-8, cp1252 or gbk") from None
         return value
 
@@ -132,7 +167,7 @@ class DataSettings(Settings):
         return self
 
 
-class TextSettings(Settings):
+class TextSettings(_NamingSettings):
     """From raw text to token ids: the same in training, evaluation, classification and export."""
 
     tokenizer: Literal["unicode", "spacy", "basic_english", "bpe"] = "unicode"
@@ -151,11 +186,11 @@ class TextSettings(Settings):
     """With the tokenizer `bpe`: a `.model` file of SentencePiece that knows the parts of words, so that none are learnt."""
     zero_digits: bool = False
     """With the tokenizer `bpe`: replace each digit by 0 first, as it was done with the texts of BPEmb."""
-    min_count: int = Field(1, ge=1)
+    min_count: int = Field(1, ge=1, le=MOST)
     """Keep a token when the training split holds it at least this often; the others become `<unk>`."""
-    max_vocabulary: int | None = Field(None, ge=1)
+    max_vocabulary: int | None = Field(None, ge=1, le=MOST)
     """Keep at most this many of the most frequent training tokens; no limit where not given."""
-    max_tokens: int = Field(1000, ge=1)
+    max_tokens: int = Field(1000, ge=1, le=MOST)
     """Cut longer texts after this many tokens, everywhere alike."""
     vectors: str | None = "auto"
     """Pretrained vectors: a GloVe, word2vec or fastText file, also in a zip (`glove.6B.zip/glove.6B.100d.txt`), or a name such as
@@ -173,7 +208,7 @@ class TextSettings(Settings):
     @field_validator("extend", mode="plain")
     @classmethod
     def _some_words(cls, value: Any) -> int | Literal["auto"]:
-        return _auto_or_whole(value, 0)
+        return _auto_or_whole(value, 0, MOST)
 
     @field_validator("vectors")
     @classmethod
@@ -195,11 +230,11 @@ class ModelSettings(Settings):
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """The recurrent cell."""
-    embedding_size: int | None = Field(None, ge=1)
+    embedding_size: int | None = Field(None, ge=1, le=_WIDEST)
     """Dimensions of the embedding table: those of `text.vectors` where given, else 100."""
-    hidden_size: int = Field(128, ge=1)
+    hidden_size: int = Field(128, ge=1, le=_WIDEST)
     """Units of one direction of one layer."""
-    layers: int = Field(1, ge=1)
+    layers: int = Field(1, ge=1, le=1000)
     """Recurrent layers, stacked."""
     bidirectional: bool = True
     """Read each text in both directions and concatenate the two final states."""
@@ -236,30 +271,30 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """The optimiser, the loop and where it runs."""
 
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(20, ge=1, le=MOST)
     """Passes over the training rows, at most: early stopping may end sooner."""
     batch_size: int | Literal["auto"] = "auto"
     """Texts a step. `auto` is 64, or of few rows a sixteenth of them, but at least 8."""
-    epoch_steps: int = Field(30, ge=1)
+    epoch_steps: int = Field(30, ge=1, le=1_000_000)
     """Steps of an epoch, at least: where the rows make fewer, it passes over them several times."""
-    batch_tokens: int | None = Field(None, ge=1)
+    batch_tokens: int | None = Field(None, ge=1, le=MOST)
     """Tokens a step, at most: steps of long texts have fewer texts than `batch_size`."""
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0, le=_LARGEST)
     """Peak learning rate of AdamW."""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, le=_LARGEST)
     """AdamW's decoupled weight decay, on matrices alone; embeddings and biases are left out."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of all steps in which the learning rate rises from zero."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(1.0, gt=0, le=_LARGEST)
     """Largest norm of the gradient; a longer one is scaled down to it."""
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     """Share of the target that is spread over all classes; with `data.labels` it draws each label's target to 0.5."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
     """What a text weighs in the loss, by its class: `none`, `balanced` (rows / (classes * rows of the class)) or a weight by label.
     With `data.labels` it is that of having the label, and `balanced` is rows without it / rows with it, from 1/20 to 20."""
-    consistency: float = Field(0.0, ge=0)
+    consistency: float = Field(0.0, ge=0, le=_LARGEST)
     """Weight in the loss of how far two passes over a batch disagree, each with dropouts of its own; above 0 a step costs two."""
     word_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of the training tokens replaced by `<unk>`, drawn anew in each step."""
@@ -268,26 +303,26 @@ class TrainingSettings(Settings):
     what validation rows settle, comes from before."""
     average: float = Field(0.998, ge=0, lt=1)
     """Decay of the moving average of the weights, which is what is evaluated and kept; 0 switches it off."""
-    embedding_rate: float = Field(1.0, gt=0)
+    embedding_rate: float = Field(1.0, gt=0, le=_LARGEST)
     """Learning rate of the embedding table, as a share of the others': below 1 it stays nearer to pretrained vectors."""
     freeze_embeddings: bool = False
     """Leave the embedding table as it was initialised."""
     keep: Literal["auto", "best", "last"] = "auto"
     """Which epoch's weights are kept: those of the `best` by `metric`, or of the `last`. `auto` is the best, and the last where fewer
     than 100 validation rows would choose it by luck."""
-    patience: int = Field(6, ge=1)
+    patience: int = Field(6, ge=1, le=MOST)
     """Where the best epoch is kept: stop after this many epochs without a better validation metric."""
     metric: Literal["macro_f1", "accuracy", "micro_f1", "weighted_f1", "log_loss"] = "log_loss"
     """The validation metric that chooses the best epoch."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MOST)
     """Seed of the initial weights, the batches and every dropout."""
     device: str = "auto"
     """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps` (checked against the CPU first)."""
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     """Of matrix products in training on CUDA; the CPU and every score keep fp32."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     """CPU threads: every core where not given. Weights are identical only for the same number."""
-    checkpoint_minutes: float = Field(10.0, gt=0)
+    checkpoint_minutes: float = Field(10.0, gt=0, le=1e9)
     """Minutes between two checkpoints within an epoch; each epoch ends with one. `textcls train --resume` goes on from them."""
     tensorboard: bool = False
     """Write TensorBoard's event files beside the log (needs the `tensorboard` extra)."""
@@ -311,15 +346,16 @@ class TrainingSettings(Settings):
 
     @field_validator("class_weights")
     @classmethod
-    def _no_negative_weight(cls, value: Any) -> Any:
+    def _measured_weights(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and any(weight < 0 for weight in value.values()):
             raise ValueError("training.class_weights must not be negative")
+        if isinstance(value, Mapping) and any(weight > _LARGEST for weight in value.values()):
+            raise ValueError(f"training.class_weights must not be greater than {_LARGEST:g}")
         return value
 
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
-        kind, _, index = value.partition(":")
-        if kind not in {"auto", "cpu", "cuda", "mps"} or (index and not (kind == "cuda" and index.isdigit())):
+        if re.fullmatch("auto|cpu|mps|cuda(:[0-9]{1,3})?", value) is None:
             raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
         return value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textcls.cli.output import INTERRUPTED, figure, metric_names, say, showing, table, tell
+from textcls.cli.output import INTERRUPTED, TERMINATED, figure, metric_names, say, showing, table, tell
 from textcls.cli.source import (
     LabelOption,
     LabelsOption,
@@ -47,13 +48,14 @@ or 0), training.class_weights, model.embedding_dropout, model.output_dropout and
 --search names them: training.batch_size, training.label_smoothing, training.weight_decay and training.average.
 
 When --minutes are over, the trial under way is stopped, and what it reached by then counts. So it is with Ctrl-C and
-SIGTERM, once the first trial has ended an epoch; the exit code is then 130. With --resume the same command goes on for
+SIGTERM, once the first trial has ended an epoch; the exit code is then 130 or 143. With --resume the same command goes on for
 as many minutes again; a trial that was stopped, or killed, starts over.
 
 The folder holds best.yaml, to train with, no worse on the validation rows than the defaults of what is searched; every
 trial in trials.csv; a picture, search.png; and trials.db, Optuna's own storage. The best of many trials is lucky in its
 validation score, too: what it is worth, test rows tell.
 """
+_MOST_MINUTES = 1e9  # as training.checkpoint_minutes
 _SHOWN = 5  # trials, beside that of the given settings
 
 
@@ -82,7 +84,7 @@ def tune(
     config = read_settings(source, overrides, column_options(text, label, labels, vectors))
     if force and resume:
         raise InputError("--force and --resume exclude each other: write over the search, or go on with it")
-    if not 0 < minutes < float("inf"):
+    if not 0 < minutes <= _MOST_MINUTES:
         raise InputError(f"--minutes {minutes:g}: give the search some time, such as 10")
     name = f"{stem(source)}-tune"
     folder = run or (last_folder(name) if resume else new_folder(name, force))
@@ -100,7 +102,7 @@ def tune(
     with showing():
         _show(result, config)
     if result.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(TERMINATED if result.signal == signal.SIGTERM else INTERRUPTED)
 
 
 def _show(result: Search, given: Config) -> None:

@@ -21,6 +21,7 @@ from textcls.data.formats import ENDINGS
 from textcls.data.places import COMPRESSIONS, check_regular, ending, fingerprint
 from textcls.data.remote import is_remote, list_remote
 from textcls.errors import DataError, MissingPackageError
+from textcls.files import from_home
 
 Role: TypeAlias = Literal["train", "validation", "test"]
 
@@ -182,7 +183,7 @@ def _found(item: str, role: Role) -> Iterator[Labelled]:
 
 def _expanded(item: str) -> tuple[Path, list[Path]]:
     """Return the paths that a path, glob or `package:NAME/path` names, and the folder that their names are relative to."""
-    path = _in_package(item) if item.startswith("package:") else Path(item).expanduser()
+    path = _in_package(item) if item.startswith("package:") else from_home(item)
     if path.exists() or path.is_symlink():
         return path.parent, [path]
     if glob.has_magic(str(path)):

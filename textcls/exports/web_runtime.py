@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from textcls.errors import InputError, TextclsError
-from textcls.files import file_sha256, replacing
+from textcls.files import file_sha256, from_home, replacing
 from textcls.text.cache import cache_dir
 
 VERSION = "1.30.0"
@@ -44,7 +44,7 @@ def runtime_files(folder: str | Path | None = None) -> list[Path]:
         if not all(_is_right(cache / name) for name in FILES):
             _fetch(cache)
         return [cache / name for name in FILES]
-    places = [Path(folder).expanduser(), Path(folder).expanduser() / "dist"]
+    places = [from_home(folder), from_home(folder) / "dist"]
     found = []
     for name in FILES:
         paths = [place / name for place in places if (place / name).is_file()]

@@ -109,7 +109,7 @@ class Journal:
             saved: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
             run, sizes = saved["run"], list(map(int, saved["sizes"]))
             whole = self._parts[0].stat().st_size >= sizes[0]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         if not whole:  # deleted or damaged: there is nothing to lose
             return None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from textcls.config import TextSettings
 from textcls.errors import ConfigError
+from textcls.files import from_home
 from textcls.text.cache import vectors_dir
 
 _ADDRESS = "https://nlp.h-its.org/bpemb"
@@ -42,7 +43,7 @@ def find_bpemb(source: str) -> BpembFiles | None:
     """
     if match := _NAME.fullmatch(source):
         return _named(source, **match.groupdict())
-    path = Path(source).expanduser()
+    path = from_home(source)
     if match := _FILE.fullmatch(path.name):
         return BpembFiles(path, path.with_name(f"{match['stem']}.model"), int(match["dimension"]))
     if (match := _OWN_FILE.fullmatch(path.name)) and (model := path.with_name(f"{match['stem']}.model")).is_file():
@@ -102,7 +103,7 @@ def with_bpemb(text: TextSettings) -> TextSettings:
         raise ConfigError(f"text.vectors {text.vectors} are of parts of words: leave text.tokenizer {text.tokenizer} out")
     model = found.model
     if text.bpe_model is not None:
-        given = Path(text.bpe_model).expanduser()
+        given = from_home(text.bpe_model)
         model = given if given.is_file() or given.name != model.name else model  # of a saved model the name is left
     if not model.is_file():
         raise ConfigError(

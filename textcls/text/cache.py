@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from textcls.config import TextSettings
 from textcls.errors import ConfigError
-from textcls.files import file_sha256
+from textcls.files import file_sha256, from_home
 from textcls.text.encoding import Encoded, Encoder, encode_training
 from textcls.text.subwords import Subwords
 from textcls.text.vocabulary import Vocabulary
@@ -118,7 +118,7 @@ def cache_dir() -> Path | None:
         return None
     if named:
         try:
-            return Path(named).expanduser().absolute()
+            return from_home(named).absolute()
         except RuntimeError as error:
             raise ConfigError(f"TEXTCLS_CACHE={named}: there is no such home folder; name another folder, or off") from error
     from platformdirs import user_cache_path
@@ -170,7 +170,7 @@ def _read(entry: Path) -> _Entry | None:
             return _Entry(encoded)
         tokens = tuple(json.loads((entry / _TOKENS).read_text(encoding="utf-8")))
         return _Entry(encoded, tokens, np.load(entry / _COUNTS, allow_pickle=False))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         shutil.rmtree(entry, ignore_errors=True)
         return None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from textcls.errors import ConfigError, DataError, MissingPackageError
+from textcls.files import from_home
 
 MOST_CHARACTERS = 50_000_000  # of the training texts, that the parts are learnt from: some minutes, some gigabytes
 _LONGEST_LINE = 1 << 14  # characters: SentencePiece leaves out what is longer than it was told
@@ -66,7 +67,7 @@ def read_subwords(path: str | Path) -> Subwords:
         DataError: It cannot be read, or is no model of SentencePiece.
         MissingPackageError: SentencePiece is not installed.
     """
-    given, path = path, Path(path).expanduser()
+    given, path = path, from_home(path)
     if not path.is_file():
         raise ConfigError(
             f"text.bpe_model: {'is a folder' if path.is_dir() and str(given) else 'no such file'}: {given or repr('')}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from textcls.errors import ConfigError, MissingPackageError, TextclsError
+from textcls.files import from_home
 from textcls.text._torchtext import vector_catalogue
 from textcls.text.bpemb import find_bpemb
 from textcls.text.cache import vectors_dir
@@ -81,7 +82,7 @@ def find_vectors(source: str) -> Place:
         return _cached(source, f"{source}.txt") or _packaged(source) or _fetched(source)
     if bpemb := find_bpemb(source):
         source = str(bpemb.vectors)
-    path = Path(source).expanduser()
+    path = from_home(source)
     archive = next((place for place in (path, *path.parents) if place.suffix == ".zip" and place.is_file()), None)
     if archive is not None:
         member = find_member(archive, path.relative_to(archive).as_posix() if path != archive else None)

@@ -169,7 +169,7 @@ def _cuts(lengths: NDArray[np.int64], rows: int, tokens: int | None) -> Iterator
         end = min(start + rows, len(lengths))
         if tokens is not None:
             before = int(ends[start - 1]) if start else 0
-            end = max(start + 1, min(end, int(np.searchsorted(ends, before + tokens, side="right"))))
+            end = max(start + 1, min(end, int(np.searchsorted(ends, before + min(tokens, int(ends[-1])), side="right"))))
         yield start, end
         start = end
 

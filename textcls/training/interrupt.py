@@ -9,10 +9,24 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Pressed:
+    """Whether Ctrl-C was pressed, or another of the signals that are taken for it.
+
+    Attributes:
+        number: That of the signal; 0 until then.
+    """
+
+    number = 0
+
+    def __call__(self) -> bool:
+        """Whether it was."""
+        return self.number != 0
+
+
 @contextmanager
 def interruptible(
     under_way: Callable[[], bool] = lambda: True, numbers: Sequence[signal.Signals] = (signal.SIGINT,)
-) -> Iterator[Callable[[], bool]]:
+) -> Iterator[Pressed]:
     """Give a function that is true once Ctrl-C was pressed; a second Ctrl-C interrupts at once, as it does elsewhere.
 
     So does the first one until training is `under_way`: there is nothing to keep.
@@ -23,9 +37,9 @@ def interruptible(
         under_way: Whether there is something to keep.
         numbers: The signals that are taken for Ctrl-C.
     """
-    pressed = threading.Event()
+    pressed = Pressed()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield pressed
         return
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -33,15 +47,19 @@ def interruptible(
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def press(_number: int, _frame: FrameType | None) -> None:
+    def press(number: int, frame: FrameType | None) -> None:
         put_back()
-        if not under_way():
+        handler = before[signal.Signals(number)]
+        if under_way():
+            pressed.number = number
+        elif callable(handler):  # for Ctrl-C Python's own, which raises KeyboardInterrupt
+            handler(number, frame)
+        else:  # no process is to end without taking back what is half done
             raise KeyboardInterrupt
-        pressed.set()
 
     for number in numbers:
         signal.signal(number, press)
     try:
-        yield pressed.is_set
+        yield pressed
     finally:
         put_back()

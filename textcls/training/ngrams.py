@@ -177,7 +177,7 @@ def _machines(
         weights = dict(zip(found.tolist(), of_rows.sum() / (len(found) * np.bincount(places, of_rows)), strict=True))
     classes = 1 if targets.dtype == np.bool_ else len(found)
     np.empty(2 * features.shape[1] * classes + 2 * features.nnz)  # what liblinear takes, which does not look whether it got it
-    machine = LinearSVC(C=c, class_weight=None if weights == "none" else weights, random_state=seed)
+    machine = LinearSVC(C=c, class_weight=None if weights == "none" else weights, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what a thousand passes give is as good a classifier
         warnings.filterwarnings(

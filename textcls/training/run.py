@@ -14,8 +14,9 @@ from typing import Any, TextIO
 from textcls.artifact import RECORD, Artifact, check_gives_way, read_artifact, write_files
 from textcls.config import Config
 from textcls.data import Rows, Splits, load_splits
-from textcls.errors import InputError, MissingPackageError, TrainingError
+from textcls.errors import InputError, TrainingError
 from textcls.files import remove_torn, replacing, replacing_folder, write_text
+from textcls.training.board import Board
 from textcls.training.card import model_card
 from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import joined
@@ -238,6 +239,7 @@ def _write(fitted: Fitted, splits: Splits, log: _RunLog, results: Results, tell:
         report = metrics["test" if "test" in metrics else "validation"]
         for note in draw_predictions(results, probabilities, targets, report, artifact.thresholds):
             tell(note)
+    log.board.outcome(artifact.config, metrics)
     return Run(log.folder, artifact, metrics, fitted.stopped)
 
 
@@ -284,9 +286,8 @@ class _RunLog:
         self._before, self._force = before, force
         self._config, self._splits, self._stack = config, splits, stack
         self._file: TextIO | None = None
-        self._board: Any = None
         self._waiting: list[Note] = []
-        self._board_writer = _tensorboard() if config.training.tensorboard else None
+        self.board = Board(config.training.tensorboard)
 
     @property
     def begun(self) -> bool:
@@ -313,7 +314,7 @@ class _RunLog:
             figures = {"validation_" + k if k.endswith("loss") else k: v for k, v in event.metrics.items()}
             row = {k: v for k, v in asdict(event).items() if k != "metrics"} | figures
             self.history.append(row | {"validation_loss": figures.get("validation_log_loss")})
-            self._scalars(row)
+            self.board.scalars(row)
         else:
             row = asdict(event)
         try:
@@ -348,17 +349,10 @@ class _RunLog:
                 clear(self.folder)
             write_text(self.folder / "config.yaml", self._config.to_yaml())
             _write_split_record(self.folder / "splits.json", self._splits)
-            if self._board_writer is not None:
-                self._board = self._board_writer(str(self.folder / "tensorboard"))
-                self._stack.callback(self._board.close)
+            self.board.open(self.folder / "tensorboard", self._stack)
             return self._stack.enter_context(_open_log(self.folder / "log.jsonl", self._before))
         except OSError as error:
             raise InputError(f"{self.folder}: the run folder cannot be written: {error.strerror}") from error
-
-    def _scalars(self, row: dict[str, Any]) -> None:
-        for name, value in row.items() if self._board else ():
-            if isinstance(value, float):
-                self._board.add_scalar(name, value, row["epoch"])
 
 
 def _open_log(path: Path, before: dict[str, Any] | None) -> TextIO:
@@ -369,14 +363,6 @@ def _open_log(path: Path, before: dict[str, Any] | None) -> TextIO:
     file.truncate(min(before["bytes"], path.stat().st_size))
     file.seek(0, os.SEEK_END)
     return file
-
-
-def _tensorboard() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingPackageError("training.tensorboard needs TensorBoard: pip install 'textcls[tensorboard]'") from error
-    return SummaryWriter
 
 
 def _write_split_record(path: Path, splits: Splits) -> None:

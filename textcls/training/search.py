@@ -52,6 +52,7 @@ class Search:
         config: Its settings, as `best.yaml` has them: `text.vectors` names what `auto` found.
         searched: The settings that were tried out, by dotted name.
         interrupted: Whether Ctrl-C or SIGTERM ended it before its time.
+        signal: The number of the one that did; 0 where none did.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class Search:
     config: Config
     searched: tuple[str, ...]
     interrupted: bool
+    signal: int = 0
 
 
 class Budget:
@@ -151,7 +153,8 @@ def tune(
         for note in splits.notes:
             report(Note(note))
         found = len(study.trials)  # and epochs that ended: before the first there is nothing to keep
-        budget.pressed = stack.enter_context(interruptible(lambda: found > 0, (signal.SIGINT, signal.SIGTERM)))
+        pressed = stack.enter_context(interruptible(lambda: found > 0, (signal.SIGINT, signal.SIGTERM)))
+        budget.pressed = pressed
         for event in stack.enter_context(closing(trials(config, splits, study, budget))):
             found += isinstance(event, EpochEnd)
             report(event)
@@ -172,7 +175,7 @@ def tune(
         for told in drawn(results, PICTURE, lambda path: plot_search(rows, metric, kinds, path)):
             report(told)
         results.check()
-        return Search(folder, study.trials, best, study.settings(best), tuple(study.space), budget.pressed())
+        return Search(folder, study.trials, best, study.settings(best), tuple(study.space), pressed(), pressed.number)
 
 
 def trials(config: Config, splits: Splits, study: Study, budget: Budget) -> Generator[SearchEvent, None, None]:
