@@ -73,7 +73,8 @@ def training_loop(
         optimizer = Optimizer(network, settings)
     state = TrainingState(network, optimizer, order, loss=torch.zeros((), device=weights.device))
     checkpoints = checkpoints or Checkpoints()
-    checkpoints.restore(state)
+    choosing = kept_epoch(settings, validation) == "best"
+    checkpoints.restore(state, settings, train.encoded.lengths, choosing=choosing)
     failure = None
     if validation is not None and settings.keep == "auto" and kept_epoch(settings, validation) == "last":
         few = f"{len(validation.encoded):,} validation rows are" if len(validation.encoded) > 1 else "one validation row is"
@@ -137,6 +138,7 @@ def _epochs(
                 left = clock.seconds / done * (1 - done)
                 yield Progress(state.epoch, settings.epochs, state.step, steps, mean, clock.tokens_per_second(), left)
                 if stopping or checkpoints.due():
+                    _check_finite(state)
                     checkpoints.save(state)
             if stopping:
                 break
@@ -144,8 +146,7 @@ def _epochs(
         speed, seconds = clock.end_epoch()
         metrics: dict[str, Any] = {}
         with state.optimizer.averaged():
-            if not all(bool(tensor.isfinite().all()) for tensor in state.network.parameters()):
-                raise _diverged("the weights are no longer finite numbers", state)  # in a step after the last look at the loss
+            _check_finite(state)
             if validation is not None and world.first:
                 metrics = validation_metrics(state.network, validation)
             better = world.agreed(state.is_better(standing(metrics, settings.metric) if choosing else None))
@@ -172,6 +173,16 @@ def kept_epoch(settings: TrainingSettings, validation: LabelledSplit | None) -> 
     if settings.keep == "auto":
         return "best" if len(validation.encoded) >= _ENOUGH_TO_CHOOSE else "last"
     return settings.keep
+
+
+def _check_finite(state: TrainingState) -> None:
+    """Make sure that the weights are numbers to go on from: a step comes after the look at its loss.
+
+    Raises:
+        TrainingError: They are not.
+    """
+    if not all(bool(tensor.isfinite().all()) for tensor in state.network.parameters()):
+        raise _diverged("the weights are no longer finite numbers", state)
 
 
 def _diverged(what: str, state: TrainingState) -> TrainingError:

@@ -105,7 +105,7 @@ def train(
                 log.write(event)
                 report(event)
 
-        notes = [*(["going on from the last checkpoint"] if resume else []), *([_RESTARTS] if restart else []), *splits.notes]
+        notes = [*(_going_on(checkpoints) if resume else []), *([_RESTARTS] if restart else []), *splits.notes]
         if started is not None and _knows_held_out_rows(started, splits, config):
             notes.append(
                 "the model that training starts from learned from these files: some rows held out now may be known to it"
@@ -180,6 +180,12 @@ def _resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
         model = shlex.quote(str(folder / "model"))
         raise InputError(f"{folder}: training is finished, there is nothing to resume; --from {model} starts from its model")
     return checkpoints.resume()
+
+
+def _going_on(checkpoints: Checkpoints) -> list[str]:
+    """Say from which checkpoint a run goes on."""
+    passed_over = [f"{CHECKPOINTS}/{path.name} is damaged: going on from the one before it" for path in checkpoints.damaged]
+    return passed_over or ["going on from the last checkpoint"]
 
 
 def lasting(config: Config) -> dict[str, Any]:
