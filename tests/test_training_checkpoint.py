@@ -21,7 +21,7 @@ import torch
 from textcls.artifact import read_artifact
 from textcls.config import Config
 from textcls.errors import InputError, TextclsError, TrainingError
-from textcls.training import EpochEnd, Event, Note, Progress, clock, loop, optimizer, train
+from textcls.training import EpochEnd, Event, Note, Progress, clock, loop, optimizer, run, train
 from textcls.training.checkpoint_file import write_checkpoint
 
 WORDS = tuple(f"word{number}" for number in range(30))
@@ -357,12 +357,11 @@ def test_without_a_whole_checkpoint_nothing_is_removed(data: Path, tmp_path: Pat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_log_on_a_full_disk_is_one_line(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
+def test_a_log_on_a_full_disk_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KilledError):
         train(config(data), tmp_path / "run", report=killed_at(2))
-    (tmp_path / "run" / "log.jsonl").unlink()
-    (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
+    real = run._open_log
+    monkeypatch.setattr(run, "_open_log", lambda *_: real(Path("/dev/full"), None))
     with pytest.raises(TrainingError, match=r"log.jsonl: cannot be written: No space left on device"):
         train(config(data), tmp_path / "run", resume=True)
 

@@ -1,4 +1,4 @@
-"""The folder of a run: one process at a time."""
+"""The folder of a run: one process at a time, and nothing outside of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from textcls.config import Config
 from textcls.errors import InputError
 from textcls.training import Event, Progress, train
-from textcls.training.folder import held
+from textcls.training.folder import WRITTEN, check_links, held
 
 OPTIONS: tuple[dict[str, Any], ...] = ({}, {"force": True}, {"resume": True})
 needs_locks = pytest.mark.skipif(os.name != "posix", reason="such locks are POSIX's")
@@ -141,3 +141,62 @@ def test_a_second_run_into_a_folder_is_refused_while_the_first_trains(
     train(config, tmp_path / "run", report=report)
     assert len(refusals) == 1
     assert (tmp_path / "run" / "model" / "labels.json").is_file()
+
+
+# --- nothing outside of it
+
+
+def contents(folder: Path) -> dict[Path, Any]:
+    return {path: path.is_symlink() or (path.is_file() and path.read_bytes()) for path in folder.rglob("*")}
+
+
+PLACES = [
+    *WRITTEN,
+    *("checkpoints/000001-000000001.pt", "checkpoints/other", "tensorboard/events.out.tfevents.1", "tensorboard/other"),
+    *(".model.0123abcd.old", ".log.jsonl.0123abcd.part.jsonl", "checkpoints/.x.pt.0123abcd.part.pt"),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_link_in_a_run_folder_is_refused_before_anything_is_written(place: str, config: Config, tmp_path: Path) -> None:
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    (outside / "checkpoints").mkdir(parents=True)
+    (outside / "file").write_text("mine")
+    (outside / "000001-000000001.pt").write_text("mine")
+    (run / place).parent.mkdir(parents=True)
+    for target in (outside, outside / "file", outside / "nothing"):
+        (run / place).symlink_to(target)
+        before = contents(tmp_path)
+        for options in OPTIONS:
+            with pytest.raises(InputError) as caught:
+                train(config, run, **options)
+            assert str(caught.value) == (
+                f"{run / place}: is a symbolic link: what is written there would land elsewhere; remove it, or name another --run"
+            )
+            assert contents(tmp_path) == before
+        (run / place).unlink()
+
+
+def test_links_elsewhere_are_left_alone(config: Config, tmp_path: Path) -> None:
+    """The run folder itself may be one, and what a user keeps in it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "real")
+    (tmp_path / "run" / "data").symlink_to(tmp_path)
+    check_links(tmp_path / "run", WRITTEN)
+    train(config, tmp_path / "run", force=True)
+    assert (tmp_path / "real" / "model" / "labels.json").is_file()
+    assert (tmp_path / "run").is_symlink()
+    assert (tmp_path / "real" / "data").is_symlink()
+
+
+def test_a_link_that_appears_while_the_data_are_read_is_refused(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "mine").write_text("mine")
+
+    def report(_event: Event) -> None:
+        if not (tmp_path / "run" / "log.jsonl").is_symlink():
+            (tmp_path / "run" / "log.jsonl").symlink_to(tmp_path / "mine")
+
+    with pytest.raises(InputError, match=r"log\.jsonl: is a symbolic link"):
+        train(config, tmp_path / "run", force=True, report=report)
+    assert (tmp_path / "mine").read_text() == "mine"

@@ -360,6 +360,17 @@ def test_a_second_search_in_a_folder_is_refused(options: dict[str, Any], data: P
     assert list(tmp_path.iterdir()) == []  # and what was made for it is gone
 
 
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_link_in_the_folder_of_a_search_is_refused(name: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "mine")
+    for options in OPTIONS:
+        with pytest.raises(InputError, match=rf"run/{name}: is a symbolic link: .*; remove it, or name another --run"):
+            tune(config(data), tmp_path / "run", SOON, search=QUICK, **options)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def stub(draw: random.Random) -> Callable[..., Generator[Event, None, Any]]:
     """A trainer whose figures are drawn, and which fails now and then."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,29 @@ def _holder(descriptor: int) -> str:
             if (kind, where) == ("FLOCK", place) and int(process) > 0:  # 0 and -1 are of another container
                 return f"process {process}"
     return "another process"
+
+
+def check_links(folder: Path, names: Collection[str]) -> None:
+    """Refuse a folder with links in the places that are written: files would be changed and removed elsewhere.
+
+    The folder itself may be one.
+
+    Args:
+        folder: The folder.
+        names: Of what is written in it.
+
+    Raises:
+        InputError: There is one, also among what a process that was killed left, or in a folder of checkpoints.
+    """
+    if not folder.is_dir():
+        return
+    places = [path for path in folder.iterdir() if path.name in names or is_torn(path)]
+    inner = [path for name in (CHECKPOINTS, TENSORBOARD) if name in names for path in (folder / name).glob("*")]
+    for path in (*places, *inner):
+        if path.is_symlink():
+            raise InputError(
+                f"{path}: is a symbolic link: what is written there would land elsewhere; remove it, or name another --run"
+            )
 
 
 def check_new(folder: Path, config: Config, start_from: str | Path | None, force: bool) -> None:

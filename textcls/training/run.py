@@ -23,7 +23,9 @@ from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fi
 from textcls.training.folder import (
     CHECKPOINTS,
     TENSORBOARD,
+    WRITTEN,
     check_folder,
+    check_links,
     check_new,
     clear,
     going_on,
@@ -88,6 +90,7 @@ def train(
     """
     folder = Path(folder)
     with joined() as world, ExitStack() as stack:
+        check_links(folder, WRITTEN)
         if world.first:
             stack.enter_context(held(folder, make=not resume))
         restart = resume and only_begun(folder)
@@ -338,8 +341,9 @@ class _RunLog:
 
     def _start(self) -> TextIO:
         try:
+            check_links(self.folder, WRITTEN)  # once more: reading the data may have taken an hour
             if self._before is None:
-                check_folder(self.folder, self._force)  # once more: reading the data may have taken an hour
+                check_folder(self.folder, self._force)
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_torn(self.folder)
             if self._before is None:
