@@ -21,7 +21,8 @@ import torch
 from textcls.artifact import read_artifact
 from textcls.config import Config
 from textcls.errors import InputError, TextclsError, TrainingError
-from textcls.training import EpochEnd, Event, Note, Progress, clock, optimizer, train
+from textcls.training import EpochEnd, Event, Note, Progress, clock, optimizer, run, train
+from textcls.training.checkpoint_file import write_checkpoint
 from textcls.training.step import Step
 
 WORDS = tuple(f"word{number}" for number in range(30))
@@ -92,6 +93,7 @@ CASES: dict[str, dict[str, Any]] = {
     "gru": {"model.cell": "gru", "model.layers": 2, "training.average": 0},
     "two threads": {"training.threads": 2, "training.patience": 1, "training.epochs": 6},
     "frozen": {"training.freeze_embeddings": True, "data.validation_share": 0.0},
+    "epochs of other lengths": {"training.batch_tokens": 20, "training.epoch_steps": 20, "training.keep": "best"},
 }
 
 
@@ -126,6 +128,44 @@ def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(data: Path, tmp_
     assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
     assert not (tmp_path / "run" / "checkpoints").exists()  # the run is over
     assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_damaged_byte_changes_no_weight_and_is_told(data: Path, tmp_path: Path) -> None:
+    train(config(data), tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(config(data), tmp_path / "run", report=killed_at(6))
+    last = max((tmp_path / "run" / "checkpoints").iterdir())
+    with last.open("rb") as file:
+        file.readline()
+        weights = torch.load(file, weights_only=True)["state"]["network"]["classifier.weight"].numpy().tobytes()
+    changed = last.read_bytes().replace(weights, bytes([weights[0] ^ 1]) + weights[1:])
+    assert changed != last.read_bytes()
+    last.write_bytes(changed)
+    events: list[Event] = []
+    train(config(data), tmp_path / "run", resume=True, report=events.append)
+    assert events[0] == Note("checkpoints/000001-000000005.pt is damaged: going on from the one before it")
+    assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
+
+
+def test_a_checkpoint_with_other_content_is_one_line_and_nothing_is_written(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(config(data), tmp_path / "run", report=killed_at(6))
+    last = max((tmp_path / "run" / "checkpoints").iterdir())
+    with last.open("rb") as file:
+        file.readline()
+        content = torch.load(file, weights_only=True)
+    for name, said in (("network", r"network.embedding.weight is not float32 \[\d+, 4\]"), ("plain", "step")):
+        state = dict(content["state"])
+        if name == "network":
+            state[name] = {key: tensor.double() for key, tensor in state[name].items()}
+        else:
+            state[name] = json.dumps(json.loads(state[name]) | {"step": 10**9})
+        write_checkpoint(last, {**content, "state": state})
+        before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+        with pytest.raises(InputError, match=rf"000005.pt: is no checkpoint of this run: .*{said}.*; remove it") as caught:
+            train(config(data), tmp_path / "run", resume=True)
+        assert "\n" not in str(caught.value)
+        assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("left", ["all but the checkpoint", "half a checkpoint", "half the settings"])
@@ -171,6 +211,20 @@ def test_checkpoints_execute_nothing(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no checkpoint to go on from; train anew, with --force"):
         train(config(data), tmp_path / "run", resume=True)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_run_killed_behind_an_early_end_goes_on(data: Path, tmp_path: Path) -> None:
+    settings = config(data, **{"training.keep": "best", "training.patience": 1, "training.epochs": 30})
+    train(settings, tmp_path / "whole")
+
+    def report(event: Event) -> None:
+        if isinstance(event, Note) and event.text.startswith("stopped after epoch"):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(settings, tmp_path / "run", report=report)
+    train(settings, tmp_path / "run", resume=True)
+    assert model_of(tmp_path / "run") == model_of(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -331,12 +385,11 @@ def test_without_a_whole_checkpoint_nothing_is_removed(data: Path, tmp_path: Pat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_log_on_a_full_disk_is_one_line(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
+def test_a_log_on_a_full_disk_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KilledError):
         train(config(data), tmp_path / "run", report=killed_at(2))
-    (tmp_path / "run" / "log.jsonl").unlink()
-    (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
+    real = run._open_log
+    monkeypatch.setattr(run, "_open_log", lambda *_: real(Path("/dev/full"), None))
     with pytest.raises(TrainingError, match=r"log.jsonl: cannot be written: No space left on device"):
         train(config(data), tmp_path / "run", resume=True)
 

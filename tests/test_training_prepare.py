@@ -13,9 +13,11 @@ import pytest
 from textcls.artifact import Artifact, read_artifact
 from textcls.config import Config
 from textcls.data import Rows
-from textcls.errors import TextclsError
+from textcls.errors import ConfigError, TextclsError
 from textcls.text import vector_names
 from textcls.training import Event, Note, Progress, clock, fit, train
+from textcls.training.checkpoint import Checkpoints
+from textcls.training.prepare import vectors_as_before
 
 NAME = "glove.6B.50d"
 LOADED = "vectors: glove.6B.50d, 3 dimensions, cover "
@@ -222,6 +224,15 @@ class TestResumed:
         usual.write_text(KNOWN)
         run("run", resume=True)
         assert len({read_artifact(tmp_path / name / "model").fingerprint for name in ("whole", "run")}) == 1
+
+    def test_a_checkpoint_names_no_others_to_fetch(self, usual: Path) -> None:
+        checkpoints = Checkpoints()
+        checkpoints.settled("text.vectors", {"name": "glove.840B.300d", "sha256": None})
+        checkpoints.resumed = True
+        with pytest.raises(
+            ConfigError, match=r"began with the vectors 'glove\.840B\.300d', which text\.vectors auto found and"
+        ):
+            vectors_as_before(config(**{"text.vectors": "auto"}), checkpoints)
 
     def test_of_settings_that_agree(self, usual: Path, tmp_path: Path, run: Callable[..., list[str]]) -> None:
         usual.unlink()

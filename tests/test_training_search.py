@@ -46,6 +46,7 @@ from textcls.training.study import Study
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
 
 FILES = {"best.yaml", "trials.csv", "search.png", "trials.db"}
+OPTIONS: tuple[dict[str, Any], ...] = ({}, {"force": True}, {"resume": True})
 SOON = 0.06  # minutes
 
 
@@ -340,6 +341,35 @@ def test_vectors_that_auto_found_are_named_in_the_best_settings(
     monkeypatch.setattr("textcls.training.prepare.on_this_machine", lambda: None)
     with pytest.raises(InputError, match=r'cannot be resumed, for text.vectors was {"name": "glove.6B.50d".*, is null'):
         counted(monkeypatch, given, tmp_path / "run", 1, search=QUICK, resume=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such locks are POSIX's")
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_second_search_in_a_folder_is_refused(options: dict[str, Any], data: Path, tmp_path: Path) -> None:
+    refusals: list[InputError] = []
+
+    def report(_event: SearchEvent) -> None:
+        if not refusals:
+            with pytest.raises(InputError, match=r"run: .*process.* is at work in it; wait for its end") as caught:
+                tune(config(data), tmp_path / "run", SOON, search=QUICK, **options)
+            refusals.append(caught.value)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(config(data), tmp_path / "run", SOON, search=QUICK, report=report)
+    assert len(refusals) == 1
+    assert list(tmp_path.iterdir()) == []  # and what was made for it is gone
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_link_in_the_folder_of_a_search_is_refused(name: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "mine")
+    for options in OPTIONS:
+        with pytest.raises(InputError, match=rf"run/{name}: is a symbolic link: .*; remove it, or name another --run"):
+            tune(config(data), tmp_path / "run", SOON, search=QUICK, **options)
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def stub(draw: random.Random) -> Callable[..., Generator[Event, None, Any]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,24 @@ from torch import Tensor
 
 from textcls.config import TrainingSettings
 from textcls.errors import InputError, TrainingError, differences
-from textcls.files import remove_torn, replacing
+from textcls.files import remove_torn
 from textcls.model import Network
 from textcls.training.batches import shuffled_batches
+from textcls.training.checkpoint_checks import (
+    OddError,
+    check,
+    check_about,
+    check_generator,
+    check_like,
+    check_plain,
+    check_record,
+    check_standing,
+    tree_of,
+)
+from textcls.training.checkpoint_file import INSTEAD, read_checkpoint, write_checkpoint
 from textcls.training.clock import Clock
-from textcls.training.failures import memory_for
 from textcls.training.optimizer import Optimizer
 
-_VERSION = 2
 _KEPT = 2  # should the last one be damaged, there is one before it
 
 
@@ -97,7 +105,7 @@ class TrainingState:
         }
         return {
             "plain": json.dumps(plain),
-            "network": self.network.state_dict(),
+            "network": dict(self.network.state_dict()),
             "optimizer": self.optimizer.state(),
             "loss": self.loss,
             "best_weights": self.best_weights,
@@ -105,8 +113,38 @@ class TrainingState:
             "cuda": torch.cuda.get_rng_state(self.loss.device) if self.loss.device.type == "cuda" else None,
         }
 
+    def check(
+        self, saved: Mapping[str, Any], settings: TrainingSettings, lengths: NDArray[np.int64], *, choosing: bool
+    ) -> None:
+        """Check, before anything changes, whether a run like this one can stand where a checkpoint says; `plain` has its form.
+
+        Args:
+            saved: What `to_dict` of another state gave, read from a file.
+            settings: Of the run.
+            lengths: Tokens of each training row, int64 [n].
+            choosing: Whether validation chooses the best epoch.
+
+        Raises:
+            OddError: It cannot.
+        """
+        plain, own = json.loads(saved["plain"]), self.to_dict()
+        check(saved.keys() == own.keys(), "its parts are not the usual ones")
+        own["best_weights"] = own["network"] if plain["epoch"] > 1 else {}
+        for name in ("network", "best_weights", "optimizer", "loss"):
+            check_like(saved[name], own[name], name)
+        optimizer = saved["optimizer"]
+        steps, table = optimizer["steps"], optimizer["table"]
+        check(optimizer["rate"] <= settings.learning_rate, "optimizer.rate is more than training.learning_rate")
+        if table is not None:
+            check(table["steps"] == steps, "optimizer.table.steps differs from optimizer.steps")
+            check(int(table["last"].max()) <= steps, "optimizer.table.last is behind the last step")
+        check_standing(plain, steps, self.order.bit_generator.state, settings, lengths, choosing=choosing)
+        check_generator(saved["torch"], torch.device("cpu"), "torch")
+        if self.loss.device.type == "cuda" and saved["cuda"] is not None:
+            check_generator(saved["cuda"], self.loss.device, "cuda")
+
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Stand where `to_dict` stood."""
+        """Stand where `to_dict` stood; what is no state of a run like this one `check` tells."""
         plain, device = json.loads(saved["plain"]), self.loss.device
         self.network.load_state_dict(saved["network"])
         self.optimizer.restore(saved["optimizer"])
@@ -133,43 +171,69 @@ class Checkpoints:
 
     Attributes:
         resumed: Whether the run goes on from a checkpoint.
+        damaged: Those that were passed over for it.
         record: Gives what the run's log wants back when it goes on, as JSON takes it.
     """
 
     def __init__(self, folder: Path | None = None, minutes: float = 0.0, *, writes: bool = True) -> None:
         self.folder = folder
         self.resumed = False
+        self.damaged: list[Path] = []
         self.record: Callable[[], dict[str, Any]] = dict
         self._minutes = minutes
         self._writes = writes and folder is not None
+        self._path = Path()  # of the checkpoint that the run goes on from
         self._saved: dict[str, Any] = {}
         self._about: dict[str, Any] = {}
         self._written = time.monotonic()
 
     def resume(self) -> dict[str, Any]:
-        """Read the last whole checkpoint; what was written after it goes.
+        """Read the last whole checkpoint; what was written after it goes with the next one.
 
         Returns:
             What `record` gave then.
 
         Raises:
-            InputError: There is none, or the last one cannot be read although it may be whole.
+            InputError: There is none, or the last one cannot be read although it may be whole, or holds what no run writes.
             TrainingError: There is no memory for it.
         """
         assert self.folder is not None
         if self._writes and self.folder.is_dir():
             remove_torn(self.folder)
-        damaged = []
         for path in reversed(self._paths()):
-            saved = _read(path)
-            if saved is None:
-                damaged.append(path)
+            content = read_checkpoint(path)
+            if content is None:
+                self.damaged.append(path)
                 continue
-            for other in damaged if self._writes else ():
-                other.unlink()
-            self._saved, self._about, self.resumed = saved, json.loads(saved["about"]), True
-            return dict(json.loads(saved["record"]))
+            self._path, self.resumed = path, True
+            with self._odd():
+                return self._take(content)
         raise InputError(f"{self.folder}: holds no checkpoint to go on from; train anew, with --force over what is there")
+
+    def _take(self, content: Mapping[Any, Any]) -> dict[str, Any]:
+        """Keep what a checkpoint holds, and return what `record` gave; what depends on the network `restore` checks."""
+        check(content.keys() == {"version", "about", "record", "state"}, "its parts are not the usual ones")
+        state = content["state"]
+        check(type(state) is dict and "plain" in state, "it holds no state")
+        about, record, plain = (
+            tree_of(content["about"], "about"),
+            tree_of(content["record"], "record"),
+            tree_of(state["plain"], "plain"),
+        )
+        check_plain(plain)
+        check_about(about)
+        check_record(record, plain["epoch"])
+        check(_name(plain["epoch"], plain["step"]) == self._path.name, "epoch and step are not those of its name")
+        self._saved, self._about = state, about
+        return record
+
+    @contextmanager
+    def _odd(self) -> Iterator[None]:
+        """Say in one line that a checkpoint holds what no run writes."""
+        try:
+            yield
+        except OddError as error:
+            raise InputError(f"{self._path}: is no checkpoint of this run: {error}; {INSTEAD}") from None
 
     def expect(self, name: str, value: Any) -> None:
         """Note what the run was begun with; a resumed run must have the same.
@@ -179,7 +243,8 @@ class Checkpoints:
         """
         value = json.loads(json.dumps(value))
         if self.resumed and (odd := list(differences(self._about.get(name), value, name))):
-            raise InputError(f"{_run_of(self.folder)}: cannot be resumed, for {'; '.join(odd[:3])}; put it back, or train anew")
+            told = "; ".join(odd[:3]).replace("\n", "\\n")
+            raise InputError(f"{_run_of(self.folder)}: cannot be resumed, for {told}; put it back, or train anew")
         self._about[name] = value
 
     def noted(self, name: str) -> Any:
@@ -190,10 +255,23 @@ class Checkpoints:
         """Return what this machine settles, such as its number of threads, or for a resumed run what the first one settled."""
         return self._about.setdefault(name, value)
 
-    def restore(self, state: TrainingState) -> None:
-        """Put a state where the checkpoint stood, if the run goes on from one."""
+    def restore(self, state: TrainingState, settings: TrainingSettings, lengths: NDArray[np.int64], *, choosing: bool) -> None:
+        """Put a state where the checkpoint stood, if the run goes on from one.
+
+        Args:
+            state: At the start of the run.
+            settings: Of the run.
+            lengths: Tokens of each training row, int64 [n].
+            choosing: Whether validation chooses the best epoch.
+
+        Raises:
+            InputError: The checkpoint holds what this run does not write; the state is as it was.
+        """
         if self.resumed:
-            state.restore(self._saved.pop("state"))
+            saved, self._saved = self._saved, {}
+            with self._odd():
+                state.check(saved, settings, lengths, choosing=choosing)
+            state.restore(saved)
 
     def due(self) -> bool:
         """Whether the last one is old enough for another, within an epoch."""
@@ -207,14 +285,12 @@ class Checkpoints:
         """
         if not self._writes or self.folder is None:
             return
-        content = {"version": _VERSION, "about": json.dumps(self._about), "record": json.dumps(self.record())}
+        content = {"about": json.dumps(self._about), "record": json.dumps(self.record()), "state": state.to_dict()}
         try:
             self.folder.mkdir(exist_ok=True)
-            with replacing(self.folder / f"{state.epoch:06}-{state.step:09}.pt") as neighbour, neighbour.open("wb") as file:
-                torch.save(content | {"state": state.to_dict()}, file)
-                file.flush()
-                os.fsync(file.fileno())  # or a machine that dies could leave the new name with nothing behind it
-            for old in self._paths()[:-_KEPT]:
+            write_checkpoint(new := self.folder / _name(state.epoch, state.step), content)
+            damaged, self.damaged = [path for path in self.damaged if path != new], []
+            for old in (*damaged, *[path for path in self._paths() if path not in damaged][:-_KEPT]):
                 old.unlink(missing_ok=True)
         except (OSError, RuntimeError) as error:
             told = error if isinstance(error, OSError) else error.__context__  # torch's own error hides the file's
@@ -239,28 +315,8 @@ class Checkpoints:
         return sorted(self.folder.glob("[0-9]*-[0-9]*.pt")) if self.folder is not None else []
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Read a checkpoint; None where it is damaged.
-
-    Raises:
-        InputError: Another version of textcls wrote it, or the system does not let it be read.
-        TrainingError: There is no memory for it.
-    """
-    try:
-        with memory_for(f"the checkpoint {path}", "close other programs, then --resume again"):
-            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        version = saved["version"]
-    except TrainingError:
-        raise
-    except OSError as error:
-        if error.errno == errno.EINVAL:  # in a file that was cut short torch looks before its start
-            return None
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception:  # torch raises whatever the damage leads it to
-        return None
-    if version != _VERSION:
-        raise InputError(f"{path}: is a checkpoint of format {version}; this textcls goes on from format {_VERSION} alone")
-    return saved
+def _name(epoch: int, step: int) -> str:
+    return f"{epoch:06}-{step:09}.pt"
 
 
 def _run_of(folder: Path | None) -> Path | str:

@@ -74,8 +74,9 @@ def training_loop(
     step = Step(network, train, settings, context.world)
     loss = torch.zeros((), device=next(network.parameters()).device)
     state = TrainingState(network, step.optimizer, np.random.default_rng(settings.seed), loss)
-    context.checkpoints.restore(state)
-    if validation is not None and settings.keep == "auto" and kept_epoch(settings, validation) == "last":
+    choosing = kept_epoch(settings, validation) == "best"
+    context.checkpoints.restore(state, settings, train.encoded.lengths, choosing=choosing)
+    if validation is not None and settings.keep == "auto" and not choosing:
         few = f"{len(validation.encoded):,} validation rows are" if len(validation.encoded) > 1 else "one validation row is"
         yield Note(f"{few} too few to choose the best epoch by: the last one is kept (training.keep)")
     failure = None
@@ -122,6 +123,7 @@ def _steps(
             left = clock.seconds / done * (1 - done)
             yield Progress(state.epoch, settings.epochs, state.step, len(batches), mean, clock.tokens_per_second(), left)
             if stopping or context.checkpoints.due():
+                _check_finite(state)
                 context.checkpoints.save(state)
         if stopping:
             return True
@@ -136,8 +138,7 @@ def _end_epoch(
     speed, seconds = state.clock.end_epoch()
     metrics: dict[str, Any] = {}
     with state.optimizer.averaged():
-        if not all(bool(tensor.isfinite().all()) for tensor in state.network.parameters()):
-            raise _diverged("the weights are no longer finite numbers", state)  # in a step after the last look at the loss
+        _check_finite(state)
         if validation is not None and world.first:
             metrics = validation_metrics(state.network, validation)
         better = world.agreed(state.is_better(standing(metrics, settings.metric) if choosing else None))
@@ -180,6 +181,16 @@ def standing(metrics: Mapping[str, Any], metric: str) -> tuple[float, float] | N
         return None
     log_loss = metrics.get("log_loss")
     return metrics[metric] * (-1 if metric in _LOWER_IS_BETTER else 1), -math.inf if log_loss is None else -log_loss
+
+
+def _check_finite(state: TrainingState) -> None:
+    """Make sure that the weights are numbers to go on from: a step comes after the look at its loss.
+
+    Raises:
+        TrainingError: They are not.
+    """
+    if not all(bool(tensor.isfinite().all()) for tensor in state.network.parameters()):
+        raise _diverged("the weights are no longer finite numbers", state)
 
 
 def _diverged(what: str, state: TrainingState) -> TrainingError:

@@ -16,6 +16,7 @@ from textcls.text import PAD
 
 _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # AdamW's usual ones
 _BLOCK = 65_536  # rows worked on at once, where all of them are
+_MOST_STEPS = 2**24  # where AdamW's own count, a float, stands still
 _TINY = 1e-30  # where shares that shrink in each step stop: sums no longer feel them, and smaller floats are slow
 
 
@@ -48,6 +49,9 @@ class Optimizer:
             {"params": [p for p in self._weights if p.dim() == 1], "weight_decay": 0.0},
         ]
         self._adamw = torch.optim.AdamW(groups, lr=self.rate, betas=(_BETA1, _BETA2), eps=_EPS, fused=True)
+        for weight in self._weights:  # as AdamW does before its first step: there from the start for `state` and `restore`
+            moments = {"exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
+            self._adamw.state[weight] = {"step": torch.zeros((), dtype=torch.float32, device=weight.device), **moments}
 
     def vectors(self, types: Tensor) -> Tensor:
         """Return the vectors of some tokens as the next step's leaf, (types, embedding); a step learns them if they ask for it.
@@ -98,18 +102,27 @@ class Optimizer:
             self._swap()
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
-        table = None if self.table is None else self.table.state()
-        adamw = self._adamw.state_dict()
-        return {"steps": self.steps, "rate": self.rate, "adamw": adamw, "average": self._average, "table": table}
+        """Return what a checkpoint keeps: numbers, and tensors whose names and shapes do not change."""
+        moments = [self._adamw.state[weight] for weight in self._weights]
+        return {
+            "steps": self.steps,
+            "rate": self.rate,
+            "momentum": [one["exp_avg"] for one in moments],
+            "squared": [one["exp_avg_sq"] for one in moments],
+            "average": self._average,
+            "table": None if self.table is None else self.table.state(),
+        }
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave; the network's weights are restored with the network."""
         self.steps, self.rate = state["steps"], state["rate"]
-        self._adamw.load_state_dict(state["adamw"])
-        for average, saved in zip(self._average, state["average"], strict=True):
-            average.copy_(saved)
+        own = self.state()
+        for name in ("momentum", "squared", "average"):
+            for tensor, saved in zip(own[name], state[name], strict=True):
+                tensor.copy_(saved)
+        for weight in self._weights:
+            self._adamw.state[weight]["step"].fill_(min(self.steps, _MOST_STEPS))
         if self.table is not None:
             self.table.restore(state["table"])
 

@@ -137,10 +137,10 @@ def vectors_as_before(config: Config, checkpoints: Checkpoints) -> Config:
     if config.text.vectors != "auto" or not checkpoints.resumed:
         return config
     origin = checkpoints.noted("text.vectors")
-    if origin and on_this_machine() is None:
+    if origin and on_this_machine() != origin["name"]:
         raise ConfigError(
-            f"the run began with the vectors {origin['name']}, which text.vectors auto found and does not find now: put them back, "
-            "or train anew without --resume"
+            f"the run began with the vectors {quoted(origin['name'])}, which text.vectors auto found and does not find now: "
+            "put them back, or train anew without --resume"
         )
     text = {"vectors": origin["name"]} if origin else {"vectors": None}
     return config.model_copy(update={"text": config.text.model_copy(update=text)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,19 @@ from textcls.training.checkpoint import Checkpoints
 from textcls.training.distributed import joined
 from textcls.training.events import EpochEnd, Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
-from textcls.training.folder import CHECKPOINTS, WRITTEN, check_folder, check_spares, clear, files_read, only_begun
+from textcls.training.folder import (
+    CHECKPOINTS,
+    TENSORBOARD,
+    WRITTEN,
+    check_folder,
+    check_links,
+    check_new,
+    clear,
+    going_on,
+    held,
+    only_begun,
+    resumed,
+)
 from textcls.training.interrupt import interruptible
 from textcls.training.loop import Context
 from textcls.training.pictures import FILES, draw_curves, draw_predictions
@@ -75,22 +86,21 @@ def train(
         report: Called with each event: notes, progress, the end of each epoch.
 
     Raises:
-        InputError: Settings, data or folder cannot be used; nothing was written. Or something appeared in the place of a result
-            while this was at work (`textcls.files.AppearedError`): the result is kept beside it.
+        InputError: Settings, data or folder cannot be used, for example as another process is at work in it; nothing was written. Or
+            something appeared in the place of a result meanwhile (`textcls.files.AppearedError`): the result is kept beside it.
         TrainingError: The loss is no longer a finite number, or memory or disk is full; the best model so far was written.
     """
     folder = Path(folder)
     with joined() as world, ExitStack() as stack:
+        check_links(folder, WRITTEN)
+        if world.first:
+            stack.enter_context(held(folder, make=not resume))
         restart = resume and only_begun(folder)
         resume, force = resume and not restart, force or restart
         if world.first and not resume:
-            check_folder(folder, force)
-            check_gives_way(folder / "model")
-            check_spares(folder, WRITTEN, files_read(config))
-            if start_from is not None and Path(start_from).resolve().is_relative_to((folder / "model").resolve()):
-                raise InputError(f"{start_from}: would be written over by the model of this run; name another --run")
+            check_new(folder, config, start_from, force)
         checkpoints = Checkpoints(folder / CHECKPOINTS, config.training.checkpoint_minutes, writes=world.first)
-        before = _resumed(folder, checkpoints) if resume else None
+        before = resumed(folder, checkpoints) if resume else None
         results = Results(folder, RESULTS, force=force)
         checkpoints.expect("settings", lasting(config))
         started = None if start_from is None else read_artifact(start_from)
@@ -107,7 +117,7 @@ def train(
                 log.write(event)
                 report(event)
 
-        notes = [*(["going on from the last checkpoint"] if resume else []), *([_RESTARTS] if restart else []), *splits.notes]
+        notes = [*(going_on(checkpoints) if resume else []), *([_RESTARTS] if restart else []), *splits.notes]
         if started is not None and _knows_held_out_rows(started, splits, config):
             notes.append(
                 "the model that training starts from learned from these files: some rows held out now may be known to it"
@@ -170,16 +180,6 @@ def _knows_held_out_rows(started: Artifact, splits: Splits, config: Config) -> b
         for name in ("split_seed", "validation_share", "test_share")
     )
     return bool(splits.cut) and not same_cut and bool(learned & {file.get("sha256") for file in splits.files["train"]})
-
-
-def _resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
-    """Return what the log left in the last checkpoint."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such run to resume")
-    if (folder / "metrics.json").is_file() and not (folder / CHECKPOINTS).is_dir():
-        model = shlex.quote(str(folder / "model"))
-        raise InputError(f"{folder}: training is finished, there is nothing to resume; --from {model} starts from its model")
-    return checkpoints.resume()
 
 
 def lasting(config: Config) -> dict[str, Any]:
@@ -341,15 +341,16 @@ class _RunLog:
 
     def _start(self) -> TextIO:
         try:
+            check_links(self.folder, WRITTEN)  # once more: reading the data may have taken an hour
             if self._before is None:
-                check_folder(self.folder, self._force)  # once more: reading the data may have taken an hour
+                check_folder(self.folder, self._force)
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_torn(self.folder)
             if self._before is None:
                 clear(self.folder)
             write_text(self.folder / "config.yaml", self._config.to_yaml())
             _write_split_record(self.folder / "splits.json", self._splits)
-            self.board.open(self.folder / "tensorboard", self._stack)
+            self.board.open(self.folder / TENSORBOARD, self._stack)
             return self._stack.enter_context(_open_log(self.folder / "log.jsonl", self._before))
         except OSError as error:
             raise InputError(f"{self.folder}: the run folder cannot be written: {error.strerror}") from error

@@ -22,7 +22,7 @@ from textcls.files import remove_torn, write_text
 from textcls.training.events import Ending, EpochEnd, Event, Note, SearchEvent, TrialEnd, TrialStart
 from textcls.training.finish import linear_of
 from textcls.training.fit import Fitted, TrainingStoppedError, fit
-from textcls.training.folder import check_folder, check_spares, files_read
+from textcls.training.folder import check_folder, check_links, check_spares, files_read, held
 from textcls.training.interrupt import interruptible
 from textcls.training.loop import Context
 from textcls.training.losses import class_weights
@@ -134,7 +134,14 @@ def tune(
     """
     budget, folder = Budget(minutes), Path(folder)
     space = searched(search, fixed)
-    with closing(Study(folder / STUDY, space, config, lambda: check_folder(folder, force))) as study, ExitStack() as stack:
+
+    def check() -> None:
+        check_links(folder, WRITTEN)
+        check_folder(folder, force)
+
+    with closing(Study(folder / STUDY, space, config, check)) as study, ExitStack() as stack:
+        check_links(folder, WRITTEN)
+        stack.enter_context(held(folder, make=not resume))
         if resume:
             study.resume()
             budget.before = max((end.searched for end in study.trials), default=0.0)
