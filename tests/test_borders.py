@@ -36,7 +36,8 @@ FOR_ALL = {"errors", "settings", "config", "descriptors", "files", "storage"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "settings": set(),
-    "config": set(),
+    "yaml_values": set(),
+    "config": {"yaml_values"},
     "descriptors": set(),
     "files": set(),
     "storage": set(),
