@@ -1,4 +1,4 @@
-"""Check everything: `python3 scripts/test.py`; with `--all` the slow tests and those for Node.js, a browser and Ray too.
+"""Check everything: `python3 scripts/test.py`; with `--all` the slow tests and those for Node.js, a browser, Ray and a GPU too.
 
 Makes `.venv`, then runs ruff, mypy and pytest, one after the other, all of them; the exit code is that of the first to fail.
 What stands behind `--` goes to pytest: `python3 scripts/test.py -- -k vectors`.
@@ -13,7 +13,7 @@ import sys
 
 from _venv import PROGRAMS, ROOT, call, enter_venv
 
-SPECIAL = ("slow", "node", "browser", "ray")  # the markers that only --all runs
+SPECIAL = ("slow", "node", "browser", "ray", "gpu")  # the markers that only --all runs
 # A worker for each core, of one thread: torch's own threads would only fight over the cores.
 WORKERS = ["--numprocesses", "auto", "--dist", "loadfile"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}

@@ -159,6 +159,7 @@ def test_start_from_a_trained_model(tiny_run: TinyRun) -> None:
 def test_resume_goes_on_in_the_last_run_folder_of_that_name(tiny_run: TinyRun) -> None:
     for name in ("runs/train", "runs/train-2"):
         Path(name).mkdir(parents=True)
+        Path(name, "mine.txt").write_text("mine")
     result = runner.invoke(app, ["train", str(tiny_run.train), "--resume", *QUICK])
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (

@@ -168,15 +168,15 @@ def test_a_checkpoint_with_other_content_is_one_line_and_nothing_is_written(data
         assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("left", ["all but the checkpoint", "half a checkpoint", "half the settings"])
+@pytest.mark.parametrize("left", ["nothing", "all but the checkpoint", "half a checkpoint", "half the settings"])
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(left: str, data: Path, tmp_path: Path) -> None:
     train(config(data), tmp_path / "whole")
     folder = tmp_path / "run"
-    (folder / "checkpoints").mkdir(parents=True)
+    folder.mkdir()
     if left == "half the settings":
-        (folder / "checkpoints").rmdir()
         (folder / ".config.yaml.0123abcd.part.yaml").write_bytes(b"half")
-    else:
+    elif left != "nothing":
+        (folder / "checkpoints").mkdir()
         for name in ("config.yaml", "splits.json", "log.jsonl"):
             (folder / name).write_bytes((tmp_path / "whole" / name).read_bytes()[:30])
     if left == "half a checkpoint":
@@ -299,9 +299,10 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("model_fits", [False, True])
 @pytest.mark.parametrize("moment", ["the log", "within the first epoch", "at its end"])
 def test_a_disk_that_is_full_before_the_first_checkpoint(
-    moment: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, model_fits: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the message advises leads to the model of a run that was never interrupted."""
     settings = config(data, **({"training.checkpoint_minutes": 10} if moment == "at its end" else {}))
@@ -315,12 +316,13 @@ def test_a_disk_that_is_full_before_the_first_checkpoint(
         if moment == "the log":
             patch.setattr("textcls.training.run._open_log", lambda *_: Path("/dev/full").open("w"))  # noqa: SIM115
         patch.setattr(os, "fsync", full)  # of a checkpoint
-        patch.setattr("textcls.training.run.write_files", full)  # the model of the first epoch, which is whole
-        with pytest.raises(TrainingError, match=r": No space left on device; make room, then go on with --resume$"):
+        if not model_fits:
+            patch.setattr("textcls.training.run.write_files", full)  # the model of the first epoch, which is whole
+        with pytest.raises(TrainingError, match=r": No space left on device; make room, then ") as caught:
             train(settings, folder)
-    events: list[Event] = []
-    train(settings, folder, resume=True, report=events.append)
-    assert events[0] == Note("the run that was here had no checkpoint yet: training starts from the beginning")
+    resume, force = (option in str(caught.value) for option in ("--resume", "--force"))
+    assert resume != force
+    train(settings, folder, resume=resume, force=force)
     assert model_of(folder) == model_of(tmp_path / "whole")
     assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
@@ -375,6 +377,7 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_kept(
 
 def test_without_a_whole_checkpoint_nothing_is_removed(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match=r"checkpoints: holds no checkpoint to go on from; train anew"):
         train(config(data), tmp_path / "run", resume=True)
     (tmp_path / "run" / "checkpoints").mkdir()

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-MOST_THREADS = 4096  # as Linux counts cores; of many more torch's threads do not start, which ends the process
+MOST_THREADS = 1024  # of many more torch's threads may not start, which ends the process
 MOST = (1 << 63) - 1  # 64 bits, of what counts rows, tokens, epochs; seeds too
 _WIDEST = 1 << 20  # dimensions and units: no memory holds such a network, and no size overflows
 _LARGEST = 1e38  # single precision

@@ -89,7 +89,7 @@ _Resume = Annotated[
 ]
 _Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda, cuda:1, …: a model folder with torch.")]
 _Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=4096, help="CPU threads; every core where not given.", show_default=False)
+    int | None, typer.Option(metavar="N", min=1, max=1024, help="CPU threads; every core where not given.", show_default=False)
 ]
 _Engine = Annotated[
     str, typer.Option(metavar="ENGINE", help="local, or ray: with many processes, on one machine or a Ray cluster.")

@@ -296,8 +296,9 @@ class Checkpoints:
             told = error if isinstance(error, OSError) else error.__context__  # torch's own error hides the file's
             if not isinstance(told, OSError):
                 raise
+            then = "go on with --resume" if self._paths() else "train anew, with --force"
             raise TrainingError(
-                f"{self.folder}: the checkpoint cannot be written: {told.strerror}; make room, then go on with --resume"
+                f"{self.folder}: the checkpoint cannot be written: {told.strerror}; make room, then {then}"
             ) from error
         self._written = time.monotonic()
 

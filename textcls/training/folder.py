@@ -208,10 +208,10 @@ def files_read(config: Config, *, test: bool = True) -> list[Path]:
 
 def only_begun(folder: Path) -> bool:
     """Whether a run was killed here before its first checkpoint: it can start again from the beginning, and nothing is lost."""
-    there = list(folder.iterdir()) if folder.is_dir() else []
     checkpoints = folder / CHECKPOINTS
     kept = checkpoints.is_dir() and not all(map(is_torn, checkpoints.iterdir()))
-    return bool(there) and not kept and all(is_torn(path) or path.name in _AT_THE_START for path in there)
+    there = list(folder.iterdir()) if folder.is_dir() else None
+    return there is not None and not kept and all(is_torn(path) or path.name in _AT_THE_START for path in there)
 
 
 def resumed(folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
