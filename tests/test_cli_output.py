@@ -274,7 +274,7 @@ def test_a_run_folder_that_filled_while_data_were_read_is_left_alone(
         pytest.importorskip("optuna")
 
     def appears() -> None:
-        Path("run").mkdir()
+        Path("run").mkdir(exist_ok=True)  # it is held from the start
         Path("run/config.yaml").write_text("mine")
 
     module = "textcls.training.run" if arguments.startswith("train") else "textcls.training.search"

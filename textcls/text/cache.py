@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from textcls.config import TextSettings
 from textcls.errors import ConfigError
-from textcls.files import file_sha256, from_home
+from textcls.files import file_sha256
 from textcls.text.encoding import Encoded, Encoder, encode_training
 from textcls.text.subwords import Subwords
 from textcls.text.vocabulary import Vocabulary
@@ -118,7 +118,7 @@ def cache_dir() -> Path | None:
         return None
     if named:
         try:
-            return from_home(named).absolute()
+            return Path(named).expanduser().absolute()
         except RuntimeError as error:
             raise ConfigError(f"TEXTCLS_CACHE={named}: there is no such home folder; name another folder, or off") from error
     from platformdirs import user_cache_path
