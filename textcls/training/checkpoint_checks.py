@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textcls.config import TrainingSettings
+from textcls.settings import MOST_THREADS
 from textcls.training.batches import shuffled_batches
 
 _MOST = 2**53  # steps, seconds, bytes: what a float counts up to
 _FINITE = torch.finfo(torch.float32).max
 _RANGES = {"squared": (0.0, _FINITE), "pending": (0.0, _FINITE), "last": (0, _MOST)}  # of tensors; others are finite
 _DEEPEST = 12  # brackets inside brackets; the settings have four
-_MOST_THREADS = 65_536
+_MOST_PROCESSES = 65_536
 
 
 class OddError(Exception):
@@ -60,8 +61,8 @@ def check_about(about: Mapping[str, Any]) -> None:
     Raises:
         OddError: It has not the form.
     """
-    for name in ("processes", "threads"):
-        check(name not in about or _whole(about[name], 1, _MOST_THREADS), f"about.{name} is no such number")
+    for name, most in (("processes", _MOST_PROCESSES), ("threads", MOST_THREADS)):
+        check(name not in about or _whole(about[name], 1, most), f"about.{name} is no such number")
     origin = about.get("text.vectors")
     if origin is not None:
         check(_has(origin, ("name", "sha256")) and type(origin["name"]) is str, "about.text.vectors names no vectors")

@@ -21,6 +21,7 @@ from textcls.errors import InputError, TrainingError
 from textcls.evaluation import Targets, probabilities_of
 from textcls.model import Network
 from textcls.model.device import resolve_device
+from textcls.settings import MOST_THREADS
 from textcls.text import PAD, UNK, Encoder, Vocabulary
 from textcls.text.vectors import PretrainedVectors
 from textcls.training.checkpoint import Checkpoints
@@ -136,7 +137,7 @@ def fit(
 
 
 def _threads(world: World) -> int:
-    return max(1, available_cores() // world.local_size)
+    return min(MOST_THREADS, max(1, available_cores() // world.local_size))
 
 
 def _expect(checkpoints: Checkpoints, prepared: Prepared) -> None:

@@ -240,9 +240,7 @@ class Study:
 
         study = self._opened()
         seen = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
-        seed = (
-            self.config.training.seed + len(seen)
-        ) % 2**32  # numpy's oldest generator, which Optuna draws with, takes no more
+        seed = (self.config.training.seed + len(seen)) % 2**32  # what Optuna draws with takes no more
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=_RANDOM_TRIALS, seed=seed)
