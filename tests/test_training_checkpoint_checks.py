@@ -27,7 +27,7 @@ from textcls.text import Encoded
 from textcls.training import clock
 from textcls.training.batches import LabelledSplit
 from textcls.training.checkpoint import Checkpoints, TrainingState
-from textcls.training.checkpoint_file import write_checkpoint
+from textcls.training.checkpoint_file import VERSION, write_checkpoint
 from textcls.training.events import EpochEnd
 from textcls.training.loop import Context, training_loop
 from textcls.training.optimizer import Optimizer
@@ -181,13 +181,13 @@ def test_a_damaged_one_is_passed_over(damages: int, copied: Left) -> None:
 
 
 def test_torchs_own_bytes_without_the_sum_are_a_damaged_file(copied: Left) -> None:
-    torch.save({"version": 3, **{k: v for k, v in copied.contents.items() if k != "version"}}, copied.last)
+    torch.save({"version": VERSION, **{k: v for k, v in copied.contents.items() if k != "version"}}, copied.last)
     assert outcome(copied.folder) == copied.states[0]
 
 
-@pytest.mark.parametrize(("version", "shown"), [(1, "1"), (2, "2"), (4, "4"), (10**30, "unknown"), (-1, "unknown")])
+@pytest.mark.parametrize(("version", "shown"), [(1, "1"), (3, "3"), (5, "5"), (10**30, "unknown"), (-1, "unknown")])
 def test_another_format_is_refused_in_one_line(copied: Left, version: int, shown: str) -> None:
-    message = f"{copied.last}: is a checkpoint of format {shown}; this textcls goes on from format 3 alone"
+    message = f"{copied.last}: is a checkpoint of format {shown}; this textcls goes on from format 4 alone"
     assert write_summed(copied.last, {**copied.contents, "version": version})
     assert refused(copied.folder) == message
     if version < 3:  # they had no sum

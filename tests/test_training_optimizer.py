@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from textcls.config import ModelSettings, TrainingSettings
 from textcls.model import Network
-from textcls.training.optimizer import Optimizer, TableOptimizer
+from textcls.training.loss_scale import LossScale
+from textcls.training.optimizer import Optimizer
+from textcls.training.table import DenseTable, RowTable
 
 WORDS, SIZE = 7, 3
+Gradients = tuple[list[Tensor], dict[int, Tensor]]  # of each weight of the layers; of each row of the table in use
 
 
 def tiny_network() -> Network:
@@ -30,17 +33,21 @@ def plain(**changes: Any) -> TrainingSettings:
     return TrainingSettings(**({"clip": 1e9, "average": 0.9, "learning_rate": 0.01, "weight_decay": 0.1} | changes))
 
 
-def step(optimizer: Optimizer, network: Network, used: list[int], draw: torch.Generator) -> dict[int, Tensor]:
-    """Take a step with random gradients; return those of the rows."""
-    types = torch.tensor(used)
-    vectors = optimizer.vectors(types)
-    for weight in network.parameters():
-        if weight.requires_grad:
-            weight.grad = torch.randn(weight.shape, generator=draw)
-    vectors.grad = torch.randn(vectors.shape, generator=draw)
-    gradients = dict(zip(used, vectors.grad.clone(), strict=True))
-    optimizer.step(types, vectors)
-    return gradients
+def step(optimizer: Optimizer, used: list[int], draw: torch.Generator, rate: float = 0.01) -> Gradients:
+    """Take a step with random gradients; return those of the layers, and those of the rows."""
+    layers = [torch.randn(leaf.shape, generator=draw) for leaf in optimizer.leaves() if leaf.shape != (WORDS, SIZE)]
+    rows = torch.randn(len(used), SIZE, generator=draw)
+    gradients = [*(tensor.clone() for tensor in layers), rows.clone()], dict(zip(used, rows.clone(), strict=True))
+    optimizer.begin(rate)
+    scale = 1.0 if optimizer.scale is None else float(optimizer.scale.value)
+    if isinstance(optimizer.table, DenseTable):
+        whole = torch.zeros(WORDS, SIZE).index_copy_(0, torch.tensor(used), rows)
+        whole[0] = 0  # as torch's own embedding leaves out its padding
+        optimizer.step([gradient * scale for gradient in (*layers, whole)])
+    else:
+        optimizer.vectors(torch.tensor(used))
+        optimizer.step([gradient * scale for gradient in (*layers, rows)], torch.tensor(used))
+    return gradients[0][:-1], gradients[1]
 
 
 class Dense:
@@ -55,14 +62,13 @@ class Dense:
         self.adamw = torch.optim.AdamW(groups, lr=chosen.learning_rate)
         self.limit, self.steps = chosen.average, 0
 
-    def step(self, network: Network, rows: dict[int, Tensor], rate: float) -> None:
+    def step(self, gradients: Gradients, rate: float = 0.01) -> None:
+        layers, rows = gradients
         gradient = torch.zeros(WORDS, SIZE)
         for row, own in rows.items():
             gradient[row] = own if row else 0
-        self.weights[0].grad = gradient
-        for weight, other in zip(self.weights[1:], list(network.parameters())[1:], strict=True):
-            assert other.grad is not None
-            weight.grad = other.grad.clone()
+        for weight, own in zip(self.weights, [gradient, *layers], strict=True):
+            weight.grad = own
         for group in self.adamw.param_groups:
             group["lr"] = rate
         self.adamw.step()
@@ -74,14 +80,17 @@ class Dense:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.sets(st.integers(0, WORDS - 1), min_size=1), min_size=1, max_size=40), st.sampled_from([0.0, 0.5, 0.998]))
-def test_equals_dense_adamw_and_its_average(batches: list[set[int]], average: float) -> None:
+@given(
+    st.lists(st.sets(st.integers(0, WORDS - 1), min_size=1), min_size=1, max_size=40),
+    st.sampled_from([0.0, 0.5, 0.998]),
+    st.booleans(),
+)
+def test_equals_torchs_adamw_and_its_average(batches: list[set[int]], average: float, whole: bool) -> None:
     network, chosen, draw = tiny_network(), plain(average=average), torch.Generator().manual_seed(1)
-    dense, optimizer = Dense(network, chosen), Optimizer(network, chosen)
+    dense, optimizer = Dense(network, chosen), Optimizer(network, chosen, dense=whole)
     for number, used in enumerate(batches):
-        optimizer.rate = 0.01 / (1 + number % 5)
-        gradients = step(optimizer, network, sorted(used), draw)
-        dense.step(network, gradients, optimizer.rate)
+        rate = 0.01 / (1 + number % 5)
+        dense.step(step(optimizer, sorted(used), draw, rate), rate)
     with optimizer.averaged():
         for found, expected in zip(network.parameters(), dense.average, strict=True):
             torch.testing.assert_close(found.data, expected, atol=2e-6, rtol=1e-4)
@@ -94,19 +103,19 @@ def test_a_row_left_out_for_thousands_of_steps_is_where_the_dense_one_is() -> No
     dense, optimizer = Dense(network, chosen), Optimizer(network, chosen)
     for number in range(3000):
         used = [1, 2, 3] if number in {0, 1, 2999} else [2]
-        dense.step(network, step(optimizer, network, used, draw), optimizer.rate)
+        dense.step(step(optimizer, used, draw))
     with optimizer.averaged():
         torch.testing.assert_close(network.embedding.weight.data, dense.average[0], atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(network.embedding.weight.data, dense.weights[0].data, atol=1e-5, rtol=1e-3)
-    assert optimizer.table is not None
+    assert isinstance(optimizer.table, RowTable)
     assert bool((optimizer.table._pending[[0, 3]] >= 1e-30).all())  # no number so small that it is slow
 
 
 def test_padding_never_learns() -> None:
     network = tiny_network()
     optimizer = Optimizer(network, plain())
-    step(optimizer, network, [0, 1], torch.Generator().manual_seed(1))
-    step(optimizer, network, [2], torch.Generator().manual_seed(1))
+    step(optimizer, [0, 1], torch.Generator().manual_seed(1))
+    step(optimizer, [2], torch.Generator().manual_seed(1))
     with optimizer.averaged():
         assert not network.embedding.weight[0].any()
     assert not network.embedding.weight[0].any()
@@ -120,9 +129,8 @@ def test_a_frozen_table_stays() -> None:
     vectors = optimizer.vectors(torch.tensor([1, 4]))
     assert not vectors.requires_grad
     torch.testing.assert_close(vectors, before[[1, 4]])
-    for weight in network.classifier.parameters():
-        weight.grad = torch.ones_like(weight)
-    optimizer.step(torch.tensor([1, 4]), vectors)
+    optimizer.begin(0.01)
+    optimizer.step([torch.ones_like(leaf) for leaf in optimizer.leaves(vectors)])
     with optimizer.averaged():
         assert torch.equal(network.embedding.weight, before)
     assert not torch.equal(network.classifier.weight, tiny_network().classifier.weight)
@@ -133,7 +141,7 @@ def test_goes_on_from_a_checkpoint_bit_for_bit() -> None:
     network = tiny_network()
     optimizer = Optimizer(network, plain())
     for used in ([1, 2], [3], [2, 5]):
-        step(optimizer, network, used, draw)
+        step(optimizer, used, draw)
     file, drawn = io.BytesIO(), draw.get_state()
     torch.save({"network": network.state_dict(), "optimizer": optimizer.state()}, file)
     results = []
@@ -147,7 +155,7 @@ def test_goes_on_from_a_checkpoint_bit_for_bit() -> None:
             optimizer.restore(saved["optimizer"])
             draw.set_state(drawn)
         for used in ([1], [4, 5], [2]):
-            step(optimizer, network, used, draw)
+            step(optimizer, used, draw)
         with optimizer.averaged():
             averaged = [p.detach().clone() for p in network.parameters()]
         results.append([*averaged, *(p.detach().clone() for p in network.parameters())])
@@ -157,7 +165,7 @@ def test_goes_on_from_a_checkpoint_bit_for_bit() -> None:
 def test_the_average_is_swapped_back_even_after_an_error() -> None:
     network = tiny_network()
     optimizer = Optimizer(network, plain())
-    step(optimizer, network, [1, 2], torch.Generator().manual_seed(1))
+    step(optimizer, [1, 2], torch.Generator().manual_seed(1))
     before = [p.detach().clone() for p in network.parameters()]
     during: list[Tensor] = []
 
@@ -177,10 +185,8 @@ def test_decays_the_matrices_of_the_layers_alone() -> None:
     optimizer = Optimizer(network, plain(weight_decay=0.5, learning_rate=0.1))
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     vectors = optimizer.vectors(torch.tensor([1, 2]))
-    vectors.grad = torch.zeros_like(vectors)
-    for weight in network.parameters():
-        weight.grad = torch.zeros_like(weight)
-    optimizer.step(torch.tensor([1, 2]), vectors)
+    optimizer.begin(0.1)
+    optimizer.step([torch.zeros_like(leaf) for leaf in optimizer.leaves(vectors)], torch.tensor([1, 2]))
     for name, weight in network.named_parameters():
         decays = "weight" in name and not name.startswith("embedding")
         torch.testing.assert_close(weight.data, before[name] * (0.95 if decays else 1.0), msg=name)
@@ -190,24 +196,68 @@ def test_clips_layers_and_table_together() -> None:
     network = tiny_network()
     optimizer = Optimizer(network, plain(clip=1.0))
     vectors = optimizer.vectors(torch.tensor([1, 2]))
-    vectors.grad = torch.full_like(vectors, 10.0)
-    network.classifier.bias.grad = torch.full_like(network.classifier.bias, 10.0)
-    optimizer.step(torch.tensor([1, 2]), vectors)
-    norm = torch.cat([vectors.grad.flatten(), network.classifier.bias.grad]).norm()
+    gradients = [torch.full_like(leaf, 10.0).detach() for leaf in optimizer.leaves(vectors)]
+    optimizer.begin(0.1)
+    optimizer.step(gradients, torch.tensor([1, 2]))
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
     torch.testing.assert_close(norm, torch.tensor(1.0), atol=1e-4, rtol=0)
 
 
-def test_a_large_table_is_worked_on_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = torch.from_numpy(np.random.default_rng(0).normal(size=(WORDS, SIZE)).astype(np.float32))
-    results = []
-    for block in (2, 100):
-        monkeypatch.setattr("textcls.training.optimizer._BLOCK", block)
-        table = TableOptimizer(start.clone())
-        for used in ([1, 2, 6], [3], [1]):
-            types = torch.tensor(used)
-            table.rows(types)
-            table.step(torch.ones(len(used), SIZE), 0.1, 0.5)
-        table.catch_up()
-        table.swap()
-        results.append((table.table, table.average))
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+@pytest.mark.parametrize("began_dense", [False, True])
+@pytest.mark.parametrize("goes_on_dense", [False, True])
+def test_a_table_of_one_kind_goes_on_as_the_other(began_dense: bool, goes_on_dense: bool) -> None:
+    """A run that began on a GPU, where the table is dense, goes on elsewhere, and the other way round."""
+    draw = torch.Generator().manual_seed(1)
+    network, chosen = tiny_network(), plain()
+    dense, optimizer = Dense(network, chosen), Optimizer(network, chosen, dense=began_dense)
+    for used in ([1, 2], [3], [2, 5]):
+        dense.step(step(optimizer, used, draw))
+    weights, state = copy.deepcopy(network.state_dict()), copy.deepcopy(optimizer.state())
+    network = tiny_network()
+    network.load_state_dict(weights)
+    optimizer = Optimizer(network, chosen, dense=goes_on_dense)
+    optimizer.restore(state)
+    for used in ([1, 6], [2], [3]):
+        dense.step(step(optimizer, used, draw))
+    with optimizer.averaged():
+        for found, expected in zip(network.parameters(), dense.average, strict=True):
+            torch.testing.assert_close(found.data, expected, atol=2e-6, rtol=1e-4)
+    for found, expected in zip(network.parameters(), dense.weights, strict=True):
+        torch.testing.assert_close(found.data, expected.data, atol=2e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_step_whose_gradients_overflow_is_skipped(whole: bool) -> None:
+    """In half precision: the weights stay, and the steps that follow are as if it had never been; also from a checkpoint."""
+    network, chosen = tiny_network(), plain()
+    dense, optimizer = Dense(network, chosen), in_half_precision(network, chosen, whole)
+    draw = torch.Generator().manual_seed(1)
+    for used in ([1, 2], [3]):
+        dense.step(step(optimizer, used, draw))
+    before = [p.detach().clone() for p in network.parameters()]
+    assert optimizer.scale is not None
+    scale = float(optimizer.scale.value)
+    optimizer.begin(0.01)
+    types = None if whole else torch.tensor([4])
+    vectors = None if types is None else optimizer.vectors(types)
+    optimizer.step([torch.full(leaf.shape, torch.inf) for leaf in optimizer.leaves(vectors)], types)
+    assert all(torch.equal(p, b) for p, b in zip(network.parameters(), before, strict=True))
+    assert float(optimizer.scale.value) < scale
+    weights, state = copy.deepcopy(network.state_dict()), copy.deepcopy(optimizer.state())
+    network = tiny_network()
+    network.load_state_dict(weights)
+    optimizer = in_half_precision(network, chosen, whole)
+    optimizer.restore(state)
+    for used in ([2, 5], [1]):
+        dense.step(step(optimizer, used, draw))
+    with optimizer.averaged():  # which brings rows that wait up to date
+        pass
+    for found, expected in zip(network.parameters(), dense.weights, strict=True):
+        torch.testing.assert_close(found.data, expected.data, atol=2e-6, rtol=1e-4)
+
+
+def in_half_precision(network: Network, chosen: TrainingSettings, whole: bool) -> Optimizer:
+    """Return an optimiser that scales, as on a GPU."""
+    optimizer = Optimizer(network, chosen, dense=whole)
+    optimizer.scale = LossScale(torch.device("cpu"))
+    return optimizer

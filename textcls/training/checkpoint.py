@@ -133,11 +133,10 @@ class TrainingState:
         for name in ("network", "best_weights", "optimizer", "loss"):
             check_like(saved[name], own[name], name)
         optimizer = saved["optimizer"]
-        steps, table = optimizer["steps"], optimizer["table"]
+        steps, table, scale = optimizer["steps"], optimizer["table"], optimizer["scale"]
         check(optimizer["rate"] <= settings.learning_rate, "optimizer.rate is more than training.learning_rate")
-        if table is not None:
-            check(table["steps"] == steps, "optimizer.table.steps differs from optimizer.steps")
-            check(int(table["last"].max()) <= steps, "optimizer.table.last is behind the last step")
+        check(table is None or int(table["last"].max()) <= steps, "optimizer.table.last is behind the last step")
+        check(scale is None or int(scale["skipped"]) <= steps, "optimizer.scale.skipped is more than there were steps")
         check_standing(plain, steps, self.order.bit_generator.state, settings, lengths, choosing=choosing)
         check_generator(saved["torch"], torch.device("cpu"), "torch")
         if self.loss.device.type == "cuda" and saved["cuda"] is not None:

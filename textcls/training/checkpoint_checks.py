@@ -21,7 +21,11 @@ from textcls.training.batches import shuffled_batches
 
 _MOST = 2**53  # steps, seconds, bytes: what a float counts up to
 _FINITE = torch.finfo(torch.float32).max
-_RANGES = {"squared": (0.0, _FINITE), "pending": (0.0, _FINITE), "last": (0, _MOST)}  # of tensors; others are finite
+_RANGES = {  # of tensors; others are finite
+    **dict.fromkeys(("squared", "pending"), (0.0, _FINITE)),
+    **dict.fromkeys(("last", "skipped", "finite"), (0, _MOST)),
+    "value": (2.0**-126, _FINITE),
+}
 _DEEPEST = 12  # brackets inside brackets; the settings have four
 _MOST_PROCESSES = 65_536
 

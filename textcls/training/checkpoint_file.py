@@ -22,7 +22,8 @@ from textcls.errors import InputError, TrainingError
 from textcls.files import replacing
 from textcls.training.failures import memory_for
 
-VERSION = 3
+VERSION = 4
+_FIRST_WITH_SUM = 3
 INSTEAD = "remove it, and --resume goes on from the one before; or train anew"
 _TORCH = b"PK\x03\x04"  # how what torch writes begins; up to format 2 it was the whole file
 _HEADER = b"textcls checkpoint, SHA-256 %64s\n"
@@ -89,7 +90,7 @@ def _check_older(path: Path, file: BinaryIO) -> None:
         InputError: It is.
     """
     content = _loaded(path, file, 0)
-    if content is not None and type(content.get("version")) is int and content["version"] < VERSION:
+    if content is not None and type(content.get("version")) is int and content["version"] < _FIRST_WITH_SUM:
         _check_version(path, content["version"])
 
 
