@@ -7,10 +7,11 @@ import math
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from textcls.config import TrainingSettings
 from textcls.text import Encoded
-from textcls.training.batches import LabelledSplit, drop_words, made_ahead, make_batch, shuffled_batches
+from textcls.training.batches import LabelledSplit, TrainingBatch, drop_words, made_ahead, make_batch, shuffled_batches
 from textcls.training.distributed import ALONE, World
 
 
@@ -74,11 +75,16 @@ def test_a_batch_has_no_more_tokens_than_allowed(lengths: list[int], batch_size:
         assert of_row[batch].sum() <= tokens or len(batch) == 1
 
 
+def types_of(batch: TrainingBatch) -> Tensor:
+    assert batch.types is not None
+    return batch.types
+
+
 def test_a_batch_is_its_texts_in_other_words() -> None:
     train = split([5, 7, 5], [9], [7, 3, 2, 8], [0])
     batch = make_batch(train, np.array([2, 0, 3]), TrainingSettings(word_dropout=0), ALONE, 1, 0)
-    assert batch.types.tolist() == [0, 1, 2, 3, 5, 7, 8]
-    assert batch.types[batch.texts.ids].T.tolist() == [[7, 3, 2, 8], [5, 7, 5, 0], [0, 0, 0, 0]]
+    assert types_of(batch).tolist() == [0, 1, 2, 3, 5, 7, 8]
+    assert types_of(batch)[batch.texts.ids].T.tolist() == [[7, 3, 2, 8], [5, 7, 5, 0], [0, 0, 0, 0]]
     assert batch.texts.lengths.tolist() == [4, 3, 1]
     assert batch.targets.tolist() == [2, 0, 3]
     assert batch.tokens == 8
@@ -88,7 +94,7 @@ def test_every_process_has_the_rows_of_the_whole_batch_in_use() -> None:
     train = split([5, 7, 5], [9], [7, 3, 2, 8])
     rows = np.array([2, 0, 1])
     shares = [make_batch(train, rows, TrainingSettings(word_dropout=0), World(rank, 4), 1, 0) for rank in range(4)]
-    assert all(batch.types.tolist() == [0, 1, 2, 3, 5, 7, 8, 9] and batch.tokens == 8 for batch in shares)
+    assert all(types_of(batch).tolist() == [0, 1, 2, 3, 5, 7, 8, 9] and batch.tokens == 8 for batch in shares)
     assert [batch.targets.tolist() for batch in shares] == [[2], [0], [1], [2]]
     assert [batch.own for batch in shares] == [True, True, True, False]
 
@@ -98,7 +104,8 @@ def test_words_are_dropped_anew_in_each_step_and_alike_in_a_resumed_one() -> Non
 
     def kept(epoch: int, step: int, world: World = ALONE) -> list[int]:
         batch = make_batch(train, np.array([0]), of(8), world, epoch, step)
-        return batch.types[batch.texts.ids[: int(batch.texts.lengths[0]), 0]].tolist()
+        ids: list[int] = types_of(batch)[batch.texts.ids[: int(batch.texts.lengths[0]), 0]].tolist()
+        return ids
 
     assert kept(1, 1) == kept(1, 1)
     assert len({tuple(kept(*where)) for where in [(1, 1), (1, 2), (2, 1)]} | {tuple(kept(1, 1, World(0, 2)))}) == 3

@@ -75,13 +75,17 @@ def gradients(world: World, case: dict[str, Any]) -> dict[str, np.ndarray[Any, A
     step = Step(network, train, settings, world)
     (batch,) = step.batches([np.array(case["rows"])], epoch=1)
     assert batch.tokens == train.encoded.lengths[case["rows"]].sum()
-    handed: list[torch.Tensor] = []
-    hand_out = step.optimizer.vectors
-    step.optimizer.vectors = lambda types: handed.append(hand_out(types)) or handed[0]  # type: ignore[method-assign, func-returns-value]
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    names = [name for name, _ in network.named_parameters() if name != "embedding.weight"]
+    take = step.optimizer.step
+
+    def noted(gradients: list[torch.Tensor], types: torch.Tensor | None) -> None:
+        of = names if types is None else [*names, "embedding.weight"]
+        found.update({name: gradient.numpy().copy() for name, gradient in zip(of, gradients, strict=True)})
+        take(gradients, types)
+
+    step.optimizer.step = noted  # type: ignore[assignment, method-assign]
     loss = step(batch, settings.learning_rate)
-    found = {name: p.grad.numpy().copy() for name, p in network.named_parameters() if p.grad is not None}
-    if handed[0].grad is not None:
-        found["embedding.weight"] = handed[0].grad.numpy().copy()
     return found | {"loss": world.mean(loss).numpy()}
 
 

@@ -63,7 +63,9 @@ def reduced_precision(precision: str) -> Iterator[None]:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return a block in which CUDA makes the network's products in half precision, where the setting asks for it."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision) if device.type == "cuda" else None
-    return torch.autocast(device.type, half, enabled=half is not None)
+    return torch.autocast(
+        device.type, half, enabled=half is not None, cache_enabled=False
+    )  # a CUDA graph would keep its memory
 
 
 def _compare_with_cpu(device: torch.device, settings: ModelSettings) -> None:

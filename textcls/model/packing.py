@@ -49,8 +49,13 @@ def batches_of_tokens(lengths: NDArray[np.int64], tokens: int) -> list[NDArray[n
 
 def grid_steps(longest: int) -> int:
     """Return how many steps a grid has for a longest text of so many tokens: few sizes, for which few kernels are compiled."""
-    unit = 1 << max(0, longest.bit_length() - 5)
-    return -(-longest // unit) * unit
+    return rounded_up(longest, 5)
+
+
+def rounded_up(number: int, bits: int) -> int:
+    """Return the next number that has only zeros behind its first bits: of few sizes the smallest that is no smaller."""
+    unit = 1 << max(0, number.bit_length() - bits)
+    return -(-number // unit) * unit
 
 
 def pack(ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.int64] | None = None) -> Batch:

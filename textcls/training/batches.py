@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -56,29 +56,30 @@ class TrainingBatch:
     Attributes:
         texts: Its texts, all of them twice for `training.consistency`; their ids count in `types`.
         types: Every token of the whole batch once, `<pad>` and `<unk>`, ascending ids, int64 (types,): the rows of the embedding
-            table in use.
+            table in use. None where the ids count in the whole table.
         targets: As in `LabelledSplit`, of its texts.
         own: Whether the share has rows: a process without one learns nothing from the row that stands in.
         rows: Rows of the whole batch.
         tokens: Tokens of the whole batch.
         weights: What its texts weigh, float32 (texts,); None where all weigh the same.
+        real: Which of its texts count, 0.0 or 1.0, float32 (texts,), where others fill it up; then `rows` and `tokens` are not told.
     """
 
     texts: Batch
-    types: Tensor
+    types: Tensor | None
     targets: Tensor
-    own: bool
-    rows: NDArray[np.int64]
-    tokens: int
+    own: bool = True
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    tokens: int = 0
     weights: Tensor | None = None
+    real: Tensor | None = None
 
     def to(self, device: torch.device) -> TrainingBatch:
         """Return the batch on a device; on its way to a GPU it does not keep the CPU waiting."""
         if device.type == "cpu":
             return self
-        types, targets = moved(self.types, device), moved(self.targets, device)
-        weights = None if self.weights is None else moved(self.weights, device)
-        return replace(self, texts=self.texts.to(device), types=types, targets=targets, weights=weights)
+        types, weights = (None if one is None else moved(one, device) for one in (self.types, self.weights))
+        return replace(self, texts=self.texts.to(device), types=types, targets=moved(self.targets, device), weights=weights)
 
 
 def make_batch(
@@ -110,10 +111,10 @@ def make_batch(
         replace(texts, ids=local),
         torch.from_numpy(types),
         torch.from_numpy(split.targets[part]),
-        bool(len(own)),
-        rows,
-        int(encoded.lengths[rows].sum()),
-        None if split.weights is None else torch.from_numpy(split.weights[part].astype(np.float32)),
+        own=bool(len(own)),
+        rows=rows,
+        tokens=int(encoded.lengths[rows].sum()),
+        weights=None if split.weights is None else torch.from_numpy(split.weights[part].astype(np.float32)),
     )
 
 

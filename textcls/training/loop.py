@@ -21,7 +21,7 @@ from textcls.training.distributed import ALONE, World
 from textcls.training.events import EpochEnd, Event, Note, Progress
 from textcls.training.failures import explained
 from textcls.training.scoring import validation_metrics
-from textcls.training.step import Step
+from textcls.training.step import Step, make_step
 
 _LOWER_IS_BETTER = frozenset({"log_loss"})
 # Validation rows below which `training.keep: auto` keeps the last epoch. With 6 or 20 rows (trec, banking77, bbc; 9 runs) it was 0 to
@@ -71,7 +71,7 @@ def training_loop(
         TrainingError: The loss is no longer a finite number, memory or disk is full, or another process ended, in the first epoch.
     """
     context = context or Context()
-    step = Step(network, train, settings, context.world)
+    step = make_step(network, train, settings, context.world)
     loss = torch.zeros((), device=next(network.parameters()).device)
     state = TrainingState(network, step.optimizer, np.random.default_rng(settings.seed), loss)
     choosing = kept_epoch(settings, validation) == "best"
@@ -107,7 +107,7 @@ def _steps(
     state.network.train()
     clock.go()
     for batch in step.batches(batches, state.epoch, state.step):
-        middle = rows[state.step] + len(batch.rows) / 2  # so no rate is 0
+        middle = (rows[state.step] + rows[state.step + 1]) / 2  # so no rate is 0
         context.world.seed(settings.seed, state.epoch, state.step)
         share = (state.epoch - 1 + middle / rows[-1]) / settings.epochs
         state.loss += step(batch, settings.learning_rate * learning_rate_factor(share, settings))
@@ -121,6 +121,7 @@ def _steps(
             reported, loss_then = state.step, state.loss.clone()
             done = (state.epoch - 1 + rows[state.step] / rows[-1]) / settings.epochs
             left = clock.seconds / done * (1 - done)
+            yield from _told(step)
             yield Progress(state.epoch, settings.epochs, state.step, len(batches), mean, clock.tokens_per_second(), left)
             if stopping or context.checkpoints.due():
                 _check_finite(state)
@@ -128,6 +129,12 @@ def _steps(
         if stopping:
             return True
     return False
+
+
+def _told(step: Step) -> Generator[Event, None, None]:
+    """Tell the notes of a step, once."""
+    notes, step.notes = step.notes, []
+    yield from map(Note, notes)
 
 
 def _end_epoch(

@@ -26,6 +26,7 @@ def loss_of(
     reduction: Literal["mean", "sum"] = "mean",
     *,
     of_row: Tensor | None = None,
+    real: Tensor | None = None,
 ) -> Tensor:
     """Return the cross-entropy, a mean over the texts by weight; with many labels a text the binary one, a mean over texts and labels.
 
@@ -41,18 +42,25 @@ def loss_of(
         reduction: `sum` leaves the mean's division out.
         of_row: What each text weighs, (batch,), where `to_mean_one` has made all weights 1 in the mean: the mean is then over the
             number of texts, so that a batch of light ones teaches less than one of heavy ones.
+        real: Which texts count, 0.0 or 1.0, (batch,); all where not given.
     """
+    texts: Tensor | float = float(len(targets)) if real is None else real.sum()
     if targets.dim() == 2:
         drawn = targets * (1 - smoothing) + smoothing / 2  # to 0.5
         of_entry = torch.where(targets, weights, 1.0)
-        of_entry = of_entry if of_row is None else of_entry * of_row[:, None]
-        return nn.functional.binary_cross_entropy_with_logits(logits, drawn, of_entry, reduction=reduction)
+        for factor in (of_row, real):
+            of_entry = of_entry if factor is None else of_entry * factor[:, None]
+        if real is None:
+            return nn.functional.binary_cross_entropy_with_logits(logits, drawn, of_entry, reduction=reduction)
+        total = nn.functional.binary_cross_entropy_with_logits(logits, drawn, of_entry, reduction="sum")
+        return total / (texts * targets.shape[1]) if reduction == "mean" else total
     log_p, of_text = logits.log_softmax(dim=1), weights[targets]
-    mean_over: Tensor | float
-    if of_row is None:
-        own, mean_over = nn.functional.nll_loss(log_p, targets, weights, reduction="sum"), _sum_of(of_text)
+    of_text = of_text if real is None else of_text * real
+    mean_over = _sum_of(of_text) if of_row is None else texts
+    of_text = of_text if of_row is None else of_text * of_row
+    if of_row is None and real is None:
+        own = nn.functional.nll_loss(log_p, targets, weights, reduction="sum")
     else:
-        of_text, mean_over = of_text * of_row, float(len(targets))
         own = (nn.functional.nll_loss(log_p, targets, reduction="none") * of_text).sum()
     spread = -(log_p.sum(dim=1) * of_text).sum()
     divisor = mean_over if reduction == "mean" else 1.0

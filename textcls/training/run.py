@@ -185,7 +185,7 @@ def _knows_held_out_rows(started: Artifact, splits: Splits, config: Config) -> b
 def lasting(config: Config) -> dict[str, Any]:
     """Return the settings that must not change while a run lasts."""
     tree = config.model_dump(mode="json")
-    for name in ("checkpoint_minutes", "tensorboard"):
+    for name in ("checkpoint_minutes", "tensorboard", "capture"):
         del tree["training"][name]
     del tree["model"]["ngram_slots"]  # n-grams are fitted once the network is trained
     return tree

@@ -1,0 +1,128 @@
+"""When work is captured and when it is not: on a card `test_gpu` shows what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from textcls.training.graphs import GraphedCalls
+
+CARD = torch.device("cuda", 0)
+
+
+class Recorded:
+    """Stands for a CUDA graph: what was called while it was captured is called again."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, ...]] = []
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+class Card:
+    """Stands for torch's side of a card."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.capturing: Recorded | None = None
+        self.random = "before"
+        for name, value in {
+            "CUDAGraph": Recorded,
+            "graph": self.graph,
+            "graph_pool_handle": lambda: "pool",
+            "device": self.device,
+            "get_rng_state": lambda _device: self.random,
+            "set_rng_state": self.set_rng_state,
+        }.items():
+            patch.setattr(torch.cuda, name, value)
+
+    def set_rng_state(self, state: str, device: torch.device) -> None:
+        assert device == CARD
+        self.random = state
+
+    @contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        assert device == CARD
+        yield
+
+    @contextmanager
+    def graph(self, graph: Recorded, pool: str) -> Iterator[None]:
+        assert pool == "pool"
+        self.capturing = graph
+        try:
+            yield
+        finally:
+            self.capturing = None
+
+
+class Work:
+    """Counts its calls, and moves the generator."""
+
+    def __init__(self, card: Card) -> None:
+        self.card, self.done = card, list[tuple[int, ...]]()
+        self.fails: Exception | None = None
+
+    def __call__(self, *shape: int) -> None:
+        if self.card.capturing is None:
+            self.done.append(shape)
+            return
+        self.card.random = "moved"
+        if self.fails is not None:
+            raise self.fails
+        self.card.capturing.calls.append(shape)
+
+
+def test_a_shape_is_captured_at_its_third_call_and_then_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(monkeypatch)
+    calls = GraphedCalls(work := Work(card), CARD, capture=True)
+    for shape in [(8, 3), (8, 4), (8, 3), (8, 3), (8, 3), (8, 4)]:
+        calls(*shape)
+    assert work.done == [(8, 3), (8, 4), (8, 3), (8, 4)]
+    graphs: dict[Any, Any] = calls.graphs
+    assert {shape: (graph.calls, graph.replays) for shape, graph in graphs.items()} == {(8, 3): ([(8, 3)], 2)}
+    assert card.random == "before"
+    assert not calls.failure
+
+
+def test_nothing_is_captured_unless_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = GraphedCalls(work := Work(Card(monkeypatch)), CARD, capture=False)
+    for _ in range(5):
+        calls(2)
+    assert work.done == [(2,)] * 5
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_without_memory_the_work_goes_on_uncaptured(monkeypatch: pytest.MonkeyPatch, chained: bool) -> None:
+    """Torch may raise another error on the way out, with the first one as its context."""
+    work = Work(card := Card(monkeypatch))
+    calls = GraphedCalls(work, CARD, capture=True)
+    for _ in range(4):
+        calls(1)
+    memory = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    work.fails = RuntimeError("CUDA error: operation failed due to a previous error during capture") if chained else memory
+    if chained:
+        work.fails.__context__ = memory
+    for _ in range(5):
+        calls(2)
+    work.fails = None
+    for shape in (1, 2, 3, 3, 3):
+        calls(shape)
+    assert work.done == [(1,)] * 2 + [(2,)] * 6 + [(3,)] * 3
+    assert list(calls.graphs) == [(1,)]
+    assert "no memory" in calls.failure
+    assert card.random == "before"
+
+
+def test_another_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(Card(monkeypatch))
+    calls = GraphedCalls(work, CARD, capture=True)
+    calls(1)
+    calls(1)
+    work.fails = RuntimeError("operation not permitted when stream is capturing")
+    with pytest.raises(RuntimeError, match="not permitted"):
+        calls(1)

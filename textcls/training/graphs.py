@@ -1,0 +1,65 @@
+"""Work of few shapes as CUDA graphs: captured once for each, then replayed with one launch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+
+from textcls.errors import is_out_of_memory
+
+_EAGER = (
+    2  # calls of a shape before it is captured: a rare one is not worth it, and what torch sets up at a first call is there
+)
+
+
+class GraphedCalls:
+    """Calls work, which does the same for the same shape, and from its third call on replays it as a CUDA graph.
+
+    What the work reads and writes must be tensors that stay where they are. All graphs share one pool of memory, as they run one
+    after the other and leave nothing in it.
+
+    Args:
+        work: Takes a shape; nothing in it may wait for the device.
+        device: Where it happens.
+        capture: Whether graphs are captured at all; else every call is an ordinary one.
+
+    Attributes:
+        graphs: By shape.
+        failure: Why no more graphs are captured, once that is so.
+    """
+
+    def __init__(self, work: Callable[..., None], device: torch.device, *, capture: bool) -> None:
+        self._work, self._device, self._capture = work, device, capture
+        self._met: Counter[tuple[int, ...]] = Counter()
+        self._pool = torch.cuda.graph_pool_handle() if capture else None
+        self.graphs: dict[tuple[int, ...], torch.cuda.CUDAGraph] = {}
+        self.failure = ""
+
+    def __call__(self, *shape: int) -> None:
+        """Do the work of a shape."""
+        if self._capture and shape not in self.graphs and self._met[shape] >= _EAGER:
+            self._try_to_capture(shape)
+        if shape in self.graphs:
+            self.graphs[shape].replay()
+        else:
+            self._met[shape] += 1
+            self._work(*shape)
+
+    def _try_to_capture(self, shape: tuple[int, ...]) -> None:
+        """Capture the work, which does not do it; without memory for it, this and all other shapes are left as they are."""
+        graph = torch.cuda.CUDAGraph()
+        random = torch.cuda.get_rng_state(self._device)
+        try:
+            with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool):
+                self._work(*shape)
+        except RuntimeError as error:
+            reasons = (error, error.__cause__, error.__context__)
+            if not any(isinstance(reason, Exception) and is_out_of_memory(reason) for reason in reasons):
+                raise
+            self._capture = False
+            self.failure = "there is no memory for more CUDA graphs: steps of other shapes are not captured"
+        else:
+            self.graphs[shape] = graph
+        torch.cuda.set_rng_state(random, self._device)  # so that a run draws the same whenever it captured
