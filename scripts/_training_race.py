@@ -3,6 +3,9 @@
 Every run is a process of its own, so that threads and caches are its own too; the contestants take turns. Tokens a second are those
 of the epochs alone: reading, tokenizing and evaluation are not counted. We and the hand-written loop run with one thread and with
 every core, and the better of each counts.
+
+With `--device cuda` we, with and without CUDA graphs, race the hand-written loop moved to the card, and with `--before` another
+version of textcls. Told beside the speed: the share of an epoch in which the card computes, and the most memory that was taken.
 """
 
 from __future__ import annotations
@@ -33,12 +36,19 @@ LEARNING_RATE = 2e-3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `benchmark.py train`."""
     parser.add_argument("--train", default="sst2-train.parquet", help="training rows, a file of TEXTCLS_DATA")
-    parser.add_argument("--validation", default="sst2-validation.parquet", help="rows that accuracy is measured on")
+    parser.add_argument(
+        "--validation", default="sst2-validation.parquet", help="rows that accuracy is measured on; none: cut from train"
+    )
     parser.add_argument("--epochs", type=int, default=4, help="passes over the rows, of the networks")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contestant")
     parser.add_argument("--batch", type=int, default=64, help="texts a step, of the networks")
     parser.add_argument("--embedding", type=int, default=100, help="dimensions of the embedding table, random at first")
     parser.add_argument("--hidden", type=int, default=128, help="units of one direction")
+    parser.add_argument("--tokens", type=int, default=Config().text.max_tokens, help="texts are cut there")
+    parser.add_argument("--seed", type=int, default=0, help="of the networks of ours, and of the hand-written one")
+    parser.add_argument("--device", default="cpu", help="cuda: race on a card")
+    parser.add_argument("--precision", default="fp32", help="of ours on a card: fp32, tf32, bf16 or fp16")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="on a card: another version of textcls, its repository")
     parser.add_argument("--only", action="append", metavar="NAME", help="one of the contestants; may be repeated")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a run in a process of its own: NAME:THREADS
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
@@ -50,25 +60,44 @@ def main(arguments: argparse.Namespace, cores: int) -> None:
         name, _, threads = arguments.one.rpartition(":")
         print(json.dumps(CONTESTANTS[name](splits_of(arguments), arguments, int(threads))))
         return
+    runners = runners_on_card(arguments, cores) if arguments.device.startswith("cuda") else runners_on_cpu(cores)
+    wanted = [runner for runner in runners if not arguments.only or runner.rpartition(":")[0] in arguments.only]
+    results: dict[str, list[dict[str, float]]] = {runner: [] for runner in wanted}
+    for number in range(arguments.rounds):
+        for runner in wanted:
+            results[runner].append(run(runner, arguments.before))
+            print(f"round {number + 1}, {runner}: {results[runner][-1]}", file=sys.stderr, flush=True)
+    report(results, arguments)
+
+
+def runners_on_cpu(cores: int) -> list[str]:
+    """Return who races on the CPU, and with how many threads."""
     runners = [f"{name}:{threads}" for name in ("ours", "hand-written") for threads in sorted({1, cores})]
     runners += [f"{name}:{cores}" for name in ("spaCy textcat", "TF-IDF + LR", "fastText")]
     if not importlib.util.find_spec("fasttext"):
         runners.remove(f"fastText:{cores}")
         print("fastText is not installed (pip install 'textcls[bench]'): left out")
-    wanted = [runner for runner in runners if not arguments.only or runner.rpartition(":")[0] in arguments.only]
-    results: dict[str, list[dict[str, float]]] = {runner: [] for runner in wanted}
-    for number in range(arguments.rounds):
-        for runner in wanted:
-            results[runner].append(run(runner))
-            print(f"round {number + 1}, {runner}: {results[runner][-1]}", file=sys.stderr, flush=True)
-    report(results, arguments)
+    return runners
 
 
-def run(runner: str) -> dict[str, float]:
+def runners_on_card(arguments: argparse.Namespace, cores: int) -> list[str]:
+    """Return who races on a card."""
+    names = ["hand-written", "ours", "ours, captured", *(["before"] if arguments.before else [])]
+    return [f"{name}:{cores}" for name in names]
+
+
+def run(runner: str, before: Path | None) -> dict[str, float]:
     """Train one contestant in a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": runner.rpartition(":")[2], "PYTHONWARNINGS": "ignore"}
+    name, _, threads = runner.rpartition(":")
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONWARNINGS": "ignore"}
+    if name == "before":
+        environment["PYTHONPATH"] = str(before)
     done = subprocess.run(
-        [sys.executable, *sys.argv, "--one", runner], env=environment, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, __file__, *sys.argv[2:], "--one", runner],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -83,12 +112,18 @@ def report(results: dict[str, list[dict[str, float]]], arguments: argparse.Names
         row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         best[name] = max(best.get(name, 0.0), row["tokens_per_second"])
         peers.append({"name": name, "threads": int(threads), **row})
+        card = f"  busy {row['busy']:.0%}" if "busy" in row else ""
+        card += f"  {row['peak_mb']:,.0f} MB" if "peak_mb" in row else ""
         print(
             f"{name:<14} {threads} threads  {row['tokens_per_second']:>10,.0f} tokens/s  "
-            f"{row['seconds']:>7.1f} s  accuracy {row['accuracy']:.4f}"
+            f"{row['seconds']:>7.1f} s  accuracy {row['accuracy']:.4f}{card}"
         )
-    figures: dict[str, Any] = {"peers": peers}
-    if {"ours", "hand-written"} <= best.keys():
+    figures: dict[str, Any] = {"device": device_name(arguments.device), "precision": arguments.precision, "peers": peers}
+    for name in set(best) - {"hand-written"}:
+        if "hand-written" in best and arguments.device.startswith("cuda"):
+            figures[f"ratio of {name}"] = best[name] / best["hand-written"]
+            print(f"{name} over hand-written: {best[name] / best['hand-written']:.2f}")
+    if {"ours", "hand-written"} <= best.keys() and arguments.device == "cpu":
         figures |= {
             "ours_tokens_per_second": best["ours"],
             "handwritten_tokens_per_second": best["hand-written"],
@@ -99,6 +134,15 @@ def report(results: dict[str, list[dict[str, float]]], arguments: argparse.Names
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
+def device_name(device: str) -> str:
+    """Return the name of the card, or `cpu`."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
 def splits_of(arguments: argparse.Namespace) -> Splits:
     """Read the rows."""
     folder = Path(os.environ["TEXTCLS_DATA"])
@@ -107,10 +151,11 @@ def splits_of(arguments: argparse.Namespace) -> Splits:
 
 def config_of(arguments: argparse.Namespace, folder: Path) -> Config:
     """Return our settings: plain ones, so that all networks learn the same thing."""
+    own = {} if arguments.validation == "none" else {"data.validation": str(folder / arguments.validation)}
     return Config().replace(
-        {
+        own
+        | {
             "data.train": str(folder / arguments.train),
-            "data.validation": str(folder / arguments.validation),
             "model.embedding_size": arguments.embedding,
             "model.hidden_size": arguments.hidden,
             "model.pooling": "final",
@@ -119,34 +164,50 @@ def config_of(arguments: argparse.Namespace, folder: Path) -> Config:
             "training.epochs": arguments.epochs,
             "training.patience": arguments.epochs,
             "training.learning_rate": LEARNING_RATE,
+            "training.seed": arguments.seed,
+            "text.max_tokens": arguments.tokens,
         }
     )
 
 
-def ours(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
+def ours(splits: Splits, arguments: argparse.Namespace, threads: int, *, capture: bool = False) -> dict[str, float]:
     """Train with textcls."""
+    from _card import Card
+
     from textcls.training import EpochEnd, fit
 
-    config = config_of(arguments, Path(os.environ["TEXTCLS_DATA"])).replace({"training.threads": threads})
-    training = fit(config, splits.train, splits.validation)
+    config = config_of(arguments, Path(os.environ["TEXTCLS_DATA"])).replace(
+        {"training.threads": threads, "training.device": arguments.device, "training.precision": arguments.precision}
+    )
+    if "capture" in type(config.training).model_fields:  # older versions have no graphs
+        config = config.replace({"training.capture": capture})
+    card = Card(arguments.device)
     speeds, seconds, accuracy = [], 0.0, 0.0
-    for event in training:
+    for event in fit(config, splits.train, splits.validation):
         if isinstance(event, EpochEnd):
-            speeds.append(event.tokens_per_second)
+            if not card.profiles(event.epoch):
+                speeds.append(event.tokens_per_second)
+            card.epoch_ended(event.epoch)
             seconds += event.seconds
             accuracy = max(accuracy, event.metrics["accuracy"])
-    return {"tokens_per_second": statistics.median(speeds), "seconds": seconds, "accuracy": accuracy}
+    return {"tokens_per_second": statistics.median(speeds), "seconds": seconds, "accuracy": accuracy} | card.figures()
+
+
+def ours_captured(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
+    """Train with textcls, each step a CUDA graph."""
+    return ours(splits, arguments, threads, capture=True)
 
 
 def hand_written(splits: Splits, arguments: argparse.Namespace, threads: int) -> dict[str, float]:
     """Train as people write it: padded batches in random order, packed for `nn.LSTM`, dense Adam over all weights."""
     import torch
+    from _card import Card
     from _handwritten import HandWritten, padded
     from torch import Tensor, nn
     from torch.utils.data import DataLoader
 
     torch.set_num_threads(threads)
-    torch.manual_seed(0)
+    torch.manual_seed(arguments.seed)
     train: Any
     validation: Any
     train, validation, labels = encoded_rows(splits, config_of(arguments, Path(os.environ["TEXTCLS_DATA"])))
@@ -156,30 +217,35 @@ def hand_written(splits: Splits, arguments: argparse.Namespace, threads: int) ->
         return *padded(texts), torch.tensor(targets)
 
     vocabulary = max(int(ids.max()) for ids, _ in train) + 1
-    model = HandWritten(vocabulary, arguments.embedding, arguments.hidden, len(labels))
+    card, device = Card(arguments.device), torch.device(arguments.device)
+    model = HandWritten(vocabulary, arguments.embedding, arguments.hidden, len(labels)).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     loader: Any = DataLoader(train, arguments.batch, shuffle=True, collate_fn=collate)
     tokens = sum(len(ids) for ids, _ in train)
     speeds, seconds, accuracy = [], 0.0, 0.0
-    for _ in range(arguments.epochs):
+    for epoch in range(1, arguments.epochs + 1):
         model.train()
         started = time.perf_counter()
         for ids, lengths, targets in loader:
-            loss = nn.functional.cross_entropy(model(ids, lengths), targets)
+            loss = nn.functional.cross_entropy(model(ids.to(device), lengths), targets.to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         took = time.perf_counter() - started
-        speeds.append(tokens / took)
+        if not card.profiles(epoch):
+            speeds.append(tokens / took)
         seconds += took
         model.eval()
         with torch.inference_mode():
             right: int = sum(
-                int((model(ids, lengths).argmax(1) == targets).sum())
+                int((model(ids.to(device), lengths).argmax(1).cpu() == targets).sum())
                 for ids, lengths, targets in DataLoader(validation, 256, collate_fn=collate)
             )
         accuracy = max(accuracy, right / len(validation))
-    return {"tokens_per_second": statistics.median(speeds), "seconds": seconds, "accuracy": accuracy}
+        card.epoch_ended(epoch)
+    return {"tokens_per_second": statistics.median(speeds), "seconds": seconds, "accuracy": accuracy} | card.figures()
 
 
 def encoded_rows(splits: Splits, config: Config) -> tuple[list[Any], list[Any], LabelSet]:
@@ -289,8 +355,15 @@ def fasttext_supervised(splits: Splits, arguments: argparse.Namespace, threads: 
 
 CONTESTANTS: dict[str, Callable[[Splits, argparse.Namespace, int], dict[str, float]]] = {
     "ours": ours,
+    "ours, captured": ours_captured,
+    "before": ours,
     "hand-written": hand_written,
     "spaCy textcat": spacy_textcat,
     "TF-IDF + LR": tfidf,
     "fastText": fasttext_supervised,
 }
+
+if __name__ == "__main__":  # one contestant alone, which another version of textcls can be as well
+    of_one = argparse.ArgumentParser(description=__doc__)
+    add_arguments(of_one)
+    main(of_one.parse_args(), os.cpu_count() or 1)

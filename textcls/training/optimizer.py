@@ -64,8 +64,7 @@ class Optimizer:
         dense = self.table if isinstance(self.table, DenseTable) else None
         if dense is not None:
             groups.append({"params": [dense.weight], "lr": self._table_rate, "weight_decay": 0.0})
-        capturable = self._rate.device.type == "cuda"
-        adamw = torch.optim.AdamW(groups, lr=self._rate, betas=(BETA1, BETA2), eps=EPS, fused=True, capturable=capturable)
+        adamw = torch.optim.AdamW(groups, lr=self._rate, betas=(BETA1, BETA2), eps=EPS, fused=True)
         adamw.state.update({weight: new_moments(weight) for weight in self._weights})
         if dense is not None:
             adamw.state[dense.weight] = dense.moments
@@ -121,6 +120,9 @@ class Optimizer:
             self._adamw.found_inf = self.scale.overflowed  # type: ignore[attr-defined]  # as torch's own scaler tells it
         for leaf, gradient in zip(self.leaves(), gradients, strict=types is None):
             leaf.grad = gradient
+        captured = self._rate.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        for group in self._adamw.param_groups:
+            group["capturable"] = captured  # the same work either way; torch refuses what is not said, and warns of what is
         self._adamw.step()
         self._adamw.zero_grad()
         self._learn_average()

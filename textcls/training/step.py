@@ -167,6 +167,11 @@ class ResidentStep(Step):
         capture = settings.capture and self._device.type == "cuda"
         self._work = GraphedCalls(self._step_of_shape, self._device, capture=capture)
 
+    @property
+    def graphs(self) -> int:
+        """How many shapes were captured."""
+        return len(self._work.graphs)
+
     def batches(self, rows: Sequence[NDArray[np.int64]], epoch: int, start: int = 0) -> Iterator[Chosen]:  # noqa: ARG002
         """Bring the numbers of an epoch's rows to the device; return those of each step, from one on."""
         filled = self._settings.batch_tokens is None
