@@ -17,7 +17,7 @@ from textcls.config import Config, load_config
 from textcls.data import Rows, load_splits, read_labelled
 from textcls.exports import export, onnx_file
 from textcls.exports.texts import drawn_texts, real_texts, validation_rows
-from textcls.training.run import _write_split_record
+from textcls.training.run_log import write_split_record
 
 ARTIFACT = tiny_artifact(labels=("no", "yes"))
 ROWS = [(f"text {number}", "yes" if number % 2 else "no") for number in range(40)]
@@ -34,7 +34,7 @@ def write_run(folder: Path, **data: Any) -> Path:
     config = Config().replace({f"data.{name}": value for name, value in data.items()})
     write_artifact(ARTIFACT, folder / "model", "")
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    _write_split_record(folder / "splits.json", load_splits(config.data))
+    write_split_record(folder / "splits.json", load_splits(config.data))
     return folder / "model"
 
 

@@ -21,7 +21,7 @@ import torch
 from textcls.artifact import read_artifact
 from textcls.config import Config
 from textcls.errors import InputError, TextclsError, TrainingError
-from textcls.training import EpochEnd, Event, Note, Progress, clock, optimizer, run, train
+from textcls.training import EpochEnd, Event, Note, Progress, clock, optimizer, run_log, train
 from textcls.training.checkpoint_file import write_checkpoint
 from textcls.training.step import Step
 
@@ -314,7 +314,7 @@ def test_a_disk_that_is_full_before_the_first_checkpoint(
 
     with monkeypatch.context() as patch:
         if moment == "the log":
-            patch.setattr("textcls.training.run._open_log", lambda *_: Path("/dev/full").open("w"))  # noqa: SIM115
+            patch.setattr("textcls.training.run_log._open_log", lambda *_: Path("/dev/full").open("w"))  # noqa: SIM115
         patch.setattr(os, "fsync", full)  # of a checkpoint
         if not model_fits:
             patch.setattr("textcls.training.run.write_files", full)  # the model of the first epoch, which is whole
@@ -391,8 +391,8 @@ def test_without_a_whole_checkpoint_nothing_is_removed(data: Path, tmp_path: Pat
 def test_a_log_on_a_full_disk_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KilledError):
         train(config(data), tmp_path / "run", report=killed_at(2))
-    real = run._open_log
-    monkeypatch.setattr(run, "_open_log", lambda *_: real(Path("/dev/full"), None))
+    real = run_log._open_log
+    monkeypatch.setattr(run_log, "_open_log", lambda *_: real(Path("/dev/full"), None))
     with pytest.raises(TrainingError, match=r"log.jsonl: cannot be written: No space left on device"):
         train(config(data), tmp_path / "run", resume=True)
 

@@ -321,7 +321,7 @@ class TrainingSettings(Settings):
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     """Of matrix products in training on CUDA; the CPU and every score keep fp32."""
     capture: bool = False
-    """Capture the steps on CUDA as graphs, one for each shape of a batch: the same weights, several times as fast."""
+    """Capture the steps on CUDA as graphs, one for each shape of a batch: the same weights, launched at once."""
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     """CPU threads: every core where not given. Weights are identical only for the same number."""
     checkpoint_minutes: float = Field(10.0, gt=0, le=1e9)

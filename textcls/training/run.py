@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from textcls.artifact import RECORD, Artifact, check_gives_way, read_artifact, write_files
 from textcls.config import Config
-from textcls.data import Rows, Splits, load_splits
+from textcls.data import Splits, load_splits
 from textcls.errors import InputError, TrainingError
-from textcls.files import remove_torn, replacing, replacing_folder, write_text
-from textcls.training.board import Board
+from textcls.files import replacing_folder, write_text
 from textcls.training.card import model_card
 from textcls.training.checkpoint import Checkpoints
-from textcls.training.distributed import joined
-from textcls.training.events import EpochEnd, Event, Note
+from textcls.training.distributed import World, joined
+from textcls.training.events import Event, Note
 from textcls.training.fit import Fitted, TrainingStoppedError, evaluate_rows, fit
 from textcls.training.folder import (
     CHECKPOINTS,
-    TENSORBOARD,
     WRITTEN,
-    check_folder,
     check_links,
     check_new,
-    clear,
     going_on,
     held,
     only_begun,
@@ -39,10 +34,10 @@ from textcls.training.loop import Context
 from textcls.training.pictures import FILES, draw_curves, draw_predictions
 from textcls.training.prepare import check_labels
 from textcls.training.results import Results
+from textcls.training.run_log import RunLog
 
 Report = Callable[[Event], None]
 RESULTS = ("model", RECORD, *FILES)  # written at the end
-_BLOCK = 8192  # row numbers written at once
 _RESTARTS = "the run that was here had no checkpoint yet: training starts from the beginning"
 
 
@@ -92,70 +87,112 @@ def train(
     """
     folder = Path(folder)
     with joined() as world, ExitStack() as stack:
-        check_links(folder, WRITTEN)
-        if world.first:
-            stack.enter_context(held(folder, make=not resume))
-        restart = resume and only_begun(folder)
-        resume, force = resume and not restart, force or restart
-        if world.first and not resume:
-            check_new(folder, config, start_from, force)
-        checkpoints = Checkpoints(folder / CHECKPOINTS, config.training.checkpoint_minutes, writes=world.first)
-        before = resumed(folder, checkpoints) if resume else None
-        results = Results(folder, RESULTS, force=force)
-        checkpoints.expect("settings", lasting(config))
-        started = None if start_from is None else read_artifact(start_from)
-        checkpoints.expect("--from", None if started is None else started.fingerprint)
-        splits = load_splits(config.data)
-        if splits.test is not None and splits.test.labels.distinct:  # told now, not once the network is trained
-            check_labels(splits.train, splits.test, "test")
-        checkpoints.expect("data", data_sums(splits))
-        log = _RunLog(folder, config, splits, stack, before, force=force)
-        checkpoints.record = log.record
+        opened = _open(folder, config, start_from, world, stack, force=force, resume=resume)
+        results = Results(folder, RESULTS, force=opened.force)
+        splits, notes = _data(config, opened)
+        log = RunLog(folder, config, splits, stack, opened.before, force=opened.force)
+        opened.checkpoints.record = log.record
 
         def tell(event: Event) -> None:
             if world.first:
                 log.write(event)
                 report(event)
 
-        notes = [*(going_on(checkpoints) if resume else []), *([_RESTARTS] if restart else []), *splits.notes]
-        if started is not None and _knows_held_out_rows(started, splits, config):
-            notes.append(
-                "the model that training starts from learned from these files: some rows held out now may be known to it"
-            )
-        if (processes := checkpoints.settled("processes", world.size)) != world.size:
-            notes.append(
-                f"{processes} processes began this run and {world.size} go on with it: other dropouts, so other weights"
-            )
-        for note in notes:
+        for note in (*opened.notes, *notes):
             tell(Note(note))
         should_stop = stack.enter_context(interruptible(lambda: log.begun)) if world.size == 1 else lambda: False
-        training = fit(
-            config,
-            splits.train,
-            splits.validation,
-            validation_cut="validation" in splits.cut,
-            start_from=started,
-            context=Context(checkpoints, world, should_stop),
-        )
-        stack.enter_context(closing(training))  # gives torch's random state and threads back, also after an error in `report`
-        failure = None
-        try:
-            fitted = _drive(training, tell)
-        except TrainingStoppedError as stopped:
-            failure, fitted = stopped, stopped.fitted
-        if world.first:
-            log.begin()  # in a run that was resumed with its network trained nothing did
-        if fitted.stopped:
-            tell(Note("interrupted: training ends here, with the best weights so far; --resume goes on"))
+        fitted, failure = _fit(config, splits, opened, Context(opened.checkpoints, world, should_stop), stack, tell)
         if not world.first:
             if failure is not None:
                 raise failure
             return Run(folder, fitted.artifact, dict(fitted.artifact.metrics), False)
+        log.begin()  # in a run that was resumed with its network trained nothing did
+        if fitted.stopped:
+            tell(Note("interrupted: training ends here, with the best weights so far; --resume goes on"))
         run = _finish(fitted, splits, log, results, failure, tell)
         if not run.interrupted:
-            checkpoints.remove()
+            opened.checkpoints.remove()
         results.check()
         return run
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A run folder that this process may train in.
+
+    Attributes:
+        checkpoints: Of the run; a resumed one goes on from the last of them.
+        started: The model that training starts from, if from one.
+        before: What the log's `record` gave, for a run that goes on.
+        force: Whether files in the folder give way.
+        notes: What is to be told.
+    """
+
+    checkpoints: Checkpoints
+    started: Artifact | None
+    before: dict[str, Any] | None
+    force: bool
+    notes: list[str]
+
+
+def _open(
+    folder: Path,
+    config: Config,
+    start_from: str | Path | None,
+    world: World,
+    stack: ExitStack,
+    *,
+    force: bool,
+    resume: bool,
+) -> _Opened:
+    """Hold the folder for the length of the run, and find out from where it goes; nothing is written."""
+    check_links(folder, WRITTEN)
+    if world.first:
+        stack.enter_context(held(folder, make=not resume))
+    restart = resume and only_begun(folder)
+    resume, force = resume and not restart, force or restart
+    if world.first and not resume:
+        check_new(folder, config, start_from, force)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, config.training.checkpoint_minutes, writes=world.first)
+    before = resumed(folder, checkpoints) if resume else None
+    checkpoints.expect("settings", lasting(config))
+    started = None if start_from is None else read_artifact(start_from)
+    checkpoints.expect("--from", None if started is None else started.fingerprint)
+    notes = going_on(checkpoints) if resume else [_RESTARTS] if restart else []
+    if (processes := checkpoints.settled("processes", world.size)) != world.size:
+        notes.append(f"{processes} processes began this run and {world.size} go on with it: other dropouts, so other weights")
+    return _Opened(checkpoints, started, before, force, notes)
+
+
+def _data(config: Config, opened: _Opened) -> tuple[Splits, list[str]]:
+    """Read the rows, which are those that a resumed run began with; return notes beside them."""
+    splits = load_splits(config.data)
+    if splits.test is not None and splits.test.labels.distinct:  # told now, not once the network is trained
+        check_labels(splits.train, splits.test, "test")
+    opened.checkpoints.expect("data", data_sums(splits))
+    notes = list(splits.notes)
+    if opened.started is not None and _knows_held_out_rows(opened.started, splits, config):
+        notes.append("the model that training starts from learned from these files: some rows held out now may be known to it")
+    return splits, notes
+
+
+def _fit(
+    config: Config, splits: Splits, opened: _Opened, context: Context, stack: ExitStack, tell: Report
+) -> tuple[Fitted, TrainingStoppedError | None]:
+    """Train; return the model, and what ended training too soon, if something did."""
+    training = fit(
+        config,
+        splits.train,
+        splits.validation,
+        validation_cut="validation" in splits.cut,
+        start_from=opened.started,
+        context=context,
+    )
+    stack.enter_context(closing(training))  # gives torch's random state and threads back, also after an error in `report`
+    try:
+        return _drive(training, tell), None
+    except TrainingStoppedError as stopped:
+        return stopped.fitted, stopped
 
 
 def _drive(training: Generator[Event, None, Fitted], tell: Report) -> Fitted:
@@ -203,7 +240,7 @@ def data_sums(splits: Splits) -> dict[str, Any]:
 
 
 def _finish(
-    fitted: Fitted, splits: Splits, log: _RunLog, results: Results, failure: TrainingStoppedError | None, tell: Report
+    fitted: Fitted, splits: Splits, log: RunLog, results: Results, failure: TrainingStoppedError | None, tell: Report
 ) -> Run:
     """Write what training gave.
 
@@ -220,7 +257,7 @@ def _finish(
     return run
 
 
-def _write(fitted: Fitted, splits: Splits, log: _RunLog, results: Results, tell: Report) -> Run:
+def _write(fitted: Fitted, splits: Splits, log: RunLog, results: Results, tell: Report) -> Run:
     """Evaluate on test, and write model, metrics and pictures."""
     metrics = dict(fitted.artifact.metrics)
     provenance = {**fitted.artifact.provenance, "data": splits.files}
@@ -252,133 +289,3 @@ def _write_model(artifact: Artifact, folder: Path, force: bool) -> None:
         force = False
     with replacing_folder(folder, force=force) as new:
         write_files(artifact, new, card)
-
-
-class _RunLog:
-    """The files that grow while a run goes on: settings and splits at its start, then a line for each event.
-
-    Nothing is written before the first step: what precedes it are notes, and faults of settings and data, which leave no folder.
-
-    Args:
-        folder: The run folder.
-        config: The settings.
-        splits: The data.
-        stack: Closes the files.
-        before: What `record` gave, for a run that goes on.
-        force: Whether files in the folder give way.
-
-    Raises:
-        MissingPackageError: TensorBoard was asked for and is not installed.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        config: Config,
-        splits: Splits,
-        stack: ExitStack,
-        before: dict[str, Any] | None,
-        *,
-        force: bool,
-    ) -> None:
-        self.folder = folder
-        self.history: list[dict[str, Any]] = [] if before is None else before["history"]
-        self._before, self._force = before, force
-        self._config, self._splits, self._stack = config, splits, stack
-        self._file: TextIO | None = None
-        self._waiting: list[Note] = []
-        self.board = Board(config.training.tensorboard)
-
-    @property
-    def begun(self) -> bool:
-        """Whether the first step is done."""
-        return self._file is not None
-
-    def record(self) -> dict[str, Any]:
-        """Return what the log needs to go on from here."""
-        assert self._file is not None
-        return {"history": self.history, "bytes": (self.folder / "log.jsonl").stat().st_size}
-
-    def write(self, event: Event) -> None:
-        """Write an event's line.
-
-        Raises:
-            InputError: The folder cannot be written.
-            TrainingError: The disk is full.
-        """
-        if self._file is None and isinstance(event, Note):
-            self._waiting.append(event)
-            return
-        file = self.begin()
-        if isinstance(event, EpochEnd):
-            figures = {"validation_" + k if k.endswith("loss") else k: v for k, v in event.metrics.items()}
-            row = {k: v for k, v in asdict(event).items() if k != "metrics"} | figures
-            self.history.append(row | {"validation_loss": figures.get("validation_log_loss")})
-            self.board.scalars(row)
-        else:
-            row = asdict(event)
-        try:
-            file.write(json.dumps({"event": type(event).__name__, **row}, ensure_ascii=False) + "\n")
-            file.flush()
-        except OSError as error:
-            with suppress(OSError):  # which tries to write it once more
-                file.close()
-            where = self.folder / "log.jsonl"
-            raise TrainingError(f"{where}: cannot be written: {error.strerror}; make room, then go on with --resume") from error
-
-    def begin(self) -> TextIO:
-        """Open the files, where that is not done yet, and write the notes that waited for it.
-
-        Raises:
-            InputError: The folder cannot be written.
-            TrainingError: The disk is full.
-        """
-        if self._file is None:
-            self._file = self._start()
-            for note in self._waiting:
-                self.write(note)
-        return self._file
-
-    def _start(self) -> TextIO:
-        try:
-            check_links(self.folder, WRITTEN)  # once more: reading the data may have taken an hour
-            if self._before is None:
-                check_folder(self.folder, self._force)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            remove_torn(self.folder)
-            if self._before is None:
-                clear(self.folder)
-            write_text(self.folder / "config.yaml", self._config.to_yaml())
-            _write_split_record(self.folder / "splits.json", self._splits)
-            self.board.open(self.folder / TENSORBOARD, self._stack)
-            return self._stack.enter_context(_open_log(self.folder / "log.jsonl", self._before))
-        except OSError as error:
-            raise InputError(f"{self.folder}: the run folder cannot be written: {error.strerror}") from error
-
-
-def _open_log(path: Path, before: dict[str, Any] | None) -> TextIO:
-    """Open the log anew, or where a run goes on behind the lines that its checkpoint knew."""
-    if before is None or not path.is_file():
-        return path.open("w", encoding="utf-8", newline="\n")
-    file = path.open("r+", encoding="utf-8", newline="\n")
-    file.truncate(min(before["bytes"], path.stat().st_size))
-    file.seek(0, os.SEEK_END)
-    return file
-
-
-def _write_split_record(path: Path, splits: Splits) -> None:
-    """Write the rows of each split: the files, and where a split was cut from train, its rows there, counted from 0."""
-    rows: dict[str, Rows | None] = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    record = {
-        "rows": {name: 0 if split is None else len(split) for name, split in rows.items()},
-        "files": splits.files,
-        "cut_from_train": {},
-    }
-    with replacing(path) as neighbour, neighbour.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(record, ensure_ascii=False).removesuffix("}}"))
-        for place, (name, indices) in enumerate(splits.cut.items()):
-            file.write(f'{", " * (place > 0)}"{name}": [')
-            for start in range(0, len(indices), _BLOCK):  # by blocks: millions of them as one text would fill the memory
-                file.write(", " * (start > 0) + ", ".join(map(str, indices[start : start + _BLOCK].tolist())))
-            file.write("]")
-        file.write("}}\n")
