@@ -44,7 +44,7 @@ def check_usable(config: Config, before: Config | None = None) -> None:
         before: Settings that were there before; what is as it was is not looked at.
 
     Raises:
-        ConfigError: There are no such vectors, spaCy knows no such language, or there is no such device.
+        ConfigError: There are no such vectors, spaCy knows no such language, or there is no such device or precision.
         DataError: A zip does not hold the vectors.
         TextclsError: The vectors have to be got by hand.
         MissingPackageError: A package of the tokenizer is not installed.
@@ -63,10 +63,11 @@ def check_usable(config: Config, before: Config | None = None) -> None:
         from textcls.text.subwords import check_subwords
 
         check_subwords(text.bpe_model)
-    if device not in {"auto", "cpu", then[2]}:
-        from textcls.model.device import resolve_device
+    precision = config.training.precision
+    if device not in {"auto", "cpu", then[2]} or precision == "bf16":
+        from textcls.model.device import resolve_device, rounds_on_cpu
 
-        resolve_device(device, config.model)
+        rounds_on_cpu(resolve_device(device, config.model), precision, config.model)
 
 
 def _tokenizer(config: Config) -> tuple[str, str]:

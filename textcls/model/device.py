@@ -68,6 +68,28 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     )  # a CUDA graph would keep its memory
 
 
+def rounds_on_cpu(device: torch.device, precision: str, settings: ModelSettings) -> bool:
+    """Whether the recurrence is trained in bf16 on the CPU, as `training.precision` asks for.
+
+    Raises:
+        ConfigError: The processor has nothing for it, without which it is many times slower, or the cell is another one than LSTM,
+            which it makes no faster.
+    """
+    if device.type != "cpu" or precision != "bf16":
+        return False
+    if settings.cell != "lstm":
+        raise ConfigError(f"training.precision bf16: on the CPU it is for model.cell lstm, not {settings.cell}; use fp32")
+    if not has_bf16():
+        raise ConfigError("training.precision bf16: this processor has neither AVX512-BF16 nor AMX; use fp32")
+    return True
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies in bf16."""
+    known = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+    return any(supported is not None and supported() for supported in known)
+
+
 def _compare_with_cpu(device: torch.device, settings: ModelSettings) -> None:
     """Run one small random batch on both."""
     import numpy as np

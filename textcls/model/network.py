@@ -30,6 +30,7 @@ class Encoder(nn.Module):
 
     Attributes:
         parallel: Whether the two directions each have a thread when they are trained on the CPU; the results are the same.
+        bf16: Whether the recurrence is rounded to bf16 when it is trained on the CPU.
     """
 
     def __init__(self, input_size: int, settings: ModelSettings) -> None:
@@ -48,6 +49,7 @@ class Encoder(nn.Module):
         self.pooling = settings.pooling
         self.recurrent_dropout = settings.recurrent_dropout
         self.parallel = False
+        self.bf16 = False
 
     @property
     def output_size(self) -> int:
@@ -105,7 +107,8 @@ class Encoder(nn.Module):
         for layer in range(self.rnn.num_layers):
             if layer > 0:
                 data = dropout(_side_by_side(states, grid), self.rnn.dropout if self.training else 0.0)
-            states = run_layer(self._cell, data, grid, self._weights(layer, dropped), parallel=self.parallel)
+            weights, bf16 = self._weights(layer, dropped), self.bf16 and self.training
+            states = run_layer(self._cell, data, grid, weights, parallel=self.parallel, bf16=bf16)
             finals += [own.flatten(0, 1).index_select(0, grid.last) for own in states]
         return states, finals
 

@@ -80,7 +80,7 @@ def _in_order(data: Tensor, turned: Tensor) -> Tensor:
 
 
 def run_layer(
-    cell: str, data: Tensor, grid: Grid, weights: Sequence[Sequence[Tensor]], *, parallel: bool
+    cell: str, data: Tensor, grid: Grid, weights: Sequence[Sequence[Tensor]], *, parallel: bool, bf16: bool = False
 ) -> tuple[Tensor, ...]:
     """Run one layer, all its directions.
 
@@ -91,6 +91,7 @@ def run_layer(
         weights: For each direction `weight_ih` (gates * hidden, inputs), `weight_hh` (gates * hidden, hidden), `bias_ih` and
             `bias_hh` (gates * hidden,), gates in torch's order.
         parallel: Whether the second direction runs in a thread of its own, on the CPU.
+        bf16: Whether the run itself is rounded to bf16 where it is trained on the CPU; what goes in and comes out stays as it is.
 
     Returns:
         Hidden states of each direction, (steps, texts, hidden), in the order of its reading: those of the backward one stand
@@ -98,7 +99,7 @@ def run_layer(
     """
     if data.device.type == "cpu" and torch.is_grad_enabled():
         flat = [tensor for own in weights for tensor in own]
-        return LayerOnCPU.apply(cell, data, grid.turned, parallel, *flat)  # type: ignore[no-untyped-call, no-any-return]
+        return LayerOnCPU.apply(cell, data, grid.turned, parallel, bf16, *flat)  # type: ignore[no-untyped-call, no-any-return]
     inputs = [data, Turned.apply(data, grid.turned)] if len(weights) > 1 else [data]  # type: ignore[no-untyped-call]
     return tuple(_read(cell, given, own) for given, own in zip(inputs, weights, strict=True))
 
@@ -107,13 +108,16 @@ class LayerOnCPU(torch.autograd.Function):
     """One layer as it is trained on the CPU: also the backward pass has a thread for each direction."""
 
     @staticmethod
-    def forward(ctx: Any, cell: str, data: Tensor, turned: Tensor, parallel: bool, *weights: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, cell: str, data: Tensor, turned: Tensor, parallel: bool, bf16: bool, *weights: Tensor
+    ) -> tuple[Tensor, ...]:
         """Run the layer; the arguments are those of `run_layer`, the weights of all directions one after the other."""
 
         def run(direction: int) -> tuple[list[Tensor], Tensor]:
             given = _in_order(data, turned) if direction else data
             leaves = [tensor.detach().requires_grad_() for tensor in (given, *weights[4 * direction :][:4])]
-            return leaves, _read(cell, leaves[0], leaves[1:])
+            rounded = [leaf.to(torch.bfloat16) for leaf in leaves] if bf16 else leaves
+            return leaves, _read(cell, rounded[0], rounded[1:]).to(data.dtype)
 
         ctx.save_for_backward(data, turned, *weights)  # so that autograd sees one of them changed in place in between
         ctx.runs = _each_direction(run, len(weights) // 4, parallel)
@@ -137,7 +141,7 @@ class LayerOnCPU(torch.autograd.Function):
         parts = _each_direction(run, len(ctx.runs), ctx.parallel)
         of_data = [part[0] for part in parts if part[0] is not None]
         own = (gradient for part in parts for gradient in part[1:])
-        return None, sum(of_data[1:], of_data[0]) if of_data else None, None, None, *own
+        return None, sum(of_data[1:], of_data[0]) if of_data else None, None, None, None, *own
 
 
 def _read(cell: str, data: Tensor, weights: Sequence[Tensor]) -> Tensor:

@@ -20,7 +20,7 @@ from textcls.data import LabelSet, Rows
 from textcls.errors import InputError, TrainingError
 from textcls.evaluation import Targets, probabilities_of
 from textcls.model import Network
-from textcls.model.device import resolve_device
+from textcls.model.device import resolve_device, rounds_on_cpu
 from textcls.settings import MOST_THREADS
 from textcls.text import PAD, UNK, Encoder, Vocabulary
 from textcls.text.vectors import PretrainedVectors
@@ -112,6 +112,7 @@ def fit(
     started, date, context = time.perf_counter(), _fixed_date(), context or Context()
     config = yield from settled(config, validation, start_from, context)
     device = context.world.device(resolve_device(config.training.device, config.model))  # told before the work begins
+    rounds_on_cpu(device, config.training.precision, config.model)  # likewise
     threads = context.checkpoints.settled("threads", config.training.threads or _threads(context.world))
     with torch_settings(config, threads):
         if prepared is None:
@@ -155,6 +156,7 @@ def _network(
     with memory_for("the network", SMALLER_NETWORK):
         network = Network(without_ngrams(config).model, len(vocabulary), len(labels))  # they join once it is trained
         network.encoder.parallel = threads > 1 and by_direction(settings)
+        network.encoder.bf16 = rounds_on_cpu(device, config.training.precision, settings)
         initialise(network, prepared.vectors, vocabulary)
         if start_from is not None:
             yield from _load_weights(network, start_from, labels, prepared.train.many)
