@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from textcls.config import ModelSettings, TrainingSettings
 from textcls.model import Network
-from textcls.training.loss_scale import LossScale
 from textcls.training.optimizer import Optimizer
 from textcls.training.table import DenseTable, RowTable
 
@@ -229,8 +228,8 @@ def test_a_table_of_one_kind_goes_on_as_the_other(began_dense: bool, goes_on_den
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_step_whose_gradients_overflow_is_skipped(whole: bool) -> None:
     """In half precision: the weights stay, and the steps that follow are as if it had never been; also from a checkpoint."""
-    network, chosen = tiny_network(), plain()
-    dense, optimizer = Dense(network, chosen), in_half_precision(network, chosen, whole)
+    network, chosen = tiny_network(), plain(precision="fp16")
+    dense, optimizer = Dense(network, chosen), Optimizer(network, chosen, dense=whole)
     draw = torch.Generator().manual_seed(1)
     for used in ([1, 2], [3]):
         dense.step(step(optimizer, used, draw))
@@ -246,7 +245,7 @@ def test_a_step_whose_gradients_overflow_is_skipped(whole: bool) -> None:
     weights, state = copy.deepcopy(network.state_dict()), copy.deepcopy(optimizer.state())
     network = tiny_network()
     network.load_state_dict(weights)
-    optimizer = in_half_precision(network, chosen, whole)
+    optimizer = Optimizer(network, chosen, dense=whole)
     optimizer.restore(state)
     for used in ([2, 5], [1]):
         dense.step(step(optimizer, used, draw))
@@ -254,10 +253,3 @@ def test_a_step_whose_gradients_overflow_is_skipped(whole: bool) -> None:
         pass
     for found, expected in zip(network.parameters(), dense.weights, strict=True):
         torch.testing.assert_close(found.data, expected.data, atol=2e-6, rtol=1e-4)
-
-
-def in_half_precision(network: Network, chosen: TrainingSettings, whole: bool) -> Optimizer:
-    """Return an optimiser that scales, as on a GPU."""
-    optimizer = Optimizer(network, chosen, dense=whole)
-    optimizer.scale = LossScale(torch.device("cpu"))
-    return optimizer

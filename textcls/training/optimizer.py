@@ -38,7 +38,7 @@ class Optimizer:
         steps: How many were made.
         rate: Learning rate of the last one.
         table: Learns the embedding table by rows; None where it is `dense`, or frozen.
-        scale: Of the loss, in half precision on a GPU.
+        scale: Of the loss, in half precision.
     """
 
     def __init__(self, network: Network, settings: TrainingSettings, *, dense: bool = False) -> None:
@@ -50,7 +50,8 @@ class Optimizer:
         self._average = [p.detach().clone() for p in self._weights]
         self._embedding.requires_grad_(dense and learns)
         self.table = None if not learns else DenseTable(self._embedding) if dense else RowTable(self._embedding.data)
-        self.scale = LossScale(device) if settings.precision == "fp16" and device.type == "cuda" else None
+        half = settings.precision == "fp16" and device.type != "mps"  # on the CPU it changes no bit, and a run may go on there
+        self.scale = LossScale(device) if half else None
         self._decay = 0.0  # of the average
         self._new_share, self._rate, self._table_rate = (torch.zeros((), device=device) for _ in range(3))
         self._adamw = self._torchs_own(settings.weight_decay)
