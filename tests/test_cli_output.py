@@ -236,7 +236,7 @@ def test_what_appeared_in_a_run_folder_stays(force: bool, place: Path, monkeypat
 def test_what_appeared_in_the_folder_of_a_search_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
     meanwhile(monkeypatch, "textcls.training.search.table", fill(Path("run"), ["trials.csv", "best.yaml", "search.png"]))
-    monkeypatch.setattr("textcls.training.search._quickest_epoch", lambda _ends: float("inf"))  # one trial
+    monkeypatch.setattr("textcls.training.search._Searching._has_time", lambda _search: False)  # one trial
     settings = [*TINY[1:], "data.validation_share=0.2"]
     result = command("tune", "d.csv", "--run", "run", "--minutes", "0.2", *set_to(settings))
     assert result.exit_code == 2, result.output

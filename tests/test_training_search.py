@@ -8,10 +8,12 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,8 +24,10 @@ import pytest
 from textcls.config import Config, load_config
 from textcls.data import load_splits
 from textcls.errors import ConfigError, InputError, MissingPackageError, TrainingError
+from textcls.files import AppearedError
 from textcls.training import EpochEnd, Event, Note, Progress, Search, SearchEvent, TrialEnd, TrialStart, fit, train, tune
 from textcls.training import search as search_module
+from textcls.training import trial as trial_module
 from textcls.training.fit import Fitted, TrainingStoppedError
 from textcls.training.loop import Context
 from textcls.training.ngrams import Linear, fit_linear
@@ -41,7 +45,7 @@ from textcls.training.space import (
     starts,
     with_vectors,
 )
-from textcls.training.study import Study
+from textcls.training.trial import rank
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
 
@@ -157,6 +161,14 @@ def test_a_search_tries_the_given_settings_then_the_defaults_then_what_is_known_
     )
     assert [end.number for end in ends if end.best][-1] == search.best.number
     assert not search.interrupted
+
+
+def test_optuna_builds_on_what_lies_in_the_space_and_is_whole(found: tuple[Search, list[SearchEvent]]) -> None:
+    search, _ = found  # whose given learning rate lies outside, and whose last trial was stopped
+    trials = optuna.load_study(study_name=None, storage=f"sqlite:///{search.folder}/trials.db").trials
+    used = [trial.state.name in {"COMPLETE", "PRUNED"} for trial in trials]
+    assert used == [False, True, True, True, False]
+    assert [sorted(trial.params) for trial in trials] == [[], *[sorted(QUICK)] * 4]
 
 
 def test_a_trial_is_what_training_with_its_settings_gives(found: tuple[Search, list[SearchEvent]], data: Path) -> None:
@@ -283,13 +295,13 @@ def test_a_trial_fits_its_n_grams_before_its_network(data: Path, tmp_path: Path,
         return (yield from fit(*given, **more))
 
     monkeypatch.setattr("textcls.training.finish.fit_linear", linear)
-    monkeypatch.setattr(search_module, "fit", network)
+    monkeypatch.setattr(trial_module, "fit", network)
     counted(monkeypatch, config(data, **{"model.ngram_slots": 64}), tmp_path / "run", 2, search=QUICK)
     assert order == ["n-grams", "network", "network"]
 
 
 def test_time_is_kept_for_what_follows_the_network() -> None:
-    budget = search_module.Budget(10)
+    budget = trial_module.Budget(10)
     before = budget.left
     budget.finishing = 30.0
     assert budget.left == pytest.approx(before - 30, abs=5)
@@ -304,7 +316,7 @@ def test_trials_with_vectors_and_without(data: Path, tmp_path: Path, monkeypatch
         prepared.append(settings.text.vectors)
         return (yield from prepare(settings, *rows))
 
-    monkeypatch.setattr(search_module, "prepare", counting)
+    monkeypatch.setattr(trial_module, "prepare", counting)
     given = config(data, **{"text.vectors": str(vectors), "text.extend": 9, "model.embedding_size": None})
     search = counted(monkeypatch, given, tmp_path / "run", 6, search=["text.vectors", "training.word_dropout"])
     assert prepared == [str(vectors), None]  # each once
@@ -397,7 +409,7 @@ def test_the_best_settings_are_never_worse_than_the_defaults(
     """Whatever trials give, and wherever the search is stopped: best.yaml has the defaults' figure or a better one."""
     draw = random.Random(seed)
     given = config(data, **{"training.learning_rate": 1e-5, "training.epochs": 6})
-    monkeypatch.setattr(search_module, "fit", stub(draw))
+    monkeypatch.setattr(trial_module, "fit", stub(draw))
     monkeypatch.setattr(search_module, "plot_search", lambda *_: None)
     budget = Counted(seed % 7, draw.randint(1, 5))
     monkeypatch.setattr(search_module, "Budget", budget)
@@ -422,11 +434,10 @@ def test_the_best_settings_are_never_worse_than_the_defaults(
     assert ("defaults were not tried to their end" in written) == unsure
 
 
-def test_what_failed_is_not_the_best_where_something_did_not(data: Path, tmp_path: Path) -> None:
-    study = Study(tmp_path / "trials.db", searched(QUICK), config(data))
+def test_what_failed_is_not_the_best_where_something_did_not() -> None:
     end = TrialEnd(1, {}, "given", {"macro_f1": 0.1, "log_loss": 0.7}, 1, 1, 1.0, "pruned", "", 1.0, True)
     failed = replace(end, ending="failed", metrics={"macro_f1": 0.9, "log_loss": 0.2})
-    assert study.rank(end) > study.rank(failed)
+    assert rank(end, "macro_f1") > rank(failed, "macro_f1")
 
 
 def test_the_defaults_are_never_pruned(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,9 +474,9 @@ def test_the_space_of_vectors() -> None:
 def test_a_study_that_compared_something_else_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_module, "_WAY", None)
     counted(monkeypatch, config(data), tmp_path / "run", 1, search=QUICK)
-    monkeypatch.setattr(search_module, "_WAY", 2)
+    monkeypatch.setattr(search_module, "_WAY", 3)
     with pytest.raises(
-        InputError, match=r"^.*run: cannot be resumed, for the way of searching was null, is 2; put it back, or"
+        InputError, match=r"^.*run: cannot be resumed, for the way of searching was null, is 3; put it back, or"
     ):
         counted(monkeypatch, config(data), tmp_path / "run", 1, search=QUICK, resume=True)
 
@@ -583,10 +594,34 @@ def test_a_folder_that_is_not_empty_needs_force(data: Path, tmp_path: Path, monk
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, "keep.txt"}
 
 
-def test_damaged_storage_is_refused(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "trials.db").write_bytes(b"nothing of the kind" * 100)
+def database(path: Path, table: str) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE TABLE {table} (study_id INTEGER)")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"nothing of the kind" * 100),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:30_000]),
+        lambda path: database(path, "studies"),
+        lambda path: database(path, "of_another_program"),
+    ],
+    ids=["other bytes", "no bytes", "half", "other columns", "other tables"],
+)
+def test_damaged_storage_is_refused_and_stays(
+    damage: Callable[[Path], object], found: tuple[Search, list[SearchEvent]], data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "trials.db"
+    path.write_bytes((found[0].folder / "trials.db").read_bytes())
+    damage(path)
+    damaged = path.read_bytes()
     with pytest.raises(InputError, match=r"trials.db: holds no search to go on with; start anew, with --force"):
         events_of(config(data), tmp_path, resume=True)
+    assert path.read_bytes() == damaged
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_without_optuna_one_line_says_what_to_install(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -608,14 +643,32 @@ def test_a_result_that_cannot_be_written_is_one_line(data: Path, tmp_path: Path,
         events_of(config(data), tmp_path / "run")
 
 
-def test_a_storage_that_cannot_be_made_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path) -> None:
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
+@pytest.mark.skipif(sys.platform == "win32", reason="such limits are POSIX's")
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_storage_that_cannot_be_written_is_one_line(number: int, data: Path, tmp_path: Path) -> None:
+    """As with a full disk: in its first trial, in which the file is made, and in its second."""
+    import resource
 
-    monkeypatch.setattr("textcls.training.study._storage", full)
-    with pytest.raises(TrainingError, match=r"trials\.db: cannot be written: No space left on device; make room"):
-        events_of(config(data), tmp_path / "run")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ended: list[TrialEnd] = []
+
+    def report(event: SearchEvent) -> None:
+        if isinstance(event, TrialEnd):
+            ended.append(event)
+        elif isinstance(event, TrialStart) and event.number == number:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+
+    try:
+        with pytest.raises(TrainingError, match=r"run: cannot be written: (database|disk).*; make room, then go on"):
+            tune(config(data), tmp_path / "run", 1, search=QUICK, report=report)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [end.ending for end in ended] == ["finished"] * (0 if number == 1 else 2)  # a full disk is no failure of a trial
+    if number == 1:
+        assert not (tmp_path / "run").exists()
+    else:
+        search, _ = events_of(config(data), tmp_path / "run", resume=True)
+        assert [end.number for end in search.trials][:2] == [1, 2]
 
 
 @pytest.mark.parametrize(("number", "before"), [(signal.SIGINT, 0), (signal.SIGTERM, 2)])
@@ -635,6 +688,63 @@ def test_a_signal_ends_a_search_as_its_time_does(number: signal.Signals, before:
     assert [end.ending for end in ended] == ["finished"] * before + ["stopped"]
     assert {path.name for path in search.folder.iterdir()} == FILES
     assert signal.getsignal(number) is handler
+
+
+def test_what_is_there_gives_way_with_the_first_epoch(data: Path, tmp_path: Path) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text("of another search")
+    there: list[set[str]] = []
+
+    def report(event: SearchEvent) -> None:
+        there.append({path.name for path in tmp_path.iterdir() if path.read_bytes() == b"of another search"})
+        if isinstance(event, EpochEnd):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(config(data), tmp_path, 1, search=QUICK, force=True, report=report)
+    assert len(there) > 2
+    assert all(names == FILES for names in there[:-1])
+    assert there[-1] == FILES - {"trials.db"}
+
+
+def test_a_storage_that_appeared_meanwhile_stays(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, budget = tmp_path / "run" / "trials.db", Counted(3)
+    monkeypatch.setattr(search_module, "Budget", budget)
+
+    def report(event: SearchEvent) -> None:
+        budget.see(event)
+        if isinstance(event, TrialStart) and event.number == 2:
+            path.unlink()
+            path.write_text("mine")
+
+    with pytest.raises(
+        AppearedError, match=r"run/trials\.db: appeared while this was at work, and stays as it is; .*trials-2\.db$"
+    ):
+        tune(config(data), tmp_path / "run", 1, search=QUICK, report=report)
+    assert path.read_text() == "mine"
+    kept = optuna.load_study(study_name=None, storage=f"sqlite:///{path.with_name('trials-2.db')}")
+    assert len(kept.trials) == 3
+
+
+def test_what_ended_within_its_first_trial_starts_over(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what was written by the end of the first epoch, as after SIGKILL."""
+
+    def report(event: SearchEvent) -> None:
+        if isinstance(event, EpochEnd):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(config(data), tmp_path / "run", 1, search=QUICK, report=report)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"trials.db"}
+    rest = counted(monkeypatch, config(data), tmp_path / "run", 2, search=QUICK, resume=True)
+    whole = counted(monkeypatch, config(data), tmp_path / "whole", 2, search=QUICK)
+    assert [(end.number, end.origin, end.metrics) for end in rest.trials] == [
+        (end.number, end.origin, end.metrics) for end in whole.trials
+    ]
+    states = [
+        trial.state.name for trial in optuna.load_study(study_name=None, storage=f"sqlite:///{rest.folder}/trials.db").trials
+    ]
+    assert states == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_a_signal_before_the_first_result_leaves_nothing(data: Path, tmp_path: Path) -> None:
@@ -690,12 +800,11 @@ def test_ranges() -> None:
     assert changes(Config(), {"training.epochs": 20, "training.batch_size": 32}) == {"training.batch_size": 32}
 
 
-def test_ties_are_broken_by_the_log_loss(data: Path, tmp_path: Path) -> None:
-    study = Study(tmp_path / "trials.db", searched(QUICK), config(data))
+def test_ties_are_broken_by_the_log_loss() -> None:
     metrics = {"macro_f1": 0.5, "log_loss": 0.7}
     end = TrialEnd(1, {}, "given", metrics, 1, 1, 1.0, "finished", "", 1.0, True)
     better, none = replace(end, metrics=metrics | {"log_loss": 0.6}), replace(end, metrics={})
-    assert study.rank(better) > study.rank(end) > study.rank(none)
+    assert rank(better, "macro_f1") > rank(end, "macro_f1") > rank(none, "macro_f1")
 
 
 @pytest.mark.slow

@@ -5,39 +5,34 @@ from __future__ import annotations
 import csv
 import io
 import signal
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from textcls.config import Config
-from textcls.data import Splits, load_splits
-from textcls.errors import ConfigError, TrainingError
+from textcls.data import load_splits
+from textcls.errors import ConfigError, MissingPackageError, TrainingError
 from textcls.evaluation.search_plot import plot_search
 from textcls.files import remove_torn, write_text
-from textcls.training.events import Ending, EpochEnd, Event, Note, SearchEvent, TrialEnd, TrialStart
-from textcls.training.finish import linear_of
-from textcls.training.fit import Fitted, TrainingStoppedError, fit
+from textcls.training.events import EpochEnd, Event, Note, SearchEvent, TrialEnd, TrialStart
 from textcls.training.folder import check_folder, check_links, check_spares, files_read, held
 from textcls.training.interrupt import interruptible
-from textcls.training.loop import Context
-from textcls.training.losses import class_weights
 from textcls.training.pictures import drawn
-from textcls.training.prepare import Prepared, prepare
 from textcls.training.results import Results
 from textcls.training.run import data_sums, lasting
-from textcls.training.space import Choice, searched, setting
-from textcls.training.study import Study, rank
+from textcls.training.space import searched, setting
+from textcls.training.trial import Budget, PreparedRows, Trial, rank
+
+if TYPE_CHECKING:
+    from textcls.training.study import Study
 
 STUDY, BEST, TABLE, PICTURE = "trials.db", "best.yaml", "trials.csv", "search.png"
 WRITTEN = (STUDY, BEST, TABLE, PICTURE)
-_ENDING_SECONDS = 4.0  # of the budget, at most a tenth of it, kept for the picture and what else ends a search
 _FEW_TRIALS = 10
-_WAY = 2  # raised where trials compare something else, or choices change: older studies are then of no use
+_WAY = 3  # raised where trials compare something else, or choices change: older studies are then of no use
 _UNSETTLED = "textcls's defaults were not tried to their end, and may do better: tune --resume goes on, for more --minutes"
 
 
@@ -62,41 +57,6 @@ class Search:
     searched: tuple[str, ...]
     interrupted: bool
     signal: int = 0
-
-
-class Budget:
-    """The time that a search may take.
-
-    Args:
-        minutes: From now on.
-        pressed: Whether somebody wants it to end before.
-        before: Seconds that it took before it was interrupted.
-
-    Attributes:
-        finishing: Seconds that trials took at most from the last step of the network to the whole model.
-    """
-
-    finishing = 0.0
-
-    def __init__(self, minutes: float, pressed: Callable[[], bool] = lambda: False, before: float = 0.0) -> None:
-        self.pressed = pressed
-        self.before = before
-        self._begun = time.monotonic()
-        self._seconds = 60 * minutes - min(_ENDING_SECONDS, 6 * minutes)
-
-    @property
-    def left(self) -> float:
-        """Seconds until the network of the last trial must be trained."""
-        return self._seconds - self.finishing - (time.monotonic() - self._begun)
-
-    @property
-    def taken(self) -> float:
-        """Seconds that the search has taken."""
-        return self.before + time.monotonic() - self._begun
-
-    def over(self) -> bool:
-        """Whether the trial under way must end."""
-        return self.left <= 0 or self.pressed()
 
 
 def tune(
@@ -132,203 +92,169 @@ def tune(
         MissingPackageError: Optuna is not installed (the extra `tune`).
         TrainingError: Every trial failed, or the disk is full.
     """
-    budget, folder = Budget(minutes), Path(folder)
-    space = searched(search, fixed)
+    folder, space, budget = Path(folder), searched(search, fixed), Budget(minutes)
 
     def check() -> None:
         check_links(folder, WRITTEN)
-        check_folder(folder, force)
+        if not resume:
+            check_folder(folder, force, STUDY)
+            check_spares(folder, WRITTEN, files_read(config, test=False))
 
-    with closing(Study(folder / STUDY, space, config, check)) as study, ExitStack() as stack:
-        check_links(folder, WRITTEN)
+    with ExitStack() as stack:
         stack.enter_context(held(folder, make=not resume))
+        check()
+        study = stack.enter_context(closing(_study_class()(folder / STUDY, space, config)))
         if resume:
             study.resume()
             budget.before = max((end.searched for end in study.trials), default=0.0)
-        else:
-            check_folder(folder, force, STUDY)
-            check_spares(folder, WRITTEN, files_read(config, test=False))
-        results = Results(folder, (BEST, TABLE, PICTURE), force=force)
-        study.expect("the way of searching", _WAY)
-        study.expect("settings", lasting(config))
-        study.expect("model.ngram_slots", config.model.ngram_slots)
-        study.expect("--search", list(space))
-        splits = load_splits(config.data, test=False)
-        study.expect("data", data_sums(splits))
-        if splits.validation is None:
-            raise ConfigError("a search compares settings by validation rows: set data.validation or data.validation_share")
-        for note in splits.notes:
-            report(Note(note))
-        found = len(study.trials)  # and epochs that ended: before the first there is nothing to keep
-        pressed = stack.enter_context(interruptible(lambda: found > 0, (signal.SIGINT, signal.SIGTERM)))
+        results = Results(folder, WRITTEN, force=force)
+        rows = _rows(study, report)
+        searching = _Searching(study, rows, budget, results, report, check, begun=bool(study.trials))
+        pressed = stack.enter_context(interruptible(lambda: searching.begun, (signal.SIGINT, signal.SIGTERM)))
         budget.pressed = pressed
-        for event in stack.enter_context(closing(trials(config, splits, study, budget))):
-            found += isinstance(event, EpochEnd)
-            report(event)
-            if isinstance(event, TrialEnd):
-                _write(results, study, splits)
+        best = searching.run()
+        results.check()
+        return Search(folder, study.trials, best, study.settings(best), tuple(study.space), pressed(), pressed.number)
+
+
+def _study_class() -> type[Study]:
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError("a search needs Optuna, which is not installed: pip install 'textcls[tune]'") from error
+    from textcls.training.study import Study
+
+    return Study
+
+
+def _rows(study: Study, report: Callable[[SearchEvent], None]) -> PreparedRows:
+    """Read the rows to train on and to compare by; the study is to be begun with them, or to go on with the same.
+
+    Raises:
+        InputError: They cannot be used, or the study was begun with other rows or settings.
+    """
+    config = study.config
+    study.expect("the way of searching", _WAY)
+    study.expect("settings", lasting(config))
+    study.expect("model.ngram_slots", config.model.ngram_slots)
+    study.expect("--search", list(study.space))
+    splits = load_splits(config.data, test=False)
+    study.expect("data", data_sums(splits))
+    if splits.validation is None:
+        raise ConfigError("a search compares settings by validation rows: set data.validation or data.validation_share")
+    for note in splits.notes:
+        report(Note(note))
+    return PreparedRows(splits.train, splits.validation)
+
+
+@dataclass
+class _Searching:
+    """A search under way: it trains what the study proposes, tells of it, and writes what was found.
+
+    Attributes:
+        check: Refuses the folder, right before anything is written there: it may have filled since the search began.
+        begun: Whether an epoch ended: before the first there is nothing to keep, and nothing is written.
+    """
+
+    study: Study
+    rows: PreparedRows
+    budget: Budget
+    results: Results
+    report: Callable[[SearchEvent], None]
+    check: Callable[[], None]
+    begun: bool
+
+    def run(self) -> TrialEnd:
+        """Make trials until the time is over, and draw what came of them; return the best.
+
+        Raises:
+            TrainingError: There is none, or the disk is full.
+        """
+        study = self.study
+        for note in self._prepare():
+            self.report(note)
+        if not study.trials or self._has_time():
+            study.optimize(self._train, self._goes_on)
+        if study.exhausted:
+            self.report(Note("the search ends here: of the searched settings there is nothing left to try"))
         best = study.best
         if best is None:
             failed = [end.reason for end in study.trials if end.reason]
             raise TrainingError(failed[0] if failed else "no trial could be made: give the search more --minutes")
         if not study.settled:
-            report(Note(_UNSETTLED))
-        remove_torn(folder)
-        kinds = {
-            name: "choice" if isinstance(values, Choice) else "log" if values.log else "linear"
-            for name, values in study.space.items()
-        }
-        rows, metric = table(study.trials, config, list(study.space)), config.training.metric
-        for told in drawn(results, PICTURE, lambda path: plot_search(rows, metric, kinds, path)):
-            report(told)
-        results.check()
-        return Search(folder, study.trials, best, study.settings(best), tuple(study.space), pressed(), pressed.number)
+            self.report(Note(_UNSETTLED))
+        remove_torn(self.results.folder)
+        rows, metric = table(study.trials, study.config, study.space), study.config.training.metric
+        kinds = {name: values.kind for name, values in study.space.items()}
+        for note in drawn(self.results, PICTURE, lambda path: plot_search(rows, metric, kinds, path)):
+            self.report(note)
+        return best
 
+    def _prepare(self) -> Generator[Event, None, None]:
+        """Turn the rows into numbers as the given settings have it, which tells whether there are vectors."""
+        prepared = yield from self.rows.of(self.study.config)
+        self.study.know_vectors(prepared.vectors)
 
-def trials(config: Config, splits: Splits, study: Study, budget: Budget) -> Generator[SearchEvent, None, None]:
-    """Train with one proposal after the other, until the time is over.
+    def _train(self, start: TrialStart, should_prune: Callable[[EpochEnd], bool]) -> TrialEnd:
+        """Make one trial."""
+        self.report(start)
+        config = self.study.config.replace(start.changes)
+        return Trial(start, config, self.budget, should_prune, self.study.best).train(self.rows, self._tell)
 
-    Yields:
-        Notes; start and end of each trial, and between them its progress and its epochs.
-    """
-    rows = _Rows(splits)
-    prepared = yield from rows.of(config)
-    study.know_vectors(prepared.vectors)
-    while not study.trials or not (budget.over() or budget.left < _quickest_epoch(study.trials)):
-        start = study.propose()
-        if start is None:
-            yield Note("the search ends here: of the searched settings there is nothing left to try")
-            return
-        yield start
-        end = yield from _trial(start, config.replace(start.changes), rows, study, budget)
-        study.take(end)
-        yield end
-        if budget.over():
-            return
-        if end.number == 1 and (others := budget.left / end.seconds) < _FEW_TRIALS:
-            yield Note(f"there is time for about {others:.0f} more trials as long as this one; more --minutes would find more")
+    def _tell(self, event: Event) -> None:
+        """Tell an event of a trial; the end of the first epoch is the first thing to keep."""
+        if isinstance(event, EpochEnd) and not self.begun:
+            self._write()
+        self.report(event)
 
+    def _goes_on(self, end: TrialEnd) -> bool:
+        """Tell and write what came of a trial; return whether there is time for another."""
+        self.report(end)
+        self._write()
+        if not self._has_time():
+            return False
+        if end.number == 1 and (others := self.budget.left / end.seconds) < _FEW_TRIALS:
+            few = f"there is time for about {others:.0f} more trials as long as this one; more --minutes would find more"
+            self.report(Note(few))
+        return True
 
-class _Rows:
-    """The rows of a search, and what they are as numbers: once for each value of `text.vectors`."""
+    def _has_time(self) -> bool:
+        """Whether there is time for an epoch, and what goes with it, of the quickest trial: with less none is begun."""
+        quickest = min((end.seconds / end.epochs for end in self.study.trials if end.best_epoch is not None), default=0.0)
+        return not self.budget.over() and self.budget.left >= quickest
 
-    def __init__(self, splits: Splits) -> None:
-        self.train, self.validation = splits.train, splits.validation
-        self._prepared: dict[str | None, Prepared] = {}
+    def _write(self) -> None:
+        """Write what was found so far: the study, the table of trials, and the best settings.
 
-    def of(self, config: Config) -> Generator[Event, None, Prepared]:
-        """Return the rows as numbers, for some settings."""
-        source = config.text.vectors
-        if source not in self._prepared:
-            self._prepared[source] = yield from prepare(config, self.train, self.validation)
-        return self._prepared[source]
-
-
-def _quickest_epoch(ends: Sequence[TrialEnd]) -> float:
-    """Return the seconds of an epoch, and what goes with it, of the quickest trial; with less time left none is begun."""
-    return min((end.seconds / end.epochs for end in ends if end.best_epoch is not None), default=0.0)
-
-
-def _trial(
-    start: TrialStart, config: Config, rows: _Rows, study: Study, budget: Budget
-) -> Generator[SearchEvent, None, TrialEnd]:
-    """Train a whole model with the settings of one trial, its network as long as it is worth it."""
-    begun = last_step = time.monotonic()
-    epochs, reason, whole = 0, "", False
-    ending: Ending = "finished"
-    best: EpochEnd | None = None
-    fitted: list[Fitted] = []
-    first = study.best is None  # without a result as yet: what there is of its first epoch is evaluated whatever the time
-
-    def should_stop() -> bool:
-        nonlocal ending
-        if ending == "finished" and not whole and budget.over():
-            ending = "stopped"
-        return ending != "finished"
-
-    with closing(_training(config, rows, should_stop, fitted)) as training:
+        Raises:
+            TrainingError: It cannot be written.
+        """
+        if not self.begun:
+            self.check()
+        self.begun = True
         try:
-            for event in training:
-                if isinstance(event, Note):
-                    continue
-                yield event
-                epochs = event.epoch
-                if isinstance(event, EpochEnd):
-                    best = event if event.best else best
-                    whole = event.epoch == config.training.epochs
-                    if study.should_prune(event.epoch, event.metrics) and not (whole or should_stop()):
-                        ending = "pruned"
-                else:
-                    last_step = time.monotonic()
-                    if should_stop() and best is None and not first:
-                        break  # there is nothing to say of it
-        except TrainingError as error:
-            ending, reason = "failed", str(error)
-    ended = time.monotonic()
-    report = fitted[0].artifact.metrics["validation"] if fitted else {}
-    if fitted:
-        budget.finishing = max(budget.finishing, ended - last_step)
-    end = TrialEnd(
-        number=start.number,
-        changes=start.changes,
-        origin=start.origin,
-        metrics={name: value for name, value in report.items() if isinstance(value, float)},
-        best_epoch=None if best is None else best.epoch,
-        epochs=epochs,
-        seconds=ended - begun,
-        ending=ending,
-        reason=reason,
-        searched=budget.taken,
-        best=False,
-    )
-    return replace(end, best=bool(end.metrics) and (study.best is None or study.rank(end) > study.rank(study.best)))
+            with self.results.taking(STUDY) as (path, force):
+                self.study.save(path, force=force)
+            for name, text in self._texts():
+                with self.results.taking(name) as (path, force):
+                    write_text(path, text, force=force)
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise TrainingError(
+                f"{self.results.folder}: cannot be written: {reason}; make room, then go on with --resume"
+            ) from error
 
-
-def _training(
-    config: Config, rows: _Rows, should_stop: Callable[[], bool], fitted: list[Fitted]
-) -> Generator[Event, None, None]:
-    """Train a whole model, which joins `fitted`: also the one that is left where training fails.
-
-    The linear classifier is fitted first, where earlier trials did not do so: a trial that is stopped has no more time for it.
-    """
-    prepared = yield from rows.of(config)
-    class_weights(config.training, prepared.train)  # wrong ones are told
-    if config.model.ngram_slots:
-        with suppress(MemoryError):  # which is told once the network is trained
-            yield from linear_of(prepared.train, config, np.random.default_rng(config.training.seed), prepared.linears)
-    try:
-        model = yield from fit(config, rows.train, rows.validation, prepared=prepared, context=Context(should_stop=should_stop))
-    except TrainingStoppedError as error:
-        fitted.append(error.fitted)
-        raise
-    fitted.append(model)
-
-
-def _write(results: Results, study: Study, splits: Splits) -> None:
-    """Write what was found so far: the table of trials, and the best settings.
-
-    Raises:
-        TrainingError: It cannot be written.
-    """
-    config, best = study.config, study.best
-    rows = table(study.trials, config, list(study.space))
-    try:
-        with results.taking(TABLE) as (path, force):
-            write_text(path, _csv(rows), force=force)
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Yield name and text of the files to read, once there is something to read."""
+        study, best = self.study, self.study.best
+        if study.trials:
+            yield TABLE, _csv(table(study.trials, study.config, study.space))
         if best is not None:
-            metric = config.training.metric
-            assert splits.validation is not None
-            lines = (
-                f"# Found by textcls tune: {metric} {best.metrics[metric]:.4f} on {len(splits.validation):,} validation rows,\n"
-            )
-            lines += f"# the best of {len(study.trials)} trials. Settings that are not here have their defaults.\n"
-            lines += "" if study.settled else f"# {_UNSETTLED}\n"
-            with results.taking(BEST) as (path, force):
-                write_text(path, lines + study.settings(best).to_yaml(defaults=False), force=force)
-    except OSError as error:
-        raise TrainingError(
-            f"{results.folder}: cannot be written: {error.strerror}; make room, then go on with --resume"
-        ) from error
+            metric, rows = study.config.training.metric, len(self.rows.validation)
+            head = f"# Found by textcls tune: {metric} {best.metrics[metric]:.4f} on {rows:,} validation rows,\n"
+            head += f"# the best of {len(study.trials)} trials. Settings that are not here have their defaults.\n"
+            head += "" if study.settled else f"# {_UNSETTLED}\n"
+            yield BEST, head + study.settings(best).to_yaml(defaults=False)
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -339,7 +265,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return file.getvalue()
 
 
-def table(ends: Sequence[TrialEnd], config: Config, space: Sequence[str]) -> list[dict[str, Any]]:
+def table(ends: Sequence[TrialEnd], config: Config, space: Iterable[str]) -> list[dict[str, Any]]:
     """Return a row for each trial, the best first: what came of it, then the searched settings it had."""
     metric = config.training.metric
     rows = []

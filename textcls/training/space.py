@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textcls.config import Config
 from textcls.errors import ConfigError
 from textcls.training.events import Origin
+
+if TYPE_CHECKING:
+    import optuna
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,16 @@ class Range:
         """Whether these are whole numbers."""
         return isinstance(self.low, int)
 
-    def plain(self, value: Any) -> Any:
-        """Return a value as people write it, with two digits."""
-        return value if self.whole else float(f"{value:.2g}")
+    @property
+    def kind(self) -> str:
+        """How a picture shows them: `log` or `linear`."""
+        return "log" if self.log else "linear"
+
+    def suggest(self, trial: optuna.Trial, name: str) -> float:
+        """Return what a trial proposes for a setting, as people write it: with two digits."""
+        if self.whole:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
+        return float(f"{trial.suggest_float(name, self.low, self.high, log=self.log):.2g}")
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
@@ -43,10 +53,11 @@ class Choice:
     """Some values, without an order."""
 
     values: tuple[str | float | None, ...]
+    kind = "choice"
 
-    def plain(self, value: Any) -> Any:
-        """Return a value as it is."""
-        return value
+    def suggest(self, trial: optuna.Trial, name: str) -> str | float | None:
+        """Return what a trial proposes for a setting."""
+        return trial.suggest_categorical(name, self.values)
 
     def __contains__(self, value: object) -> bool:
         return value in self.values

@@ -1,24 +1,29 @@
-"""The trials of a search in Optuna's storage: what to try next, when to give a trial up, what came of each."""
+"""The trials of one search as a study of Optuna's: what to try next, when to give a trial up, what came of each."""
 
 from __future__ import annotations
 
 import math
+import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import optuna
+from optuna.exceptions import ExperimentalWarning, TrialPruned
+from optuna.trial import FrozenTrial, TrialState
+
 from textcls.config import Config
-from textcls.errors import InputError, MissingPackageError, TrainingError, differences
-from textcls.training.events import TrialEnd, TrialStart
+from textcls.errors import InputError, differences
+from textcls.files import replacing
+from textcls.training.events import EpochEnd, TrialEnd, TrialStart
 from textcls.training.loop import standing
 from textcls.training.space import Choice, Range, changes, setting, starts, with_vectors
+from textcls.training.trial import rank
 
 if TYPE_CHECKING:
-    import optuna
-
     from textcls.text.vectors import PretrainedVectors
 
 _NAME = "textcls"  # of the study in the file
@@ -27,57 +32,54 @@ _FULL_TRIALS, _FULL_EPOCHS = 3, 3  # that are never pruned: the first trials to 
 _NEVER_PRUNED = frozenset({"given", "default"})  # of which one is the defaults, which nothing may be worse than
 _MOST_REPEATS = 30  # proposals in a row that were tried before: then there is little left to try, if anything
 
+ShouldPrune = Callable[[EpochEnd], bool]
+
 
 class Study:
-    """The trials of one search, kept in a SQLite file that is made with the first result.
+    """The trials of one search: a study of Optuna's, in memory, with what is kept of it in a SQLite file.
 
     Trials are proposed by the tree-structured Parzen estimator (Bergstra et al., 2011; multivariate: Falkner et al., 2018), and
     given up where an epoch is worse than the median of the others (Golovin et al., 2017); the defaults are never given up. What is
     proposed depends on the seed and on the results before it alone, so that a search that was interrupted goes on as it would have.
 
+    What came of a trial is a user attribute of Optuna's, `end`; so is `start`, what one from the queue tries.
+
     Args:
-        path: The file.
+        path: The file to go on from.
         space: The settings to search.
         config: The given settings.
-        check: Refuses the folder, right before the first file is written there.
 
     Attributes:
-        path: The file.
+        path: The file to go on from.
         config: The given settings.
         space: The settings to search.
-
-    Raises:
-        MissingPackageError: Optuna is not installed.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        space: Mapping[str, Range | Choice],
-        config: Config,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        _require_optuna()
-        self.path, self._check = path, check
-        self.config, self.space = config, space
+    def __init__(self, path: Path, space: Mapping[str, Range | Choice], config: Config) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # of what it did, we tell ourselves
+        self.path, self.space, self.config = path, space, config
+        self._begun_with: dict[str, Any] | None = None  # where it is resumed
         self._vectors: str | None = None  # that `text.vectors` led to
-        self._about: dict[str, Any] = {}
-        self._ends: dict[int, TrialEnd] = {}
-        self._storage: optuna.storages.RDBStorage | None = None
-        self._study: optuna.Study | None = None
-        self._trial: optuna.Trial | None = None
-        self._start: TrialStart | None = None  # of the trial under way, or of one that was stopped and shall start over
-        self._fixed: dict[str, Any] | None = None  # what Optuna drew for the latter
+        self._repeats = 0  # proposals in a row
+        self._storage = optuna.storages.RDBStorage("sqlite://")
+        self._pruner = optuna.pruners.MedianPruner(n_startup_trials=_FULL_TRIALS, n_warmup_steps=_FULL_EPOCHS + 1)
+        self._study = optuna.create_study(storage=self._storage, study_name=_NAME, pruner=self._pruner, direction="maximize")
 
     @property
     def trials(self) -> tuple[TrialEnd, ...]:
-        """What came of each trial so far."""
-        return tuple(self._ends.values())
+        """What came of each trial so far; of one that started over and was stopped again, the better result."""
+        ends: dict[int, TrialEnd] = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            if end := _end(trial):
+                before = ends.get(end.number)
+                if before is None or end.ending != "stopped" or self._rank(end) >= self._rank(before):
+                    ends[end.number] = end
+        return tuple(ends.values())
 
     @property
     def best(self) -> TrialEnd | None:
         """The best trial so far; None where no epoch of any ended."""
-        return max((end for end in self.trials if end.metrics), key=self.rank, default=None)
+        return max((end for end in self.trials if end.metrics), key=self._rank, default=None)
 
     @property
     def settled(self) -> bool:
@@ -86,9 +88,10 @@ class Study:
         ended = any(end.changes == default and end.ending != "stopped" for end in self.trials)
         return ended or self.best is None or self.best.changes == default
 
-    def rank(self, end: TrialEnd) -> tuple[bool, float, float]:
-        """Return by what trials are compared, higher is better."""
-        return rank(end, self.config.training.metric)
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing came up for long that was not tried."""
+        return self._repeats >= _MOST_REPEATS
 
     def settings(self, end: TrialStart) -> Config:
         """Return the settings of a trial with the vectors that it had, wherever they are used then."""
@@ -96,6 +99,55 @@ class Study:
         if config.text.vectors == "auto":
             config = config.replace({"text.vectors": self._vectors})
         return config
+
+    def save(self, path: Path, *, force: bool = True) -> None:
+        """Write a file, whole or not at all.
+
+        Args:
+            path: The file.
+            force: Whether what stands there gives way; else the new file is kept beside it.
+
+        Raises:
+            AppearedError: Without `force`, something stands there.
+            OSError: It cannot be written.
+            sqlite3.Error: It cannot.
+        """
+        with replacing(path, force=force) as new, closing(sqlite3.connect(new)) as file, self._memory() as memory:
+            memory.backup(file)
+
+    def resume(self) -> None:
+        """Read the file of a search that was interrupted.
+
+        Raises:
+            InputError: There is none.
+        """
+        try:
+            if not self.path.is_file():  # which SQLite would make
+                raise FileNotFoundError
+            with closing(sqlite3.connect(self.path)) as file, self._memory() as memory:
+                file.backup(memory)
+            self._study = optuna.load_study(storage=self._storage, study_name=_NAME, pruner=self._pruner)
+            self._begun_with = self._study.user_attrs
+            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # it was killed
+                self._study.tell(trial.number, state=TrialState.FAIL)
+            _ = self.trials
+        except Exception:  # whatever damage leads SQLAlchemy and Optuna to
+            raise InputError(
+                f"{self.path}: holds no search to go on with; start anew, with --force over what is there"
+            ) from None
+
+    def expect(self, name: str, value: Any) -> None:
+        """Note what the search was begun with; one that goes on must have the same.
+
+        Raises:
+            InputError: It has not; the difference is named.
+        """
+        if self._begun_with is None:
+            self._study.set_user_attr(name, value)
+        elif odd := list(differences(self._begun_with.get(name), value, name)):
+            raise InputError(
+                f"{self.path.parent}: cannot be resumed, for {'; '.join(odd[:3])}; put it back, or start another search"
+            )
 
     def know_vectors(self, vectors: PretrainedVectors | None) -> None:
         """Take in what `text.vectors` led to: without vectors there is nothing to search there.
@@ -108,95 +160,89 @@ class Study:
         self.space = with_vectors(self.space, self.config, found=vectors is not None)
         self._vectors = None if vectors is None else vectors.name
 
-    def resume(self) -> None:
-        """Read what the search left that was interrupted; a trial that was under way starts over.
+    def optimize(self, train: Callable[[TrialStart, ShouldPrune], TrialEnd], goes_on: Callable[[TrialEnd], bool]) -> None:
+        """Make one trial after the other, until it is enough or nothing is left to try.
 
-        Raises:
-            InputError: There is none.
+        Args:
+            train: Trains with some settings, asks after each epoch whether it is worth going on, and returns what came of it.
+            goes_on: Takes in what came of a trial; returns whether there shall be another.
         """
-        import optuna
 
-        try:
-            if not self.path.is_file():
-                raise KeyError
-            self._storage = _storage(self.path)
-            self._study = optuna.load_study(study_name=_NAME, storage=self._storage, pruner=_pruner())
-            self._about = dict(self._study.user_attrs["about"])
-        except Exception:  # whatever damage leads SQLAlchemy and Optuna to
-            raise InputError(
-                f"{self.path}: holds no search to go on with; start anew, with --force over what is there"
-            ) from None
-        for trial in self._study.trials:
-            if "end" in trial.user_attrs:
-                self._keep(TrialEnd(**trial.user_attrs["end"]))
-            if trial.state == optuna.trial.TrialState.RUNNING:
-                self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            killed = "start" in trial.user_attrs and "end" not in trial.user_attrs
-            stopped = trial.user_attrs.get("end", {}).get("ending") == "stopped"
-            self._start = TrialStart(**trial.user_attrs["start"]) if killed or stopped else None
-            self._fixed = trial.params if killed or stopped else None
+        def after(study: optuna.Study, trial: FrozenTrial) -> None:
+            end = _end(trial)
+            if self.exhausted if end is None else not goes_on(end):
+                study.stop()
+            else:
+                self._ready()
 
-    def expect(self, name: str, value: Any) -> None:
-        """Note what the search was begun with; one that goes on must have the same.
-
-        Raises:
-            InputError: It has not; the difference is named.
-        """
-        if self._study is not None and (odd := list(differences(self._about.get(name), value, name))):
-            raise InputError(
-                f"{self.path.parent}: cannot be resumed, for {'; '.join(odd[:3])}; put it back, or start another search"
-            )
-        self._about[name] = value
-
-    def propose(self) -> TrialStart | None:
-        """Return what to try next; None where nothing came up that was not tried."""
-        first, number = starts(self.space, self.config), len(self._ends) + 1
-        if self._start is not None:  # starts over
-            self._trial = None
-        elif number <= len(first):
-            origin, changed = first[number - 1]
-            self._start = TrialStart(number, changed, origin)
-        else:
-            self._start = self._searched()
-        return self._start
-
-    def should_prune(self, epoch: int, metrics: Mapping[str, Any]) -> bool:
-        """Take in the result of an epoch, and say whether the trial is worth going on with."""
-        with _writing(self.path):
-            trial = self._under_way()
-            trial.report(self._value(metrics), epoch)
-            assert self._start is not None
-            return self._start.origin not in _NEVER_PRUNED and trial.should_prune()
-
-    def take(self, end: TrialEnd) -> None:
-        """Take in what came of the trial under way.
-
-        Raises:
-            TrainingError: It cannot be written.
-        """
-        with _writing(self.path):
-            trial = self._under_way()
-            trial.set_user_attr("end", asdict(end))
-            self._tell(trial, end)
-        self._keep(end)
-        self._start = self._trial = self._fixed = None
+        self._ready()
+        self._study.optimize(lambda trial: self._objective(trial, train), callbacks=[after])
 
     def close(self) -> None:
-        """Close the file."""
-        if self._storage is not None:
-            self._storage.remove_session()
-            self._storage.engine.dispose()
+        """Free the memory."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
 
-    def _tell(self, trial: optuna.Trial, end: TrialEnd) -> None:
-        """Let Optuna know what came of a trial."""
-        from optuna.trial import TrialState
+    def _objective(self, trial: optuna.Trial, train: Callable[[TrialStart, ShouldPrune], TrialEnd]) -> float:
+        """Train with what a trial proposes, unless that was tried before; return what Optuna is to know of it.
 
+        Raises:
+            TrialPruned: It was given up, or failed.
+        """
+        start = self._start(trial)
+        end = next((end for end in self.trials if end.changes == start.changes and end.number != start.number), None)
+        self._repeats = self._repeats + 1 if end else 0
+        if end is None:
+            end = train(start, lambda epoch: self._should_prune(trial, start, epoch))
+            trial.set_user_attr("end", asdict(end))
         if end.ending == "stopped" or not trial.params:  # half a trial, or outside of the space: nothing to build on
-            self._opened().tell(trial, state=TrialState.FAIL)
-        elif end.ending == "finished":
-            self._opened().tell(trial, self._value(end.metrics))
-        else:
-            self._opened().tell(trial, state=TrialState.PRUNED)
+            return math.nan
+        if end.ending != "finished":
+            raise TrialPruned
+        return self._value(end.metrics)
+
+    def _start(self, trial: optuna.Trial) -> TrialStart:
+        """Return what a trial tries: what was queued, else what the sampler proposes."""
+        if queued := trial.user_attrs.get("start"):
+            start = TrialStart(**queued)
+            for name in self._values(start):
+                self.space[name].suggest(trial, name)
+            return start
+        drawn = {name: values.suggest(trial, name) for name, values in self.space.items()}
+        return TrialStart(len(self.trials) + 1, changes(self.config, drawn), "search")
+
+    def _should_prune(self, trial: optuna.Trial, start: TrialStart, epoch: EpochEnd) -> bool:
+        """Take in the result of an epoch, and say whether the trial is worth going on with."""
+        trial.report(self._value(epoch.metrics), epoch.epoch)
+        return start.origin not in _NEVER_PRUNED and trial.should_prune()
+
+    def _ready(self) -> None:
+        """Queue what comes before the sampler's turn, and give the sampler its seed.
+
+        That is the last trial, where it was stopped and starts over, or the next of those that a search starts with: one at a time,
+        as in Optuna's queue the former would wait for all the latter.
+        """
+        made, first, done = self._study.get_trials(deepcopy=False), starts(self.space, self.config), len(self.trials)
+        last = _end(made[-1]) if made else None
+        if last is not None and last.ending == "stopped":
+            self._queue(TrialStart(last.number, last.changes, last.origin), made[-1].params)
+        elif done < len(first):
+            origin, changed = first[done]
+            self._queue(TrialStart(done + 1, changed, origin), {})
+        seen = sum(trial.state in {TrialState.COMPLETE, TrialState.PRUNED} for trial in made)
+        seed = (self.config.training.seed + seen) % 2**32  # what Optuna draws with takes no more
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.sampler = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=_RANDOM_TRIALS, seed=seed)
+
+    def _queue(self, start: TrialStart, drawn: dict[str, Any]) -> None:
+        """Queue a trial, with what Optuna drew for it before."""
+        self._study.enqueue_trial(self._values(start) | drawn, user_attrs={"start": asdict(start)})
+
+    def _values(self, start: TrialStart) -> dict[str, Any]:
+        """Return the values of the searched settings; none where one lies outside of the space, which Optuna does not take."""
+        values = {name: start.changes.get(name, setting(self.config, name)) for name in self.space}
+        return values if all(value in self.space[name] for name, value in values.items()) else {}
 
     def _value(self, metrics: Mapping[str, Any]) -> float:
         """Return the validation metric, higher is better."""
@@ -204,114 +250,17 @@ class Study:
         assert compared is not None
         return compared[0]
 
-    def _keep(self, end: TrialEnd) -> None:
-        """Keep a result; of a trial that started over and was stopped again, the better one."""
-        before = self._ends.get(end.number)
-        if before is None or end.ending != "stopped" or self.rank(end) >= self.rank(before):
-            self._ends[end.number] = end
+    def _rank(self, end: TrialEnd) -> tuple[bool, float, float]:
+        return rank(end, self.config.training.metric)
 
-    def _searched(self) -> TrialStart | None:
-        """Ask the sampler for settings that were not tried."""
-        tried = {_key(end.changes): end for end in self.trials}
-        for _ in range(_MOST_REPEATS):
-            self._trial = self._ask({})
-            values = {name: self.space[name].plain(value) for name, value in self._trial.params.items()}
-            start = TrialStart(len(self._ends) + 1, changes(self.config, values), "search")
-            known = tried.get(_key(start.changes))
-            if known is None:
-                self._trial.set_user_attr("start", asdict(start))
-                return start
-            self._tell(self._trial, known)
-        return None
-
-    def _under_way(self) -> optuna.Trial:
-        """Return Optuna's side of the trial that was proposed, which has none before it yields something."""
-        assert self._start is not None
-        if self._trial is None:
-            values = {name: self._start.changes.get(name, setting(self.config, name)) for name in self.space}
-            inside = all(value in self.space[name] for name, value in values.items())
-            self._trial = self._ask(self._fixed or values) if inside else self._opened().ask()
-            self._trial.set_user_attr("start", asdict(self._start))
-        return self._trial
-
-    def _ask(self, fixed: Mapping[str, Any]) -> optuna.Trial:
-        """Begin a trial of Optuna's with some values, the others drawn."""
-        import optuna
-
-        study = self._opened()
-        seen = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
-        seed = (self.config.training.seed + len(seen)) % 2**32  # what Optuna draws with takes no more
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=_RANDOM_TRIALS, seed=seed)
-            study.sampler = optuna.samplers.PartialFixedSampler(dict(fixed), sampler) if fixed else sampler
-        trial = study.ask()
-        for name, values in self.space.items():
-            if isinstance(values, Choice):
-                trial.suggest_categorical(name, values.values)
-            elif values.whole:
-                trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
-            else:
-                trial.suggest_float(name, values.low, values.high, log=values.log)
-        return trial
-
-    def _opened(self) -> optuna.Study:
-        """Return Optuna's side of the search, with its file."""
-        import optuna
-
-        if self._study is None:
-            self._check()  # it may have filled since the search began
-            self._check = lambda: None  # from here on what is there is ours, also where it could not be written whole
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.unlink(missing_ok=True)
-            self._storage = _storage(self.path)
-            self._study = optuna.create_study(study_name=_NAME, storage=self._storage, pruner=_pruner(), direction="maximize")
-            self._study.set_user_attr("about", self._about)
-        return self._study
+    @contextmanager
+    def _memory(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection behind Optuna's storage."""
+        self._storage.remove_session()
+        with closing(self._storage.engine.raw_connection()) as connection:
+            yield connection.driver_connection  # type: ignore[misc]
 
 
-def _require_optuna() -> None:
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingPackageError("a search needs Optuna, which is not installed: pip install 'textcls[tune]'") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # of what it did, we tell ourselves
-
-
-def _storage(path: Path) -> optuna.storages.RDBStorage:
-    import optuna
-    from sqlalchemy import URL
-
-    return optuna.storages.RDBStorage(URL.create("sqlite", database=str(path)).render_as_string())
-
-
-def _pruner() -> optuna.pruners.BasePruner:
-    import optuna
-
-    return optuna.pruners.MedianPruner(n_startup_trials=_FULL_TRIALS, n_warmup_steps=_FULL_EPOCHS + 1)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what a full disk leads to into one line.
-
-    Raises:
-        TrainingError: The file cannot be written.
-    """
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (OSError, SQLAlchemyError, StorageInternalError) as error:
-        reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).splitlines()[0]
-        raise TrainingError(f"{path}: cannot be written: {reason}; make room, then go on with --resume") from error
-
-
-def rank(end: TrialEnd, metric: str) -> tuple[bool, float, float]:
-    """Return by what trials are compared, higher is better: whether it did not fail, then as epochs are."""
-    return end.ending != "failed", *(standing(end.metrics, metric) or (-math.inf, -math.inf))
-
-
-def _key(values: Mapping[str, Any]) -> str:
-    return repr(sorted(values.items()))
+def _end(trial: FrozenTrial) -> TrialEnd | None:
+    """Return what came of a trial; None where it was killed, or repeats another."""
+    return TrialEnd(**trial.user_attrs["end"]) if "end" in trial.user_attrs else None
