@@ -109,9 +109,9 @@ def over_seeds(device: str) -> dict[str, list[float]]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which this repository is the textcls that is imported."""
+    """Return the environment in which this repository is the textcls that is imported, and no cache is looked for."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}
+    return {**os.environ, "PYTHONPATH": path, "TEXTCLS_CACHE": "off"}  # or platformdirs would have to travel too
 
 
 def show(speeds: dict[str, Peers], accuracies: dict[str, list[float]]) -> None:
