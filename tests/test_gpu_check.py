@@ -6,10 +6,12 @@ import importlib
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 LACKING = ("platformdirs", "optuna", "spacy", "datasets", "torchtext")  # what it promises to do without
@@ -42,3 +44,27 @@ def test_a_contestant_runs_with_the_packages_that_are_named_alone(
     done = subprocess.run(command, env=gpu_check.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tokens_per_second"] > 0
+
+
+def test_a_precision_that_does_not_run_is_told_and_the_rest_is_kept(
+    gpu_check: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"tokens_per_second": 1e6, "busy": 0.9, "accuracy": 0.8}
+    names = ("hand-written", "ours", "ours, captured")
+
+    def race(options: list[str], _device: str) -> dict[str, dict[str, float]]:
+        only = [given for before, given in pairwise(options) if before == "--only"]
+        return {} if "bf16" in options else {name: dict(figures) for name in only or names}
+
+    for name, value in {"race": race, "BARS": {"hand-written": 1.0, "before": 1.0}, "tests": list}.items():
+        monkeypatch.setattr(gpu_check, name, value)
+    for name, value in {"is_available": lambda: True, "get_device_name": lambda _device: "a card"}.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setenv("TEXTCLS_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--json", str(tmp_path / "card.json")])
+    with pytest.raises(SystemExit, match="True"):
+        gpu_check.main()
+    assert "sst2, bf16: did not run" in capsys.readouterr().out
+    written = json.loads((tmp_path / "card.json").read_text())
+    assert set(written["speeds"]["sst2"]) == {*names, "ours, captured, tf32", "ours, captured, fp16"}
+    assert written["failed"] == ["sst2, bf16: did not run"]
