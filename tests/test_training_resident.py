@@ -71,6 +71,21 @@ def test_a_batch_is_the_one_that_the_cpu_cuts(lengths: list[int], data: st.DataO
     assert chosen.tokens == expected.tokens
 
 
+def test_rows_that_cannot_be_written_are_taken_without_a_warning() -> None:
+    """As those that `textcls.storage` gives cannot; torch warns of them once a process, unless it is told to do so always."""
+    split = split_of([3, 5, 2], weights=True)
+    assert split.weights is not None
+    for array in (split.encoded.ids, split.encoded.offsets, split.targets, split.weights):
+        array.flags.writeable = False
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        (chosen,) = ResidentSplit(split, HERE).chosen([np.array([2, 0])], 2, filled=True)
+    finally:
+        torch.set_warn_always(before)
+    assert chosen.tokens == 5
+
+
 def test_shapes_are_few() -> None:
     split = split_of([*range(1, 401)])
     each = [np.array([row]) for row in range(400)]

@@ -57,11 +57,12 @@ class ResidentSplit:
     def __init__(self, split: LabelledSplit, device: torch.device) -> None:
         encoded = split.encoded
         self._lengths_here = encoded.lengths
-        self._ids = torch.from_numpy(encoded.ids).to(device)
-        self._starts = torch.from_numpy(encoded.offsets[:-1]).to(device)
-        self._lengths = torch.from_numpy(encoded.lengths.astype(np.int64)).to(device)
-        self._targets = torch.from_numpy(split.targets).to(device)
-        self._weights = None if split.weights is None else torch.from_numpy(split.weights.astype(np.float32)).to(device)
+        # Copies: the arrays may be such as cannot be written, which torch shares only with a warning.
+        self._ids = torch.tensor(encoded.ids, device=device)
+        self._starts = torch.tensor(encoded.offsets[:-1], device=device)
+        self._lengths = torch.tensor(encoded.lengths, dtype=torch.int64, device=device)
+        self._targets = torch.tensor(split.targets, device=device)
+        self._weights = None if split.weights is None else torch.tensor(split.weights, dtype=torch.float32, device=device)
 
     def chosen(self, batches: Sequence[NDArray[np.int64]], most: int, *, filled: bool) -> Iterator[Chosen]:
         """Bring the row numbers of some steps to the device, all at once.
