@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -173,3 +175,17 @@ def test_the_loop_trains_with_resident_rows(monkeypatch: pytest.MonkeyPatch) -> 
     losses = [event.train_loss for event in events if isinstance(event, EpochEnd)]
     assert losses[-1] < losses[0] - 0.05
     assert all(isinstance(weight, nn.Parameter) and bool(weight.isfinite().all()) for weight in model.parameters())
+
+
+def test_a_step_leaves_the_memory_of_the_device_as_soon_as_nobody_holds_it() -> None:
+    """Rows, moments and graphs: the next training may begin before Python looks for cycles."""
+    step = ResidentStep(network(), split_of([4, 9, 2]), TrainingSettings(batch_size=3))
+    for batch in step.batches([np.arange(3)], 1):
+        step(batch, 1e-3)
+    held = weakref.ref(step)
+    gc.disable()
+    try:
+        del step
+        assert held() is None
+    finally:
+        gc.enable()

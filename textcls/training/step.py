@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from weakref import WeakMethod
 
 import numpy as np
 import torch
@@ -165,7 +166,14 @@ class ResidentStep(Step):
         self._rows = torch.zeros(self._most, dtype=torch.int64, device=self._device)
         self._count, self._last_loss = (torch.zeros((), device=self._device) for _ in range(2))
         capture = settings.capture and self._device.type == "cuda"
-        self._work = GraphedCalls(self._step_of_shape, self._device, capture=capture)
+        own_step = WeakMethod(self._step_of_shape)  # a cycle would keep rows, moments and graphs on the device for a while
+
+        def work(texts: int, steps: int) -> None:
+            step = own_step()
+            assert step is not None
+            step(texts, steps)
+
+        self._work = GraphedCalls(work, self._device, capture=capture)
 
     @property
     def graphs(self) -> int:
