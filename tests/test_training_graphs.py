@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -126,3 +128,24 @@ def test_another_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     work.fails = RuntimeError("operation not permitted when stream is capturing")
     with pytest.raises(RuntimeError, match="not permitted"):
         calls(1)
+
+
+def test_what_a_failed_capture_held_is_freed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no memory to spare: the same step follows, uncaptured."""
+    card, held = Card(monkeypatch), list[weakref.ref[torch.Tensor]]()
+
+    def work() -> None:
+        if card.capturing is not None:
+            states = torch.zeros(3)
+            held.append(weakref.ref(states))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        assert all(reference() is None for reference in held)
+
+    calls = GraphedCalls(work, CARD, capture=True)
+    gc.disable()
+    try:
+        for _ in range(3):
+            calls()
+    finally:
+        gc.enable()
+    assert len(held) == 1

@@ -55,9 +55,10 @@ class GraphedCalls:
             with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool):
                 self._work(*shape)
         except RuntimeError as error:
-            reasons = (error, error.__cause__, error.__context__)
-            if not any(isinstance(reason, Exception) and is_out_of_memory(reason) for reason in reasons):
-                raise
+            if not any(
+                reason is not None and is_out_of_memory(reason) for reason in (error, error.__cause__, error.__context__)
+            ):
+                raise  # no name is given to them: it would keep what the frames behind them hold
             self._capture = False
             self.failure = "there is no memory for more CUDA graphs: steps of other shapes are not captured"
         else:
