@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-PROFILED = 3  # the epoch that is profiled: the first ones make what later ones have
+WARM_UP = 3  # epochs whose speed does not count, as steps are captured in them
+PROFILED = 5  # the epoch that is profiled, which does not count either
 
 
 class Card:
@@ -25,13 +26,13 @@ class Card:
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
 
-    def profiles(self, epoch: int) -> bool:
-        """Whether an epoch is profiled, so that its speed does not count."""
-        return self._cuda and epoch == PROFILED
+    def counts(self, epoch: int) -> bool:
+        """Whether the speed of an epoch is one of those that the figure comes from."""
+        return not self._cuda or (epoch > WARM_UP and epoch != PROFILED)
 
     def epoch_ended(self, epoch: int) -> None:
         """Start the profile with the end of the epoch before, and end it with its own."""
-        if self.profiles(epoch + 1):
+        if self._cuda and epoch + 1 == PROFILED:
             torch.cuda.synchronize()
             self._profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
             self._profile.start()

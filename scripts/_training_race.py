@@ -60,14 +60,29 @@ def main(arguments: argparse.Namespace, cores: int) -> None:
         name, _, threads = arguments.one.rpartition(":")
         print(json.dumps(CONTESTANTS[name](splits_of(arguments), arguments, int(threads))))
         return
+    report(race(arguments, sys.argv[2:], cores), arguments)
+
+
+def race(arguments: argparse.Namespace, options: list[str], cores: int) -> dict[str, list[dict[str, float]]]:
+    """Let all train in turn; return what each did in each round, without those that failed, which is told.
+
+    Args:
+        arguments: What `options` mean.
+        options: Those of `benchmark.py train`.
+        cores: Threads of those who take all of them.
+    """
     runners = runners_on_card(arguments, cores) if arguments.device.startswith("cuda") else runners_on_cpu(cores)
     wanted = [runner for runner in runners if not arguments.only or runner.rpartition(":")[0] in arguments.only]
     results: dict[str, list[dict[str, float]]] = {runner: [] for runner in wanted}
     for number in range(arguments.rounds):
-        for runner in wanted:
-            results[runner].append(run(runner, arguments.before))
-            print(f"round {number + 1}, {runner}: {results[runner][-1]}", file=sys.stderr, flush=True)
-    report(results, arguments)
+        for runner in list(results):
+            if (result := run(runner, options, arguments.before)) is None:
+                print(f"round {number + 1}, {runner}: failed", file=sys.stderr, flush=True)
+                del results[runner]
+                continue
+            results[runner].append(result)
+            print(f"round {number + 1}, {runner}: {result}", file=sys.stderr, flush=True)
+    return results
 
 
 def runners_on_cpu(cores: int) -> list[str]:
@@ -86,52 +101,57 @@ def runners_on_card(arguments: argparse.Namespace, cores: int) -> list[str]:
     return [f"{name}:{cores}" for name in names]
 
 
-def run(runner: str, before: Path | None) -> dict[str, float]:
-    """Train one contestant in a process of its own."""
+def run(runner: str, options: list[str], before: Path | None) -> dict[str, float] | None:
+    """Train one contestant in a process of its own; return its figures, None where it failed."""
     name, _, threads = runner.rpartition(":")
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONWARNINGS": "ignore"}
     if name == "before":
         environment["PYTHONPATH"] = str(before)
     done = subprocess.run(
-        [sys.executable, __file__, *sys.argv[2:], "--one", runner],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
+        [sys.executable, __file__, *options, "--one", runner], env=environment, stdout=subprocess.PIPE, text=True, check=False
     )
+    if done.returncode:
+        return None
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
 def report(results: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
     """Print the medians, and write them."""
-    peers = []
+    peers = medians(results)
     best: dict[str, float] = {}
-    for runner, runs in results.items():
-        name, _, threads = runner.rpartition(":")
-        row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    for row in peers:
+        name = str(row["name"])
         best[name] = max(best.get(name, 0.0), row["tokens_per_second"])
-        peers.append({"name": name, "threads": int(threads), **row})
         card = f"  busy {row['busy']:.0%}" if "busy" in row else ""
         card += f"  {row['peak_mb']:,.0f} MB" if "peak_mb" in row else ""
         print(
-            f"{name:<14} {threads} threads  {row['tokens_per_second']:>10,.0f} tokens/s  "
+            f"{name:<14} {row['threads']} threads  {row['tokens_per_second']:>10,.0f} tokens/s  "
             f"{row['seconds']:>7.1f} s  accuracy {row['accuracy']:.4f}{card}"
         )
     figures: dict[str, Any] = {"device": device_name(arguments.device), "precision": arguments.precision, "peers": peers}
-    for name in set(best) - {"hand-written"}:
-        if "hand-written" in best and arguments.device.startswith("cuda"):
-            figures[f"ratio of {name}"] = best[name] / best["hand-written"]
-            print(f"{name} over hand-written: {best[name] / best['hand-written']:.2f}")
-    if {"ours", "hand-written"} <= best.keys() and arguments.device == "cpu":
+    if {"ours", "hand-written"} <= best.keys():
         figures |= {
             "ours_tokens_per_second": best["ours"],
             "handwritten_tokens_per_second": best["hand-written"],
             "ratio": best["ours"] / best["hand-written"],
         }
         print(f"ours over hand-written, each with its better number of threads: {figures['ratio']:.2f}")
+    if {"ours, captured", "hand-written"} <= best.keys():
+        figures["ratio_captured"] = best["ours, captured"] / best["hand-written"]
+        print(f"ours, captured, over hand-written: {figures['ratio_captured']:.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def medians(results: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
+    """Return name, threads and the median of each figure of those who ran."""
+    rows = []
+    for runner, runs in results.items():
+        name, _, threads = runner.rpartition(":")
+        middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        rows.append({"name": name, "threads": int(threads), **middle})
+    return rows
 
 
 def device_name(device: str) -> str:
@@ -185,7 +205,7 @@ def ours(splits: Splits, arguments: argparse.Namespace, threads: int, *, capture
     speeds, seconds, accuracy = [], 0.0, 0.0
     for event in fit(config, splits.train, splits.validation):
         if isinstance(event, EpochEnd):
-            if not card.profiles(event.epoch):
+            if card.counts(event.epoch):
                 speeds.append(event.tokens_per_second)
             card.epoch_ended(event.epoch)
             seconds += event.seconds
@@ -234,7 +254,7 @@ def hand_written(splits: Splits, arguments: argparse.Namespace, threads: int) ->
         if device.type == "cuda":
             torch.cuda.synchronize()
         took = time.perf_counter() - started
-        if not card.profiles(epoch):
+        if card.counts(epoch):
             speeds.append(tokens / took)
         seconds += took
         model.eval()

@@ -38,10 +38,11 @@ def test_a_contestant_runs_with_the_packages_that_are_named_alone(
     (tmp_path / "site" / "sitecustomize.py").write_text(WITHOUT, encoding="utf-8")
     monkeypatch.setenv("TEXTCLS_DATA", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    monkeypatch.delenv("TEXTCLS_CACHE")
+    monkeypatch.setenv("TEXTCLS_CACHE", "")
     sizes = ["--train", "rows.csv", "--validation", "rows.csv", "--epochs", "1", "--embedding", "4", "--hidden", "4"]
     command = [sys.executable, str(SCRIPTS / "_training_race.py"), *sizes, "--one", "ours:1"]
-    done = subprocess.run(command, env=gpu_check.environment(), capture_output=True, text=True)
+    gpu_check.set_environment()
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tokens_per_second"] > 0
 
@@ -56,7 +57,12 @@ def test_a_precision_that_does_not_run_is_told_and_the_rest_is_kept(
         only = [given for before, given in pairwise(options) if before == "--only"]
         return {} if "bf16" in options else {name: dict(figures) for name in only or names}
 
-    for name, value in {"race": race, "BARS": {"hand-written": 1.0, "before": 1.0}, "tests": list}.items():
+    for name, value in {
+        "race": race,
+        "BARS": {"hand-written": 1.0, "before": 1.0},
+        "tests": list,
+        "set_environment": dict,
+    }.items():
         monkeypatch.setattr(gpu_check, name, value)
     for name, value in {"is_available": lambda: True, "get_device_name": lambda _device: "a card"}.items():
         monkeypatch.setattr(torch.cuda, name, value)

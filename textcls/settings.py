@@ -319,8 +319,8 @@ class TrainingSettings(Settings):
     device: str = "auto"
     """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, … or `mps` (checked against the CPU first)."""
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
-    """Of matrix products in training on CUDA; every score keeps fp32. On the CPU `bf16` is for LSTMs, on processors with AVX512-BF16 or
-    AMX, and the others leave it at fp32."""
+    """Of matrix products in training on CUDA, where torch's recurrent layers take `bf16` for `fp16`; every score keeps fp32. On the CPU
+    `bf16` is for LSTMs, on processors with AVX512-BF16 or AMX, and the others leave it at fp32."""
     capture: bool = False
     """Capture the steps on CUDA as graphs, one for each shape of a batch: the same weights, launched at once."""
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)

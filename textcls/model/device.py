@@ -41,12 +41,8 @@ def resolve_device(name: str, settings: ModelSettings) -> torch.device:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Score without TF32 for the length of a block: scores must not depend on the device by more than 1e-5."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    with reduced_precision("fp32"):
         yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def fit(
     device = context.world.device(resolve_device(config.training.device, config.model))  # told before the work begins
     rounds_on_cpu(device, config.training.precision, config.model)  # likewise
     threads = context.checkpoints.settled("threads", config.training.threads or _threads(context.world))
-    with torch_settings(config, threads):
+    with torch_settings(config, threads, device):
         if prepared is None:
             prepared = yield from prepare(config, train, validation, start_from=start_from)
         config = with_embedding_size(config, prepared.vectors)
@@ -219,7 +219,7 @@ def evaluate_rows(fitted: Fitted, rows: Rows) -> tuple[dict[str, Any], NDArray[n
 
 
 @contextmanager
-def torch_settings(config: Config, threads: int) -> Iterator[None]:
+def torch_settings(config: Config, threads: int, device: torch.device) -> Iterator[None]:
     """Seed torch and settle its threads for the length of a block.
 
     A thread for each direction (see `textcls.model.recurrence`) comes before threads inside the operations, which wait for each
@@ -228,7 +228,7 @@ def torch_settings(config: Config, threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // 2) if by_direction(config.model) else threads)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):  # of all cards it would make contexts, and warn
             torch.manual_seed(config.training.seed)
             yield
     finally:

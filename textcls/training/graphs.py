@@ -9,9 +9,8 @@ import torch
 
 from textcls.errors import is_out_of_memory
 
-_EAGER = (
-    2  # calls of a shape before it is captured: a rare one is not worth it, and what torch sets up at a first call is there
-)
+# Calls of a shape before it is captured: a rare one is not worth it, and what torch sets up at a first call is there.
+_EAGER = 2
 
 
 class GraphedCalls:
@@ -27,13 +26,15 @@ class GraphedCalls:
 
     Attributes:
         graphs: By shape.
-        failure: Why no more graphs are captured, once that is so.
+        failure: Why there are no graphs any more, once that is so.
     """
 
     def __init__(self, work: Callable[..., None], device: torch.device, *, capture: bool) -> None:
         self._work, self._device, self._capture = work, device, capture
         self._met: Counter[tuple[int, ...]] = Counter()
         self._pool = torch.cuda.graph_pool_handle() if capture else None
+        # Torch's own one is on the first card that was used, whichever it was.
+        self._stream = torch.cuda.Stream(device) if capture else None  # type: ignore[no-untyped-call]
         self.graphs: dict[tuple[int, ...], torch.cuda.CUDAGraph] = {}
         self.failure = ""
 
@@ -48,19 +49,22 @@ class GraphedCalls:
             self._work(*shape)
 
     def _try_to_capture(self, shape: tuple[int, ...]) -> None:
-        """Capture the work, which does not do it; without memory for it, this and all other shapes are left as they are."""
+        """Capture the work, which does not do it; where that fails, all work is done without graphs, whose memory is freed."""
         graph = torch.cuda.CUDAGraph()
         random = torch.cuda.get_rng_state(self._device)
         try:
-            with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 self._work(*shape)
-        except RuntimeError as error:
-            if not any(
-                reason is not None and is_out_of_memory(reason) for reason in (error, error.__cause__, error.__context__)
-            ):
-                raise  # no name is given to them: it would keep what the frames behind them hold
-            self._capture = False
-            self.failure = "there is no memory for more CUDA graphs: steps of other shapes are not captured"
-        else:
             self.graphs[shape] = graph
+        except RuntimeError as error:
+            memory = any(
+                reason is not None and is_out_of_memory(reason) for reason in (error, error.__cause__, error.__context__)
+            )
+            reason = "there is no memory for them" if memory else str(error).partition("\n")[0]
+            self.failure = f"steps are not captured as CUDA graphs: {reason}"
+        if self.failure:
+            self._capture, self._pool = False, None
+            self.graphs.clear()
+            del graph
+            torch.cuda.empty_cache()
         torch.cuda.set_rng_state(random, self._device)  # so that a run draws the same whenever it captured

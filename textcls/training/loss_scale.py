@@ -15,7 +15,8 @@ _GROWS, _SHRINKS, _EVERY = 2.0, 0.5, 1000  # the factor after so many finite ste
 class LossScale:
     """A scale that adapts (Micikevicius et al., 2018): it shrinks where gradients overflow, and grows while they do not.
 
-    All of it stays on the device, so that nobody waits for it.
+    All of it stays on the device, so that nobody waits for it. On the CPU, where a run that began on a GPU may go on, it changes no
+    bit: it is a power of two.
 
     Args:
         device: Where the gradients are.

@@ -50,7 +50,7 @@ class Optimizer:
         self._average = [p.detach().clone() for p in self._weights]
         self._embedding.requires_grad_(dense and learns)
         self.table = None if not learns else DenseTable(self._embedding) if dense else RowTable(self._embedding.data)
-        half = settings.precision == "fp16" and device.type != "mps"  # on the CPU it changes no bit, and a run may go on there
+        half = settings.precision in {"fp16", "bf16"} and device.type != "mps"  # torch's LSTM on CUDA is in fp16 for both
         self.scale = LossScale(device) if half else None
         self._decay = 0.0  # of the average
         self._new_share, self._rate, self._table_rate = (torch.zeros((), device=device) for _ in range(3))

@@ -161,7 +161,8 @@ class ResidentStep(Step):
 
     def __init__(self, network: Network, train: LabelledSplit, settings: TrainingSettings) -> None:
         super().__init__(network, train, settings, dense=True)
-        self._split = ResidentSplit(self._train, self._device)
+        with memory_for("the training rows on the GPU", "lower training.batch_size or text.max_tokens"):
+            self._split = ResidentSplit(self._train, self._device)
         self._most = min(texts_a_step(settings, len(train.targets)), len(train.targets))
         self._rows = torch.zeros(self._most, dtype=torch.int64, device=self._device)
         self._count, self._last_loss = (torch.zeros((), device=self._device) for _ in range(2))
