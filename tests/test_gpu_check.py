@@ -62,6 +62,7 @@ def test_a_precision_that_does_not_run_is_told_and_the_rest_is_kept(
         "BARS": {"hand-written": 1.0, "before": 1.0},
         "tests": list,
         "set_environment": dict,
+        "scored_per_second": lambda _device: 2e6,
     }.items():
         monkeypatch.setattr(gpu_check, name, value)
     for name, value in {"is_available": lambda: True, "get_device_name": lambda _device: "a card"}.items():
@@ -74,3 +75,7 @@ def test_a_precision_that_does_not_run_is_told_and_the_rest_is_kept(
     written = json.loads((tmp_path / "card.json").read_text())
     assert set(written["speeds"]["sst2"]) == {*names, "ours, captured, tf32", "ours, captured, fp16"}
     assert written["failed"] == ["sst2, bf16: did not run"]
+
+
+def test_texts_are_scored_on_the_device(gpu_check: Any) -> None:
+    assert gpu_check.scored_per_second("cpu", texts=50) > 0
