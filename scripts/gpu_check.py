@@ -10,8 +10,8 @@
 4. Texts that a trained network scores in a second there.
 
 It runs in the repository, without an installation. Beside torch, numpy, pyarrow, scipy, scikit-learn, PyYAML, rich, pytest and
-hypothesis it needs only pydantic, pydantic-core, annotated-types, typing-extensions, typing-inspection and typer (0.27.x loses
-options; take 0.26 or older). A machine that reaches no registry gets those as wheels, `pip download --no-deps` makes them; with the
+hypothesis it needs only pydantic, pydantic-core, annotated-types, typing-extensions, typing-inspection and typer (not
+0.27.x, which loses options). A machine that reaches no registry gets those as wheels, `pip download --no-deps` makes them; with the
 data sets (sst2, sst2 phrases, bbc) that is less than 10 MB. The exit code is 1 where a test or a bar fails.
 """
 
