@@ -15,6 +15,7 @@ from textcls.config import Config, ModelSettings
 from textcls.errors import ConfigError
 from textcls.model import Encoder, device
 from textcls.model.device import rounds_on_cpu
+from textcls.parameters import check_usable
 from textcls.training import EpochEnd, train
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
@@ -114,3 +115,12 @@ def test_a_run_in_bf16_is_the_same_each_time_and_is_not_resumed_elsewhere(
 
 class StopError(Exception):
     pass
+
+
+def test_what_was_trained_in_bf16_elsewhere_keeps_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model loaded here, with another setting changed, is not refused for what it was trained with."""
+    monkeypatch.setattr(device, "has_bf16", lambda: False)
+    trained = Config().replace({"training.precision": "bf16", "text.vectors": None})
+    check_usable(trained.replace({"training.epochs": 3}), trained)
+    with pytest.raises(ConfigError, match=r"^training.precision bf16: this processor has neither"):
+        check_usable(trained, trained.replace({"training.precision": "fp32"}))

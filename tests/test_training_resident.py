@@ -21,7 +21,7 @@ from textcls.training import EpochEnd, loop
 from textcls.training.batches import LabelledSplit, make_batch
 from textcls.training.distributed import ALONE
 from textcls.training.loop import training_loop
-from textcls.training.resident import Chosen, ResidentSplit
+from textcls.training.resident import Chosen, ResidentSplit, fits
 from textcls.training.step import ResidentStep, Step
 
 HERE = torch.device("cpu")
@@ -189,3 +189,11 @@ def test_a_step_leaves_the_memory_of_the_device_as_soon_as_nobody_holds_it() -> 
         assert held() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("free", "fits_there"), [(1000, False), (10_000_000, True)])
+def test_rows_lie_on_the_device_where_they_leave_most_of_its_memory_free(
+    free: int, fits_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 10 * free))
+    assert fits(split_of([5, 9, 30] * 20), torch.device("cuda")) == fits_there

@@ -50,7 +50,9 @@ def check_usable(config: Config, before: Config | None = None) -> None:
         MissingPackageError: A package of the tokenizer is not installed.
     """
     text, device = config.text, config.training.device
-    then = (None, None, None) if before is None else (before.text.vectors, _tokenizer(before), before.training.device)
+    then: tuple[Any, ...] = (None,) * 4
+    if before is not None:
+        then = (before.text.vectors, _tokenizer(before), before.training.device, before.training.precision)
     if text.vectors is not None and text.vectors != then[0]:
         from textcls.text.vector_names import check_vectors
 
@@ -64,7 +66,7 @@ def check_usable(config: Config, before: Config | None = None) -> None:
 
         check_subwords(text.bpe_model)
     precision = config.training.precision
-    if device not in {"auto", "cpu", then[2]} or precision == "bf16":
+    if device not in {"auto", "cpu", then[2]} or (precision == "bf16" and precision != then[3]):
         from textcls.model.device import resolve_device, rounds_on_cpu
 
         rounds_on_cpu(resolve_device(device, config.model), precision, config.model)

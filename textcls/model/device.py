@@ -59,9 +59,8 @@ def reduced_precision(precision: str) -> Iterator[None]:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return a block in which CUDA makes the network's products in half precision, where the setting asks for it."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision) if device.type == "cuda" else None
-    return torch.autocast(
-        device.type, half, enabled=half is not None, cache_enabled=False
-    )  # a CUDA graph would keep its memory
+    # Without a cache, whose memory a CUDA graph would keep; each weight is used once a step.
+    return torch.autocast(device.type, half, enabled=half is not None, cache_enabled=False)
 
 
 def rounds_on_cpu(device: torch.device, precision: str, settings: ModelSettings) -> bool:

@@ -37,7 +37,7 @@ class Optimizer:
     Attributes:
         steps: How many were made.
         rate: Learning rate of the last one.
-        table: Learns the embedding table by rows; None where it is `dense`, or frozen.
+        table: Learns the embedding table; None where it is frozen.
         scale: Of the loss, in half precision.
     """
 

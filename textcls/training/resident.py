@@ -16,10 +16,8 @@ from textcls.text import UNK
 from textcls.training.batches import LabelledSplit, TrainingBatch
 
 _SHARE = 0.25  # of the free memory, for the rows: the rest is for the network, its moments and its states
-_STEP_BITS, _TEXT_BITS = (
-    4,
-    3,
-)  # of steps, and of texts, that tell one shape from another: few shapes, and little that is filled up
+# Of steps, and of texts, that tell one shape from another: few shapes, and little that is filled up.
+_STEP_BITS, _TEXT_BITS = 4, 3
 
 
 @dataclass(frozen=True)
